@@ -1,0 +1,34 @@
+"""Packaging from `settings.ini`, the one place where versions and requirements stand."""
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+config = ConfigParser(delimiters=["="])
+config.read("settings.ini", encoding="utf-8")
+settings = config["DEFAULT"]
+
+setup(
+    name=settings["lib_name"],
+    version=settings["version"],
+    description=settings["description"],
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author=settings["author"],
+    author_email=settings["author_email"],
+    keywords=settings["keywords"].split(),
+    url=settings["git_url"],
+    license="Apache-2.0",
+    python_requires=f">={settings['min_python']}",
+    packages=find_packages(include=["simplelm"]),
+    package_data={"simplelm": ["studies/*.toml", "lexicon/*"]},
+    install_requires=settings["requirements"].split(),
+    extras_require={extra: settings[f"{extra}_requirements"].split() for extra in ("dev", "docs", "tracking")},
+    entry_points={"console_scripts": settings["console_scripts"].split()},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
