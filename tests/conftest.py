@@ -1,0 +1,78 @@
+"""What several tests share: the command line as a user calls it, and a small corpus."""
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def call(*arguments, cwd=None, environment=None, timeout=300):
+    """Run `simplelm ARGUMENTS` in a process of its own, without any data of the user's."""
+    env = {k: v for k, v in os.environ.items() if k != "SIMPLELM_DATA"} | (environment or {})
+    return subprocess.run([sys.executable, "-m", "simplelm.cli", *map(str, arguments)],
+                          cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
+
+
+def kill_when(condition, *arguments, cwd, timeout=120):
+    """Start `simplelm ARGUMENTS` and `kill -9` it once `condition()` holds; fail if it ends or takes too long before."""
+    process = subprocess.Popen([sys.executable, "-m", "simplelm.cli", *map(str, arguments)], cwd=cwd,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + timeout
+    try:
+        while not condition():
+            assert process.poll() is None, f"ended before it could be killed: {process.stderr.read()}"
+            assert time.monotonic() < until, "the moment to kill never came"
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+
+
+def hashes(folder):
+    """SHA-256 of every file below a folder; of manifests without the seconds, which two runs never share."""
+    def content(path):
+        if path.name != "manifest.json": return path.read_bytes()
+        return json.dumps(json.loads(path.read_text()) | {"seconds": None}).encode()
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(content(p)).hexdigest()
+            for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+
+
+def write_jsonl(path, texts):
+    """Write texts as JSON lines."""
+    Path(path).write_text("".join(json.dumps({"text": t}) + "\n" for t in texts), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def stories(tmp_path_factory):
+    """A corpus artifact of 3,000 stories."""
+    from simplelm.storyworld import StoryWorldConfig, write_stories
+    folder = tmp_path_factory.mktemp("stories")/"corpus"
+    write_stories(folder, StoryWorldConfig(documents=3000))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def words(tmp_path_factory):
+    """The story world's child vocabulary as a CSV file."""
+    from simplelm.storyworld import child_vocabulary
+    path = tmp_path_factory.mktemp("words")/"child.csv"
+    child_vocabulary().to_csv(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def blocks(tmp_path_factory, stories):
+    """The stories, packed for training."""
+    folder = tmp_path_factory.mktemp("tokens")
+    done = call("tokenize", stories, "--out", folder/"t", "--vocab-size", 512, "--context", 64, "--validation-fraction", 0.05)
+    assert done.returncode == 0, done.stderr
+    return folder/"t"/"blocks"

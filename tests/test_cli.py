@@ -1,0 +1,77 @@
+"""The commands, end to end, as a user types them."""
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT, call, hashes, write_jsonl
+
+
+def test_help_explains_every_command():
+    overview = call("--help")
+    assert overview.returncode == 0
+    for command in ("vocabulary", "simplify", "tokenize", "train", "evaluate", "fit", "report", "run", "plan", "version"):
+        assert command in overview.stdout
+        page = call(command, "--help")
+        assert page.returncode == 0, page.stderr
+        rows = [line for line in page.stdout.splitlines() if line.strip(" │|").startswith("--")]
+        assert command == "version" or rows
+        assert not [r for r in rows if r.rstrip(" │|").endswith("(required)") and len(r.split()) < 4], f"{command}: an option without help"
+
+
+def test_plan_paper_needs_nothing():
+    done = call("plan", "paper", "--accelerator", "A100", "--count", 8)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len([line for line in lines if line.split()[:1] in (["simple"], ["regular"])]) == 36
+    # 2·15000·1024 + 8·(16·1024² + 2·1024) + 1024, the closed form of the largest model
+    assert "164,955,136" in done.stdout
+    assert "36 models" in lines[-1]
+
+
+def test_miniature_study(tmp_path):
+    first = call("run", ROOT/"tests"/"miniature.toml", "--out", tmp_path/"run")
+    assert first.returncode == 0, first.stderr
+    assert "report:" in first.stdout and "chance" in first.stdout.lower()
+    page = (tmp_path/"run"/"report.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert not [tag for tag in ('src="http', 'href="http', "@import", "<script") if tag in page], "the report must stand alone"
+    models = pd.read_csv(tmp_path/"run"/"models.csv")
+    assert sorted(zip(models.language, models["size"])) == [("regular", "32x2"), ("regular", "64x2"), ("simple", "32x2"), ("simple", "64x2")]
+
+    before = hashes(tmp_path/"run")
+    second = call("run", ROOT/"tests"/"miniature.toml", "--out", tmp_path/"run")
+    assert second.returncode == 0 and hashes(tmp_path/"run") == before
+
+    fit = call("fit", tmp_path/"run")
+    assert fit.returncode == 0 and "refused" in fit.stdout.lower() # two sizes do not determine three parameters
+    assert call("report", tmp_path/"run", "--out", tmp_path/"again.html").returncode == 0
+    assert (tmp_path/"again.html").read_text(encoding="utf-8") == page
+
+
+def test_stage_by_stage(tmp_path, stories, words, blocks):
+    made = call("vocabulary", stories, "--size", 300, "--out", tmp_path/"words.csv")
+    assert made.returncode == 0 and len(pd.read_csv(tmp_path/"words.csv", keep_default_na=False)) == 300
+    simple = call("simplify", stories, "--vocabulary", words, "--out", tmp_path/"simple")
+    assert simple.returncode == 0, simple.stderr
+    counts = json.loads((tmp_path/"simple"/"manifest.json").read_text())["counts"]
+    assert counts["documents"] == 3000 == counts["documents_kept"] + counts["documents_emptied"] + counts["documents_rejected"]
+    trained = call("train", blocks, "--size", "32x2", "--tokens", 8192, "--batch-size", 16, "--out", tmp_path/"model")
+    assert trained.returncode == 0, trained.stderr
+    scored = call("evaluate", "--model", tmp_path/"model", "--tasks", "storyworld", "--simple", "--limit", 20)
+    assert scored.returncode == 0, scored.stderr
+    assert set(pd.read_csv(tmp_path/"model-scores"/"scores.csv").form) == {"standard", "simple"}
+
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    tokenizer, model = AutoTokenizer.from_pretrained(tmp_path/"model"), AutoModelForCausalLM.from_pretrained(tmp_path/"model")
+    assert model.config.vocab_size == len(tokenizer) == 512
+
+
+def test_fit_recovers_a_known_law(tmp_path):
+    x = [10.0**e for e in (15, 15.5, 16, 16.5, 17, 17.5, 18)]
+    pd.DataFrame({"flops": x, "loss": [1.5 + 2000*v**-0.2 for v in x]}).to_csv(tmp_path/"points.csv", index=False)
+    done = call("fit", tmp_path/"points.csv")
+    assert done.returncode == 0, done.stderr
+    assert "0.2" in done.stdout and "1.5" in done.stdout

@@ -1,0 +1,30 @@
+"""Killing a stage loses nothing: the resumed result equals an uninterrupted one, byte for byte."""
+import pytest
+
+from conftest import call, hashes, kill_when
+
+
+def test_simplify_resumes(tmp_path, words):
+    from simplelm.storyworld import StoryWorldConfig, write_stories
+    write_stories(tmp_path/"corpus", StoryWorldConfig(documents=12_000))
+    arguments = "simplify", tmp_path/"corpus", "--vocabulary", words
+    assert call(*arguments, "--out", "whole", cwd=tmp_path).returncode == 0
+    partial = tmp_path/".killed.partial"
+    kill_when(lambda: any(partial.glob("part-*.parquet")), *arguments, "--out", "killed", cwd=tmp_path)
+    assert not (tmp_path/"killed").exists(), "a partial result is visible"
+    kept = {p.name: p.stat().st_mtime_ns for p in partial.glob("part-*.parquet")}
+    assert call(*arguments, "--out", "killed", "--workers", 2, cwd=tmp_path).returncode == 0
+    assert hashes(tmp_path/"killed") == hashes(tmp_path/"whole")
+    assert kept and all((tmp_path/"killed"/n).stat().st_mtime_ns == t for n, t in kept.items()), "finished parts were made again"
+
+
+def test_train_resumes(tmp_path, blocks):
+    arguments = ("train", blocks, "--size", "32x2", "--tokens", 65536, "--batch-size", 16, "--evaluate-every", 10, "--checkpoint-every", 5,
+                 "--warmup-steps", 5)
+    assert call(*arguments, "--out", "whole", cwd=tmp_path).returncode == 0
+    for _ in range(2): # twice, so that a resumed run is itself resumed
+        seen = set(tmp_path.glob(".killed.partial/checkpoint*"))
+        kill_when(lambda: set(tmp_path.glob(".killed.partial/checkpoint*")) - seen, *arguments, "--out", "killed", cwd=tmp_path)
+        assert not (tmp_path/"killed").exists(), "a partial model is visible"
+    assert call(*arguments, "--out", "killed", cwd=tmp_path).returncode == 0
+    assert hashes(tmp_path/"killed") == hashes(tmp_path/"whole")

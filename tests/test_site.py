@@ -1,0 +1,79 @@
+"""The site builds without a complaint, and a browser shows every page offline: no console error, every chart drawn."""
+import functools
+import http.server
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+pytest.importorskip("nbdev", reason="the site is made by nbdev, of the extra `dev`")
+pytest.importorskip("smalldocs", reason="the site is rendered by smalldocs, of the extra `docs`")
+QUARTO_ALONE = ("output-file", "keep-md") # nbdev writes these two for Quarto; smalldocs has no use for them
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of what the site is made from, so that nothing is built inside the repository."""
+    copy = tmp_path_factory.mktemp("site")/"simplelm"
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", "runs", ".venv*", "_proc", "_docs", "build", "*.egg-info"))
+    tool = Path(sys.executable).with_name
+    subprocess.run([tool("nbdev_proc_nbs")], cwd=copy, check=True, capture_output=True, timeout=600)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def site(checkout):
+    done = subprocess.run([Path(sys.executable).with_name("smalldocs"), "render", "_proc"], cwd=checkout, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(p.parent for p in sorted((checkout/"_proc").rglob("index.html")) if "_docs" in p.parts)
+
+
+def test_one_configuration():
+    assert (ROOT/"nbs"/"_quarto.yml").is_symlink() and (ROOT/"nbs"/"_quarto.yml").resolve() == (ROOT/"_quarto.yml").resolve()
+
+
+def test_check_reports_nothing(checkout, site):
+    done = subprocess.run([Path(sys.executable).with_name("smalldocs"), "check", "_proc"], cwd=checkout, capture_output=True, text=True, timeout=600)
+    lines = [line for line in done.stdout.splitlines() if line.strip() and not re.match(r"\d+ page", line)]
+    assert not [line for line in lines if not any(option in line for option in QUARTO_ALONE)]
+
+
+def test_every_notebook_is_a_page(site):
+    # smalldocs and Quarto name a page after its notebook; nbdev's `output-file` gives Quarto the module's name
+    pages = {p.stem for p in site.glob("*.html")}
+    for notebook in (ROOT/"nbs").glob("*.ipynb"): assert notebook.stem in pages or notebook.stem.split("_", 1)[-1] in pages
+
+
+def test_browser_shows_every_page(site):
+    playwright = pytest.importorskip("playwright.sync_api", reason="pages are opened by playwright, of the extra `docs`")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium: pytest.skip("no Chromium on this machine")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
+    handler.log_message = lambda *_: None
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    home = f"http://127.0.0.1:{server.server_port}"
+    problems, charts = [], 0
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                                                                    "--disable-component-update", "--disable-sync"])
+        for path in sorted(site.glob("*.html")):
+            page = browser.new_page()
+            page.on("console", lambda m, n=path.name: problems.append(f"{n}: {m.text}") if m.type == "error" else None)
+            page.on("pageerror", lambda e, n=path.name: problems.append(f"{n}: {e}"))
+            page.on("request", lambda r, n=path.name: problems.append(f"{n}: asks {r.url}") if not r.url.startswith((home, "data:", "blob:")) else None)
+            page.goto(f"{home}/{path.name}", wait_until="networkidle")
+            empty = page.eval_on_selector_all(".cell-output svg, .cell-output img, main img", "e => e.filter(x => !(x.getBoundingClientRect().width > 20 && (x.tagName != 'IMG' || x.naturalWidth > 0))).length")
+            if empty: problems.append(f"{path.name}: {empty} charts are not drawn")
+            charts += page.eval_on_selector_all(".cell-output svg, .cell-output img, main img", "e => e.length")
+            page.close()
+        browser.close()
+    server.shutdown()
+    assert not problems
+    assert charts >= 5
