@@ -94,9 +94,10 @@ def print_counts(
     manifest: simplelm.artifacts.Manifest, # Its manifest
 ):
     "Say where an artifact is and what its counts are"
-    counts = ", ".join(f"{k.replace('_', ' ')} {v:,}" if isinstance(v, int) else f"{k.replace('_', ' ')} {v:.4g}"
-                       for k, v in manifest.counts.items() if isinstance(v, (int, float)))
-    print(f"{out}: {counts}")
+    print(out)
+    for part, counts in ("", manifest.counts), *((k, v) for k, v in manifest.counts.items() if isinstance(v, dict)):
+        shown = {k.replace("_", " "): f"{v:,}" if isinstance(v, int) else f"{v:.4g}" for k, v in counts.items() if isinstance(v, (int, float))}
+        if shown: print(f"  {part + ': ' if part else ''}{', '.join(f'{v} {k}' if v.isdigit() or ',' in v else f'{k} {v}' for k, v in shown.items())}")
 
 # %% ../nbs/62_cli.ipynb #b5d7cb87
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +109,16 @@ class Tokenize:
     source: Positional[tuple[str, ...]] # Files, globs, folders, names below $SIMPLELM_DATA, or Hub ids
     out: Path # Folder for `tokenizer/` and `blocks/`
     tokenizer: Path|None = None # Use this tokenizer folder instead of training one
+    text_column: str = "text" # The column that holds the text
+    bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or write it to rejected.jsonl and go on
     config: OmitArgPrefixes[tokenization.TokenizerConfig]
     packing: OmitArgPrefixes[tokenization.PackingConfig]
 
     def __call__(self):
         tokenizer = self.tokenizer or self.out/"tokenizer"
-        if self.tokenizer is None: print_counts(tokenizer, tokenization.train_tokenizer(list(self.source), tokenizer, self.config))
-        print_counts(self.out/"blocks", tokenization.pack_blocks(list(self.source), tokenizer, self.out/"blocks", self.packing))
+        read = dict(text_column=self.text_column, bad_records=self.bad_records)
+        if self.tokenizer is None: print_counts(tokenizer, tokenization.train_tokenizer(list(self.source), tokenizer, self.config, **read))
+        print_counts(self.out/"blocks", tokenization.pack_blocks(list(self.source), tokenizer, self.out/"blocks", self.packing, **read))
 
 # %% ../nbs/62_cli.ipynb #7313c569
 @dataclass(frozen=True, kw_only=True)

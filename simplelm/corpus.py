@@ -324,12 +324,18 @@ def read_corpus(
     text_column: str="text", # Field or column that holds the text
     bad_records: str="stop", # "stop" at a bad record, or "set-aside" to go on without it
     rejected: list|None=None, # Gets what is set aside
+    desc: str|None=None, # What a progress bar calls the work; without it none is drawn
 ) -> Iterator[pa.RecordBatch]: # text, document, source
     "Read a corpus of any size, a batch of records at a time"
-    for block in _blocks(open_sources(source), text_column):
-        table, bad = parse_block(block, text_column)
-        if checked(block, bad, bad_records) and rejected is not None: rejected.extend(bad)
-        yield from table.to_batches()
+    sources, before = open_sources(source), 0
+    with progress(total=sum(s.size for s in sources) or None, desc=desc, unit="B", unit_scale=True, disable=desc is None) as bar:
+        for s in sources:
+            for block in _blocks([s], text_column):
+                table, bad = parse_block(block, text_column)
+                if checked(block, bad, bad_records) and rejected is not None: rejected.extend(bad)
+                yield from table.to_batches()
+                bar.update(before + block.position - bar.n)
+            before += s.size
 
 def corpus_texts(
     source: str|Path|list, # As for `read_corpus`

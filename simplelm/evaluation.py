@@ -293,15 +293,18 @@ def load_model(
     precision: str="float32", # Numbers it computes with: "float32" or "bfloat16"
     device: str|None=None, # Where it computes; by default an accelerator if there is one
 ) -> PreTrainedModel: # Ready to be scored
-    "Load a causal model from its folder, without the network and without running code from the folder"
+    "Load a causal model from its folder, without the network, pickles, or code from the folder"
     if not (Path(folder)/"config.json").is_file():
         raise InputError(f"{folder}: holds no model (config.json is missing); name a folder in the Hub's layout")
     from transformers import AutoModelForCausalLM # it cannot be loaded lazily: it replaces itself while it is imported
+    from safetensors import SafetensorError
     from transformers.utils import logging
     logging.disable_progress_bar() # small models load in a moment
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try: model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision), local_files_only=True)
-    except (OSError, ValueError) as e: raise InputError(f"{folder}: not a causal model that transformers can load ({str(e).splitlines()[0]})") from None
+    safe = dict(local_files_only=True, use_safetensors=True, trust_remote_code=False)
+    try: model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision), **safe)
+    except (OSError, ValueError, SafetensorError) as e:
+        raise InputError(f"{folder}: not a causal model that transformers can load ({str(e).strip().splitlines()[0]})") from None
     return model.to(device).eval()
 
 # %% ../nbs/41_evaluation.ipynb #f39d657f
@@ -337,8 +340,9 @@ def write_answers(
     "Score the tasks that have no file yet, and write a file for each"
     files = [folder/f"{name}.parquet" for name in names]
     missing = {f: {form: load_items(f.stem, form, vocabulary, config.limit, config.seed) for form in config.forms} for f in files if not f.is_file()}
-    if missing: model, tokenizer = load_model(model_folder, config.precision, device), load_tokenizer(model_folder)
-    with progress(total=count_choices(missing), desc="scoring", unit="choice", disable=not missing) as bar:
+    if not missing: return files
+    tokenizer, model = load_tokenizer(model_folder), load_model(model_folder, config.precision, device)
+    with progress(total=count_choices(missing), desc="scoring", unit="choice") as bar:
         for file, forms in missing.items():
             answers = answer_forms(model, tokenizer, forms, config, bar.update)
             answers.insert(0, "task", file.stem)

@@ -223,10 +223,11 @@ def make_blocks(
     corpus: list[str|Path], # Where its corpus lies
 ) -> Path: # The blocks
     "Train a language's tokenizer on its corpus and pack the corpus into blocks"
-    tokenizer = place(run, f"tokenizer-{language}", study.tokenizer, *corpus)
-    train_tokenizer(corpus, tokenizer, study.tokenizer)
-    blocks = place(run, f"blocks-{language}", study.packing, tokenizer, *corpus)
-    pack_blocks(corpus, tokenizer, blocks, study.packing)
+    column = study.corpus.text_column if language == "regular" else "text"
+    tokenizer = place(run, f"tokenizer-{language}", [study.tokenizer, column], *corpus)
+    train_tokenizer(corpus, tokenizer, study.tokenizer, column)
+    blocks = place(run, f"blocks-{language}", [study.packing, column], tokenizer, *corpus)
+    pack_blocks(corpus, tokenizer, blocks, study.packing, column)
     return blocks
 
 # %% ../nbs/60_study.ipynb #86404cf6

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import lazy_loader as lazy
 import numpy as np
 
-from .artifacts import InputError, Manifest, atomic_write, make_artifact, plain, progress, read_manifest
+from .artifacts import InputError, Manifest, atomic_write, make_artifact, plain, read_manifest
 from .corpus import open_sources, read_corpus
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
@@ -170,8 +170,8 @@ def train_tokenizer(
     "Train a tokenizer on a corpus and write it in the Hub's layout"
     def build(folder):
         counts, rejected = Counter(documents=0, rows=0, text_bytes=0), []
-        texts = counted_texts(read_corpus(source, text_column, bad_records, rejected), counts)
-        bpe = learn_bpe(progress(texts, desc="tokenizer", unit=" texts"), config)
+        texts = counted_texts(read_corpus(source, text_column, bad_records, rejected, desc="tokenizer"), counts)
+        bpe = learn_bpe(texts, config)
         if not counts["text_bytes"]: raise InputError(f"{source}: holds no text to train a tokenizer on")
         write_tokenizer(bpe, folder)
         return dict(entries=bpe.get_vocab_size(), rejected=write_rejected(rejected, folder), **counts)
@@ -373,7 +373,7 @@ def pack_blocks(
     "Encode a corpus, hold documents out, and pack both splits into blocks; the tokenizer's files go along"
     def build(folder):
         reader, rejected = read_tokenizer(tokenizer), []
-        batches = progress(read_corpus(source, text_column, bad_records, rejected), desc="blocks", unit=" batches")
+        batches = read_corpus(source, text_column, bad_records, rejected, desc="blocks")
         splits = {split: block_counts(counts, config.context) for split, counts in pack_rows(batches, reader, folder, config).items()}
         for split, counts in splits.items(): check_split(source, split, counts, config)
         for name in TOKENIZER_FILES: shutil.copyfile(Path(tokenizer)/name, folder/name)
