@@ -232,5 +232,6 @@ def progress(
 ) -> tqdm: # An iterator that draws a bar with the time left
     "A progress bar with time left, quiet enough for log files"
     live = sys.stderr.isatty() or "ipykernel" in sys.modules
+    if os.environ.get("TQDM_DISABLE") == "1": options["disable"] = True # tqdm's own switch, which its notebook bar forgets
     return tqdm(items, total=total, desc=desc, unit=unit, mininterval=0.2 if live else 10, maxinterval=10 if live else 30,
                 dynamic_ncols=live, **options)

@@ -280,4 +280,4 @@ def main(
         sys.exit(130)
 
 # %% ../nbs/62_cli.ipynb #ae5559fa
-if __name__ == "__main__": main()
+if __name__ == "__main__" and "ipykernel" not in sys.modules: main()
