@@ -132,12 +132,13 @@ class Train:
     blocks: Positional[Path] # Folder made by `simplelm tokenize`
     out: Path # Folder for the model, loadable by transformers
     size: str = "64x4" # Width x layers; the paper has widths 32 to 1024 with 2, 4 or 8 layers
+    tracker: Literal["tensorboard", "wandb"]|None = None # Send the loss curve there as well (extra `tracking`); tensorboard's files go to OUT-logs
     config: OmitArgPrefixes[training.TrainingConfig]
 
     def __call__(self):
         blocks = tokenization.open_blocks(self.blocks)
         shape = model.model_size(self.size, vocab_size=blocks.vocab_size, context=blocks.context)
-        made = training.train(shape, self.blocks, self.out, self.config)
+        made = training.train(shape, self.blocks, self.out, self.config, self.tracker)
         if int(os.environ.get("RANK", 0)) == 0: print_counts(self.out, made)
 
 # %% ../nbs/62_cli.ipynb #03704b02

@@ -27,9 +27,9 @@ from .vocabulary import Vocabulary
 
 # %% auto #0
 __all__ = ['FORMATS', 'BLOCK_BYTES', 'CORPUS_COLUMNS', 'PART_BYTES', 'write_part', 'file_format', 'find_sources', 'name_sources',
-           'Block', 'read_blocks', 'Rejected', 'parse_block', 'checked', 'Source', 'open_sources', 'stream_hub',
-           'read_corpus', 'corpus_texts', 'Part', 'cut_parts', 'simplify_table', 'join_table', 'Simplifier', 'in_order',
-           'simplify_corpus']
+           'Block', 'read_blocks', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label', 'open_sources',
+           'stream_hub', 'read_corpus', 'corpus_texts', 'Part', 'cut_parts', 'simplify_table', 'join_table',
+           'Simplifier', 'in_order', 'simplify_corpus']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
 def write_part(
@@ -282,6 +282,13 @@ def _hub_source(dataset: str) -> Source:
     except Exception as e: # the Hub's client has many ways to fail, and none matters here but its name
         raise InputError(f"{dataset}: not found here or below $SIMPLELM_DATA, and not to be had from the Hub ({type(e).__name__})") from None
 
+# %% ../nbs/12_corpus.ipynb #7012c392
+def source_label(
+    source: str|Path|list, # As given by the user
+) -> str: # The same on one line
+    "What an error calls a corpus"
+    return ", ".join(map(str, source)) if isinstance(source, (list, tuple)) else str(source)
+
 # %% ../nbs/12_corpus.ipynb #022f69a9
 def open_sources(
     source: str|Path|list, # As for `find_sources`, or ids of Hub data sets (owner/name)
@@ -483,8 +490,8 @@ def simplify_corpus(
             for counts, consumed in in_order(simplify, cut_parts(sources, text_column), workers):
                 totals.update(counts)
                 bar.update(consumed - bar.n)
-        if not totals["documents"]: raise InputError(f"{source}: no document in it")
-        if not totals["spans"]: raise InputError(f"{source}: nothing is left of {totals['documents']:,} documents: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a lower --min-words or another vocabulary")
+        if not totals["documents"]: raise InputError(f"{source_label(source)}: no document in it")
+        if not totals["spans"]: raise InputError(f"{source_label(source)}: nothing is left of {totals['documents']:,} documents: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a lower --min-words or another vocabulary")
         _gather_rejected(folder)
         names = ("documents", "documents_kept", "documents_emptied", "documents_rejected", "spans", "words", "words_kept", "bytes", "bytes_kept")
         return {name: totals[name] for name in names}

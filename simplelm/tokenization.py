@@ -18,7 +18,7 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError, Manifest, atomic_write, make_artifact, plain, read_manifest
-from .corpus import open_sources, read_corpus
+from .corpus import open_sources, read_corpus, source_label
 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
 
@@ -172,7 +172,7 @@ def train_tokenizer(
         counts, rejected = Counter(documents=0, rows=0, text_bytes=0), []
         texts = counted_texts(read_corpus(source, text_column, bad_records, rejected, desc="tokenizer"), counts)
         bpe = learn_bpe(texts, config)
-        if not counts["text_bytes"]: raise InputError(f"{source}: holds no text to train a tokenizer on")
+        if not counts["text_bytes"]: raise InputError(f"{source_label(source)}: holds no text to train a tokenizer on")
         write_tokenizer(bpe, folder)
         return dict(entries=bpe.get_vocab_size(), rejected=write_rejected(rejected, folder), **counts)
     request, inputs = corpus_request(source, config, text_column=text_column, bad_records=bad_records)
@@ -393,7 +393,7 @@ def check_split(
     least = config.context + 1 if split == "train" else max(config.context + 1, config.validation_tokens_at_least)
     if counts["tokens"] >= least: return
     advice = "take a larger corpus" if split == "train" else f"raise validation_fraction (it is {config.validation_fraction}), or take a larger corpus"
-    raise InputError(f"{source}: its {split} split has {counts['documents']} documents and {counts['tokens']} tokens, and {least} are needed; {advice}")
+    raise InputError(f"{source_label(source)}: its {split} split has {counts['documents']} documents and {counts['tokens']} tokens, and {least} are needed; {advice}")
 
 # %% ../nbs/20_tokenization.ipynb #fcda7a5d
 class TokenBlocks:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -28,10 +29,10 @@ from .model import (LOSS_CHUNK, ModelConfig, build_model, non_embedding_paramete
 from .tokenization import TOKENIZER_FILES, TokenBlocks, open_blocks
 
 # %% auto #0
-__all__ = ['torch', 'TrainingConfig', 'mix', 'shuffled', 'block_order', 'peak_rate', 'rate_at', 'projection_loss', 'attend',
-           'training_module', 'resolve_precision', 'Run', 'check_run', 'make_optimizer', 'train_step',
+__all__ = ['torch', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'block_order', 'peak_rate', 'rate_at', 'projection_loss',
+           'attend', 'training_module', 'resolve_precision', 'Run', 'check_run', 'make_optimizer', 'train_step',
            'validation_loss', 'bits_per_byte', 'add_row', 'save_checkpoint', 'load_checkpoint', 'write_model',
-           'optimise', 'fit', 'keep_memory', 'train']
+           'optimise', 'fit', 'keep_memory', 'tracked', 'train']
 
 # %% ../nbs/31_training.ipynb #c8c5d3d8
 torch = lazy.load("torch")
@@ -331,6 +332,7 @@ def add_row(
     state["rows"].append(dict(
         step=step, tokens=tokens, flops=training_flops(run.model, tokens), learning_rate=run.rate(step - 1),
         train_loss=math.fsum(losses)/len(losses), validation_loss=loss, bits_per_byte=bits_per_byte(loss, run.validation)))
+    accelerator.log(state["rows"][-1], step=step) # goes to the tracker, if there is one
     losses.clear()
 
 # %% ../nbs/31_training.ipynb #7bb08452
@@ -449,17 +451,33 @@ def keep_memory() -> None:
     libc.mallopt(-1, 2**31 - 1) # M_TRIM_THRESHOLD: never shrink the heap
 
 # %% ../nbs/31_training.ipynb #c296254a
+TRACKERS = ("tensorboard", "wandb")
+
+def tracked(
+    out: Path, # The model's folder
+    tracker: str|None, # One of `TRACKERS`, or None
+) -> object: # Accelerate's `Accelerator`
+    "An accelerator that knows where loss curves go besides `metrics.csv`"
+    from accelerate import Accelerator
+    if tracker is None: return Accelerator(mixed_precision="no")
+    if tracker not in TRACKERS: raise InputError(f"tracker {tracker!r}: choose one of {', '.join(TRACKERS)}")
+    if not find_spec(tracker): raise InputError(f"tracker {tracker}: is not installed; pip install 'simplelm[tracking]'")
+    accelerator = Accelerator(mixed_precision="no", log_with=tracker, project_dir=f"{out}-logs")
+    accelerator.init_trackers("simplelm", init_kwargs={"wandb": {"name": out.name}})
+    return accelerator
+
+# %% ../nbs/31_training.ipynb #5945d890
 def train(
     model: ModelConfig, # Dimensions; `vocab_size` and `context` as the blocks'
     blocks: str|Path, # Artifact of `pack_blocks`
     out: str|Path, # Where the model's folder goes
     config: TrainingConfig=TrainingConfig(), # How to train
+    tracker: str|None=None, # Send the loss curve also to "tensorboard" (files in OUT-logs) or "wandb"
 ) -> Manifest: # Counts: parameters, tokens, FLOPs, final validation loss and bits per byte
     "Train a model from scratch; under `accelerate launch`, on all its processes, the first of which makes the folder"
-    from accelerate import Accelerator
     from accelerate.utils import broadcast_object_list
     keep_memory()
-    accelerator = Accelerator(mixed_precision="no")
+    accelerator = tracked(Path(out), tracker)
     run = Run(model, config, Path(blocks), accelerator.num_processes)
     if not accelerator.is_main_process:
         verdict, detail = broadcast_object_list([None, None])
@@ -476,4 +494,5 @@ def train(
             raise
         if not begun: broadcast_object_list(["found", None])
     accelerator.wait_for_everyone()
+    accelerator.end_training()
     return read_manifest(out)

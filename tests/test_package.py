@@ -1,9 +1,9 @@
 """The wheel: what is in it, what it asks for, and that it runs where nothing else of the project is."""
 import configparser
 import os
+import re
 import subprocess
 import sys
-import time
 import zipfile
 
 import pytest
@@ -41,7 +41,6 @@ def test_every_requirement_is_pinned():
     settings = configparser.ConfigParser(delimiters=["="])
     settings.read(ROOT/"settings.ini")
     pins = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT/"constraints.txt").read_text().splitlines() if "==" in line}
-    import re
     for key in ("requirements", "dev_requirements", "docs_requirements", "tracking_requirements"):
         for requirement in settings["DEFAULT"][key].split():
             name = re.split(r"[<>=!~\[]", requirement)[0].lower().replace("_", "-")

@@ -19,12 +19,12 @@ def test_simplify_resumes(tmp_path, words):
 
 
 def test_train_resumes(tmp_path, blocks):
-    arguments = ("train", blocks, "--size", "32x2", "--tokens", 65536, "--batch-size", 16, "--evaluate-every", 10, "--checkpoint-every", 5,
+    arguments = ("train", blocks, "--size", "32x2", "--tokens", 131072, "--batch-size", 16, "--evaluate-every", 20, "--checkpoint-every", 5,
                  "--warmup-steps", 5)
     assert call(*arguments, "--out", "whole", cwd=tmp_path).returncode == 0
     for _ in range(2): # twice, so that a resumed run is itself resumed
-        seen = set(tmp_path.glob(".killed.partial/checkpoint*"))
-        kill_when(lambda: set(tmp_path.glob(".killed.partial/checkpoint*")) - seen, *arguments, "--out", "killed", cwd=tmp_path)
+        seen = set(tmp_path.glob(".killed.partial/checkpoints/*.safetensors"))
+        kill_when(lambda: set(tmp_path.glob(".killed.partial/checkpoints/*.safetensors")) - seen, *arguments, "--out", "killed", cwd=tmp_path)
         assert not (tmp_path/"killed").exists(), "a partial model is visible"
     assert call(*arguments, "--out", "killed", cwd=tmp_path).returncode == 0
     assert hashes(tmp_path/"killed") == hashes(tmp_path/"whole")
