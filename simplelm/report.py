@@ -709,10 +709,13 @@ def write_report(
     run: str|Path, # A run folder
     out: str|Path=None, # HTML file; by default `report.html` in the run folder
 ) -> Path: # The HTML file
-    "Write `report.html`, one self-contained page, and `headline.svg` beside it"
+    "Write `report.html`, one self-contained page, and beside it `headline.svg`, `findings.json` and `differences.csv`"
     path, loaded = Path(out) if out else Path(run)/"report.html", load_run(run)
     if not path.parent.is_dir(): raise InputError(f"{path}: its folder does not exist; make it first")
     page, picture = report_html(loaded), headline_picture(loaded)
     with atomic_write(path) as f: f.write(page)
     with atomic_write(path.with_name("headline.svg")) as f: f.write(picture)
+    said = {heading: make(loaded) for heading, make in FINDINGS.items()}
+    with atomic_write(path.with_name("findings.json")) as f: json.dump(said, f, ensure_ascii=False, indent=1)
+    with atomic_write(path.with_name("differences.csv")) as f: differences(loaded).to_csv(f, index=False)
     return path

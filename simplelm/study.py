@@ -279,6 +279,7 @@ def write_samples(
 def gather_tables(
     study: Study, # A study
     run: Path, # Its run folder
+    stages: list[Path], # The artifacts that its models were made from
     trained: list[TrainedModel], # Its finished models
 ):
     "Write the tables of a run from its artifacts"
@@ -299,6 +300,9 @@ def gather_tables(
         with atomic_write(run/f"{name}.csv") as f: table[front + [c for c in table if c not in front]].to_csv(f, index=False)
     with atomic_write(run/"items.parquet", "wb") as f: pd.concat(items, ignore_index=True).to_parquet(f, index=False)
     with atomic_write(run/"samples.json") as f: json.dump(samples, f, ensure_ascii=False, indent=1)
+    manifests = {p.name: read_manifest(p) for p in (*stages, *(p for t in trained for p in (t.model, t.scores)))}
+    with atomic_write(run/"stages.json") as f:
+        json.dump({name: dict(stage=m.stage, counts=m.counts, seconds=m.seconds) for name, m in manifests.items()}, f, indent=1)
     with atomic_write(run/"study.json") as f: json.dump(plain(study) | {"versions": package_versions()}, f, ensure_ascii=False, indent=1)
 
 # %% ../nbs/60_study.ipynb #0f0e6098
@@ -326,5 +330,6 @@ def run_study(
     for i, (language, size, seed) in enumerate(grid, 1):
         logger.info("model %d of %d: %s %s, seed %d", i, len(grid), language, size, seed)
         trained.append(make_model(study, run, language, size, seed, blocks[language]))
-    gather_tables(study, run, trained)
+    made = [p for corpus in corpora.values() for p in corpus if (Path(p)/"manifest.json").is_file()]
+    gather_tables(study, run, [*map(Path, made), *blocks.values()], trained)
     return run
