@@ -26,8 +26,8 @@ from .vocabulary import Vocabulary
 
 # %% auto #0
 __all__ = ['alt', 'pd', 'SLOTS', 'FORMS', 'TAKE', 'NEAR', 'CLAUSES', 'BEFORE', 'AFTER', 'EVENTS', 'EXTRAS', 'STORYWORLD_TASKS',
-           'ABOUT', 'MOVES', 'Word', 'read_lexicon', 'child_vocabulary', 'zipf_table', 'word_tables', 'held_out',
-           'Person', 'Thing', 'Teller', 'conjugate', 'be', 'verb', 'a', 'at', 'sentence', 'subject', 'the', 'receiver',
+           'ABOUT', 'MOVES', 'Word', 'read_lexicon', 'child_vocabulary', 'zipf_table', 'word_tables', 'Person', 'Thing',
+           'held_out', 'Teller', 'conjugate', 'be', 'verb', 'a', 'at', 'sentence', 'subject', 'the', 'receiver',
            'tell_put', 'tell_take', 'tell_paint', 'put', 'take', 'paint', 'give', 'go', 'feel', 'like', 'dislike',
            'meet', 'play', 'pass_by', 'need', 'state', 'ask', 'remark', 'number', 'agreement', 'observe', 'somebody',
            'something', 'occasion', 'act', 'behave', 'involve', 'creature', 'passive', 'compare', 'something_one',
@@ -96,14 +96,6 @@ def word_tables(
     words = [w for w in read_lexicon() if register == "regular" or w.register == "simple"]
     return {c: zipf_table([w for w in words if w.category == c]) for c in dict.fromkeys(w.category for w in words)}
 
-# %% ../nbs/13_storyworld.ipynb #9473eb6c
-def held_out(
-    a: Word|Person, # One of a pair
-    b: Word|Person, # The other; the order does not matter
-) -> bool: # True for one pair in four
-    "Is this pair kept for the tests?"
-    return (a.key ^ b.key)*2654435761 >> 16 & 3 == 0
-
 # %% ../nbs/13_storyworld.ipynb #63a24492
 class Person(NamedTuple):
     "Somebody in a story"
@@ -119,6 +111,14 @@ class Thing:
     color: Word|None=None # What it is like
     spot: Word|None=None # The container or surface where it is
     owner: Person|None=None # Or who has it
+
+# %% ../nbs/13_storyworld.ipynb #9473eb6c
+def held_out(
+    a: Word|Person, # One of a pair
+    b: Word|Person, # The other; the order does not matter
+) -> bool: # True for one pair in four
+    "Is this pair kept for the tests?"
+    return (a.key ^ b.key)*2654435761 >> 16 & 3 == 0
 
 # %% ../nbs/13_storyworld.ipynb #beadc2d0
 class Teller:
