@@ -127,7 +127,7 @@ class Train:
 
     simplelm train tokens/blocks --size 64x4 --tokens 4000000 --out model
 
-    accelerate launch --num_processes 2 -m simplelm.cli train tokens/blocks --size 64x4 --out model
+    accelerate launch --num_processes 2 -m simplelm train tokens/blocks --size 64x4 --out model
     """
     blocks: Positional[Path] # Folder made by `simplelm tokenize`
     out: Path # Folder for the model, loadable by transformers
@@ -276,9 +276,8 @@ def main(
     except InputError as e:
         print(f"simplelm: {' '.join(str(e).split())}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError: # the reader of a pipe, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("simplelm: stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
-
-# %% ../nbs/62_cli.ipynb #ae5559fa
-if __name__ == "__main__" and "ipykernel" not in sys.modules: main()

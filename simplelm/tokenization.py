@@ -20,14 +20,15 @@ import numpy as np
 from .artifacts import InputError, Manifest, atomic_write, make_artifact, plain, read_manifest
 from .corpus import open_sources, read_corpus, source_label
 
-if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
-
 # %% auto #0
 __all__ = ['tokenizers', 'SPECIAL_TOKENS', 'TOKENIZER_FILES', 'TokenizerConfig', 'blank_tokenizer', 'learn_bpe', 'encode_texts',
            'Piece', 'corpus_pieces', 'corpus_request', 'write_rejected', 'counted_texts', 'write_tokenizer',
            'train_tokenizer', 'load_tokenizer', 'DocumentTokenizer', 'read_tokenizer', 'document_marks',
            'measure_tokenizer', 'PackingConfig', 'held_out', 'token_type', 'encode_piece', 'pack_shard', 'shards_of',
            'pack_rows', 'join_validation', 'block_counts', 'pack_blocks', 'check_split', 'TokenBlocks', 'open_blocks']
+
+# %% ../nbs/20_tokenization.ipynb #5a186c02
+if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
 
 # %% ../nbs/20_tokenization.ipynb #67bfa35c
 tokenizers = lazy.load("tokenizers")

@@ -16,13 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def call(*arguments, cwd=None, environment=None, timeout=300):
     """Run `simplelm ARGUMENTS` in a process of its own, without any data of the user's."""
     env = {k: v for k, v in os.environ.items() if k != "SIMPLELM_DATA"} | (environment or {})
-    return subprocess.run([sys.executable, "-m", "simplelm.cli", *map(str, arguments)],
+    return subprocess.run([sys.executable, "-m", "simplelm", *map(str, arguments)],
                           cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
 
 
 def kill_when(condition, *arguments, cwd, timeout=120):
     """Start `simplelm ARGUMENTS` and `kill -9` it once `condition()` holds; fail if it ends or takes too long before."""
-    process = subprocess.Popen([sys.executable, "-m", "simplelm.cli", *map(str, arguments)], cwd=cwd,
+    process = subprocess.Popen([sys.executable, "-m", "simplelm", *map(str, arguments)], cwd=cwd,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + timeout
     try:

@@ -19,7 +19,7 @@ def test_two_processes_give_the_same_losses(tmp_path, blocks):
         s.bind(("127.0.0.1", 0))
         port = str(s.getsockname()[1])
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-              "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port, "-m", "simplelm.cli", *arguments, "--out", "two"]
+              "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port, "-m", "simplelm", *arguments, "--out", "two"]
     two = subprocess.run(launch, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
     assert two.returncode == 0, two.stderr[-3000:]
     a, b = (pd.read_csv(tmp_path/name/"metrics.csv") for name in ("one", "two"))
