@@ -428,7 +428,7 @@ def accuracy_panel(
 ) -> alt.LayerChart:
     "Accuracy against parameters with 95% intervals and the chance line"
     x = alt.X("x:Q", title="parameters", scale=alt.Scale(type="log", nice=False, padding=15), axis=alt.Axis(format="~s", tickCount=4, labelSeparation=8, grid=False))
-    def y(column): return alt.Y(f"{column}:Q", title="accuracy", scale=alt.Scale(domain=domain, nice=False, zero=False), axis=alt.Axis(tickCount=5, format=".1~f"))
+    def y(column): return alt.Y(f"{column}:Q", title="accuracy", scale=alt.Scale(domain=domain, nice=False, zero=False), axis=alt.Axis(tickCount=5, format=".2f"))
     base = alt.Chart(scores, title=title).encode(x=x, color=marks["color"])
     chance = alt.Chart(scores[:1]).mark_rule(strokeDash=[4, 3], color="#888888").encode(y=y("chance"))
     bars = base.mark_rule(opacity=0.7).encode(y=y("low"), y2="high:Q")
@@ -458,8 +458,9 @@ def accuracy_chart(
 def mean_scores(
     scores: pd.DataFrame, # As of `task_scores`
 ) -> pd.DataFrame: # One row a language, size and form, with `chance`
-    "Mean accuracy over tasks, counted alike; the tasks' errors are independent"
-    t = scores.assign(variance=scores.stderr**2).groupby(["language", "size", "form"], sort=False).agg(
+    "Mean accuracy over tasks, counted alike; the tasks' errors are independent, and a group's own mean is left out beside its tasks"
+    single = [t for t in scores.task.unique() if not any(other.startswith(f"{t}_") for other in scores.task.unique())]
+    t = scores[scores.task.isin(single)].assign(variance=scores.stderr**2).groupby(["language", "size", "form"], sort=False).agg(
         parameters=("parameters", "first"), accuracy=("accuracy", "mean"), variance=("variance", "sum"), tasks=("task", "nunique"), chance=("chance", "mean")).reset_index()
     return t.assign(stderr=np.sqrt(t.variance)/t.tasks)
 

@@ -14,6 +14,7 @@ from conftest import ROOT
 
 pytest.importorskip("nbdev", reason="the site is made by nbdev, of the extra `dev`")
 pytest.importorskip("smalldocs", reason="the site is rendered by smalldocs, of the extra `docs`")
+pytest.importorskip("latex2mathml", reason="formulas are set by latex2mathml, of the extra `docs`")
 QUARTO_ALONE = ("output-file", "keep-md") # nbdev writes these two for Quarto; smalldocs has no use for them
 
 
@@ -22,17 +23,13 @@ def checkout(tmp_path_factory):
     """A copy of what the site is made from, so that nothing is built inside the repository."""
     copy = tmp_path_factory.mktemp("site")/"simplelm"
     shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", "runs", ".venv*", "_proc", "_docs", "build", "*.egg-info"))
-    # what the command nbdev_proc_nbs does, without its attempt to install Quarto
-    done = subprocess.run([sys.executable, "-c", "from nbdev.serve import proc_nbs; proc_nbs()"], cwd=copy, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = subprocess.run([sys.executable, ".ci/site.py"], cwd=copy, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return copy
 
 
 @pytest.fixture(scope="module")
-def site(checkout):
-    done = subprocess.run([Path(sys.executable).with_name("smalldocs"), "render", "_proc"], cwd=checkout, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return next(p.parent for p in sorted((checkout/"_proc").rglob("index.html")) if "_docs" in p.parts)
+def site(checkout): return checkout/"_proc"/"_docs"
 
 
 def test_one_configuration():
@@ -72,6 +69,8 @@ def test_browser_shows_every_page(site):
             page.goto(f"{home}/{path.name}", wait_until="networkidle")
             empty = page.eval_on_selector_all(".cell-output svg, .cell-output img, main img", "e => e.filter(x => !(x.getBoundingClientRect().width > 20 && (x.tagName != 'IMG' || x.naturalWidth > 0))).length")
             if empty: problems.append(f"{path.name}: {empty} charts are not drawn")
+            bare = page.eval_on_selector_all("main .math", "e => e.length")
+            if bare: problems.append(f"{path.name}: {bare} formulas are not set")
             charts += page.eval_on_selector_all(".cell-output svg, .cell-output img, main img", "e => e.length")
             page.close()
         browser.close()

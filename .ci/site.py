@@ -1,0 +1,32 @@
+"""Build the site offline into `_proc/_docs`: `python .ci/site.py`.
+
+nbdev processes the notebooks and smalldocs renders them by `_quarto.yml`, as Quarto would. smalldocs leaves formulas to a script
+from a CDN; here they become MathML, which browsers draw by themselves, so the pages need no network.
+"""
+import html
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from latex2mathml.converter import convert
+
+FORMULA = re.compile(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', re.DOTALL)
+CDN = re.compile(r'<(?:link|script)[^>]*cdn\.jsdelivr\.net/npm/katex[^>]*>(?:</script>)?')
+
+
+def set_formulas(page: str) -> str:
+    """A page with its TeX as MathML."""
+    page = FORMULA.sub(lambda m: convert(html.unescape(m[2]), display="block" if m[1] == "display" else "inline"), page)
+    return CDN.sub("", page)
+
+
+if __name__ == "__main__":
+    root = Path(__file__).resolve().parents[1]
+    shutil.rmtree(root/"_proc", ignore_errors=True)
+    # the command nbdev_proc_nbs would first try to install Quarto
+    subprocess.run([sys.executable, "-c", "from nbdev.serve import proc_nbs; proc_nbs()"], cwd=root, check=True)
+    subprocess.run([Path(sys.executable).with_name("smalldocs"), "render", "_proc"], cwd=root, check=True)
+    for path in (root/"_proc"/"_docs").rglob("*.html"):
+        path.write_text(set_formulas(path.read_text(encoding="utf-8")), encoding="utf-8")
