@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import lazy_loader as lazy
 import tyro
@@ -24,7 +23,7 @@ from .artifacts import InputError
 # %% auto #0
 __all__ = ['benchmark', 'corpus', 'evaluation', 'model', 'report', 'scaling', 'simplification', 'study', 'tokenization',
            'training', 'vocabulary', 'pd', 'COMMANDS', 'Vocabulary', 'Simplify', 'print_counts', 'Tokenize', 'Train',
-           'Evaluate', 'Run', 'Plan', 'Fit', 'Report', 'Version', 'parse', 'main']
+           'Evaluate', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report', 'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
 benchmark = lazy.load("simplelm.benchmark", suppress_warning=True)
@@ -168,6 +167,13 @@ class Evaluate:
         print(f"written to {out}")
 
 # %% ../nbs/62_cli.ipynb #d0d99073
+def peak_memory() -> str: # Such as ", peak memory 1.3 GiB"; empty where the system does not tell
+    "The most memory that this process has held"
+    try: import resource
+    except ImportError: return "" # Windows
+    return f", peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(2**30 if sys.platform == 'darwin' else 2**20):.1f} GiB"
+
+# %% ../nbs/62_cli.ipynb #e3e29c0c
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """Run a whole study, or what is left of it: corpora, tokenizers, models, scores, fits, report.
@@ -186,8 +192,7 @@ class Run:
         page = report.write_report(folder)
         print(report.format_headline(report.headline_table(folder)))
         for sentence in report.findings(folder): print(f"- {sentence}")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
-        print(f"{time.monotonic() - started:.0f} s, peak memory {peak:.1f} GB\nreport: {page}")
+        print(f"{time.monotonic() - started:.0f} s{peak_memory()}\nreport: {page}")
 
 # %% ../nbs/62_cli.ipynb #3ed95143
 @dataclass(frozen=True, kw_only=True)

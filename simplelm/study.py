@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from pathlib import Path
 import dacite
 import lazy_loader as lazy
 
-from .artifacts import (InputError, atomic_write, find_data, fingerprint, make_artifact, package_versions, plain,
+from .artifacts import (InputError, atomic_write, find_data, fingerprint, logger, make_artifact, package_versions, plain,
                                 read_manifest, source_fingerprint)
 from .benchmark import load_items, task_names
 from .corpus import open_sources, simplify_corpus
@@ -32,14 +31,12 @@ from .training import TrainingConfig, train
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['pd', 'logger', 'STUDIES', 'ACCELERATORS', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Study',
-           'load_study', 'parse_study', 'unknown_keys', 'plan_study', 'study_models', 'place', 'study_vocabulary',
-           'make_corpora', 'make_blocks', 'TrainedModel', 'make_model', 'write_samples', 'gather_tables',
-           'check_inputs', 'run_study']
+__all__ = ['pd', 'STUDIES', 'ACCELERATORS', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Study', 'load_study',
+           'parse_study', 'unknown_keys', 'plan_study', 'study_models', 'place', 'study_vocabulary', 'make_corpora',
+           'make_blocks', 'TrainedModel', 'make_model', 'write_samples', 'gather_tables', 'check_inputs', 'run_study']
 
 # %% ../nbs/60_study.ipynb #a2ab894c
 pd = lazy.load("pandas")
-logger = logging.getLogger("simplelm")
 
 # %% ../nbs/60_study.ipynb #07088bef
 @dataclass(frozen=True)

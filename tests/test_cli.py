@@ -1,12 +1,9 @@
 """The commands, end to end, as a user types them."""
 import json
-import subprocess
-import sys
 
 import pandas as pd
-import pytest
 
-from conftest import ROOT, call, hashes, write_jsonl
+from conftest import ROOT, call, hashes
 
 
 def test_help_explains_every_command():

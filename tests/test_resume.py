@@ -1,6 +1,4 @@
 """Killing a stage loses nothing: the resumed result equals an uninterrupted one, byte for byte."""
-import pytest
-
 from conftest import call, hashes, kill_when
 
 
