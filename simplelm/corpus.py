@@ -9,8 +9,9 @@ import glob
 import json
 import os
 import re
+import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,15 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from .artifacts import InputError, Manifest, atomic_write, find_data, make_artifact, progress
-from .simplification import SimplificationConfig, count_array_words, join_spans, simplify_array
+from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, join_spans, simplify_column
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['FORMATS', 'BLOCK_BYTES', 'CORPUS_COLUMNS', 'PART_BYTES', 'write_part', 'file_format', 'find_sources', 'name_sources',
-           'Block', 'read_blocks', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label', 'open_sources',
-           'stream_hub', 'read_corpus', 'corpus_texts', 'Part', 'cut_parts', 'simplify_table', 'join_table',
-           'Simplifier', 'in_order', 'simplify_corpus']
+__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'CORPUS_COLUMNS', 'PART_BYTES', 'GROUP_BYTES', 'COUNTS',
+           'write_part', 'file_format', 'find_sources', 'name_sources', 'Block', 'read_blocks', 'Rejected',
+           'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'stream_hub', 'read_corpus',
+           'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts', 'simplify_table', 'join_table', 'Simplifier',
+           'OpenGroup', 'simplify_groups', 'simplify_corpus']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
 def write_part(
@@ -88,7 +90,9 @@ def name_sources(
     return dict(zip(names, files))
 
 # %% ../nbs/12_corpus.ipynb #6ae53736
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 8 << 20 # of text, read at once
+LINE_BYTES = 64 << 20 # longest line of JSON
+TEXT_BYTES = 16 << 20 # longest document of a .txt file
 
 @dataclass(frozen=True)
 class Block:
@@ -104,7 +108,7 @@ class Block:
 def _read_lines(name: str, path: Path) -> Iterator[Block]:
     "Blocks of whole lines of a plain or compressed file"
     codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
-    row, rest, problem = 0, b"", ""
+    row, rest, too_long, problem = 0, b"", False, ""
     with pa.OSFile(str(path)) as file:
         stream = pa.CompressedInputStream(file, codec) if codec else file
         if codec and not file.size(): problem = "the file is empty, not even compressed"
@@ -113,7 +117,15 @@ def _read_lines(name: str, path: Path) -> Iterator[Block]:
             except OSError as e:
                 problem = f"the file is damaged or breaks off here ({e})"
                 break
-            if not chunk and not rest: break
+            if not chunk and not rest and not too_long: break
+            if too_long or len(rest) + (chunk.find(b"\n") if b"\n" in chunk else len(chunk)) > LINE_BYTES: # pass over the line without holding it
+                end = chunk.find(b"\n") + 1
+                too_long = bool(chunk) and not end
+                rest, chunk = b"", chunk[end:] if end else b""
+                if too_long: continue
+                yield Block(name, str(path), row, None, file.tell(), f"a line of more than {LINE_BYTES >> 20} MB")
+                row += 1
+                if not chunk: continue
             cut = chunk.rfind(b"\n") + 1 if chunk else 0
             lines, rest = (rest + chunk[:cut], chunk[cut:]) if cut else (b"", rest + chunk) if chunk else (rest, b"")
             if lines: yield Block(name, str(path), row, lines, file.tell())
@@ -121,30 +133,48 @@ def _read_lines(name: str, path: Path) -> Iterator[Block]:
     if problem: yield Block(name, str(path), row, None, path.stat().st_size, problem)
 
 # %% ../nbs/12_corpus.ipynb #0609ff0b
-def _read_rows(name: str, path: Path, text_column: str) -> Iterator[Block]:
-    "Blocks of rows of a Parquet file"
+def _read_rows(name: str, path: Path, text_column: str, columns: tuple[str, ...]) -> Iterator[Block]:
+    "Blocks of rows of a Parquet file; the more text a row has, the fewer rows"
     row, size = 0, path.stat().st_size
     try:
-        with pq.ParquetFile(path) as file:
-            columns = file.schema_arrow.names
-            if text_column not in columns: raise InputError(f"{path}: no column {text_column!r}; its columns are {', '.join(columns)}")
-            wanted = [c for c in dict.fromkeys((text_column, "document", "source")) if c in columns]
-            for batch in file.iter_batches(2048, columns=wanted):
-                position = size * (row + len(batch)) // file.metadata.num_rows
-                yield Block(name, str(path), row, batch, position)
+        with pq.ParquetFile(path, buffer_size=1 << 20) as file: # read in pieces, since a row group can be the whole file
+            found = file.schema_arrow.names
+            for c in (text_column, *columns):
+                if c not in found: raise InputError(f"{path}: no column {c!r}; its columns are {', '.join(found)}")
+            wanted = [c for c in dict.fromkeys((text_column, "document", "source", *columns)) if c in found]
+            rows = max(file.metadata.num_rows, 1)
+            text_bytes = sum(group.column(i).total_uncompressed_size for g in range(file.num_row_groups) for group in [file.metadata.row_group(g)]
+                             for i in range(group.num_columns) if group.column(i).path_in_schema == text_column)
+            for batch in file.iter_batches(max(1, min(BLOCK_BYTES * rows // max(text_bytes, 1), 1 << 16)), columns=wanted, use_threads=False):
+                yield Block(name, str(path), row, batch, size * (row + len(batch)) // rows)
                 row += len(batch)
     except (OSError, pa.ArrowInvalid) as e:
         yield Block(name, str(path), row, None, size, f"the file is damaged or no Parquet ({str(e).splitlines()[0]})")
 
 # %% ../nbs/12_corpus.ipynb #72b850f6
+def _read_text(name: str, path: Path) -> Iterator[Block]:
+    "A file of text as one block, or as several that end with a line, or else with a word, if it is long"
+    number, rest = 0, b""
+    with path.open("rb") as file:
+        while True:
+            text = rest + file.read(TEXT_BYTES - len(rest))
+            cut = len(text)
+            if cut == TEXT_BYTES: cut = (text.rfind(b"\n") + 1) or (text.rfind(b" ") + 1) or cut - next((n for n in range(1, 5) if text[-n] & 0xC0 != 0x80), 0) # not within a character
+            text, rest = text[:cut], text[cut:]
+            if text or not number: yield Block(name, str(path), number, text, file.tell())
+            if cut + len(rest) < TEXT_BYTES: return
+            number += 1
+
+# %% ../nbs/12_corpus.ipynb #58936aa4
 def read_blocks(
     name: str, # Short name of the file
     path: Path, # A file of one of the formats
     text_column: str="text", # Field of a JSON record, or column of Parquet, that holds the text
+    columns: tuple[str, ...]=(), # Further columns to read
 ) -> Iterator[Block]: # In order
     "Read a file in blocks"
-    if file_format(path) == ".parquet": yield from _read_rows(name, path, text_column)
-    elif file_format(path) == ".txt": yield Block(name, str(path), 0, path.read_bytes(), path.stat().st_size)
+    if file_format(path) == ".parquet": yield from _read_rows(name, path, text_column, columns)
+    elif file_format(path) == ".txt": yield from _read_text(name, path)
     else: yield from _read_lines(name, path)
 
 # %% ../nbs/12_corpus.ipynb #57100028
@@ -172,9 +202,9 @@ def _parse_line(line: bytes, text_column: str) -> dict:
     return record
 
 # %% ../nbs/12_corpus.ipynb #367ea3e4
-def _parse_fast(block: Block, text_column: str) -> pa.Table|None:
-    "All records of a block of lines if none is bad, else `None`"
-    schema = pa.schema([(c, pa.string()) for c in dict.fromkeys((text_column, "document", "source"))])
+def _parse_fast(block: Block, text_column: str, columns: tuple[str, ...]=()) -> pa.Table|None:
+    "All records of a block of lines if none is bad and all fields wanted are strings, else `None`"
+    schema = pa.schema([(c, pa.string()) for c in dict.fromkeys((text_column, "document", "source", *columns))])
     try: table = pyarrow.json.read_json(pa.BufferReader(block.data),
         read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(block.data) + 1),
         parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"))
@@ -185,34 +215,42 @@ def _parse_fast(block: Block, text_column: str) -> pa.Table|None:
     except pa.ArrowInvalid: return None
     return table
 
-def _parse_slowly(block: Block, text_column: str) -> tuple[dict, list[Rejected]]:
+def _as_string(value: object) -> str|None:
+    "A value as text: a string as it is, anything else as JSON"
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+def _parse_slowly(block: Block, text_column: str, columns: tuple[str, ...]=()) -> tuple[dict, list[Rejected]]:
     "Columns of the good records of a block of lines, and the bad ones; blank lines are neither"
-    rows, rejected = {"text": [], "document": [], "source": [], "row": []}, []
+    names = dict.fromkeys(("document", "source", *columns))
+    rows, rejected = {"text": [], "row": [], **{c: [] for c in names}}, []
     for row, line in enumerate(block.data.split(b"\n"), block.first):
         if not line.strip(): continue
         try: record = _parse_line(line, text_column)
         except ValueError as e: rejected.append(Rejected(block.name, row, str(e), line[:200].decode(errors="replace")))
         else:
             for column, value in (("text", record[text_column]), ("row", row)): rows[column].append(value)
-            for column in ("document", "source"): rows[column].append(None if record.get(column) is None else str(record[column]))
+            for column in names: rows[column].append(_as_string(record.get(column)))
     return rows, rejected
 
 # %% ../nbs/12_corpus.ipynb #98556f17
 def _as_strings(column: pa.Array) -> pa.Array:
-    "A column of names as strings, whatever it holds"
+    "A column as strings, whatever it holds"
     if pa.types.is_string(column.type): return column
-    return pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+    return pa.array(map(_as_string, column.to_pylist()), pa.string())
 
-def _corpus_table(block: Block, text: pa.Array, rows: Iterable[int], columns: dict) -> pa.Table:
-    "Text with its document and source, made up from the file's name where the record has none"
-    document = pa.array([f"{block.name}:{row}" for row in rows], pa.string())
-    if "document" in columns: document = pc.coalesce(_as_strings(columns["document"]), document)
+def _corpus_table(block: Block, text: pa.Array, rows: Iterable[int], found: dict, columns: tuple[str, ...]=()) -> pa.Table:
+    "Text with its document and source, made up from the file's name where the record has none, and the further columns"
+    rows = pa.array(np.fromiter(rows, np.int64), pa.int64()).cast(pa.string())
+    document = pc.binary_join_element_wise(pa.scalar(block.name), rows, ":")
+    if "document" in found: document = pc.coalesce(_as_strings(found["document"]), document)
     source = pa.scalar(block.name)
-    source = pc.coalesce(_as_strings(columns["source"]), source) if "source" in columns else pa.repeat(source, len(document))
-    return pa.Table.from_arrays([text, document, source], schema=CORPUS_COLUMNS)
+    source = pc.coalesce(_as_strings(found["source"]), source) if "source" in found else pa.repeat(source, len(document))
+    table = pa.Table.from_arrays([text, document, source], schema=CORPUS_COLUMNS)
+    for c in columns: table = table.append_column(c, _as_strings(found[c]) if c in found else pa.nulls(len(document), pa.string()))
+    return table
 
 # %% ../nbs/12_corpus.ipynb #8541d227
-def _parse_rows(block: Block, text_column: str) -> tuple[pa.Table, list[Rejected]]:
+def _parse_rows(block: Block, text_column: str, columns: tuple[str, ...]=()) -> tuple[pa.Table, list[Rejected]]:
     "Rows of Parquet; null and invalid UTF-8 are rejected"
     batch, reasons = block.data, {}
     try: text = batch[text_column].cast(pa.string())
@@ -227,28 +265,30 @@ def _parse_rows(block: Block, text_column: str) -> tuple[pa.Table, list[Rejected
             except UnicodeDecodeError as e: reasons[i] = f"its {text_column!r} is invalid UTF-8 at its byte {e.start}"
     good = [i for i in range(len(batch)) if i not in reasons]
     if reasons: batch, text = batch.take(good), text.take(good)
-    table = _corpus_table(block, text.cast(pa.string()), (block.first + i for i in good), {c: batch[c] for c in batch.schema.names})
+    table = _corpus_table(block, text.cast(pa.string()), (block.first + i for i in good), {c: batch[c] for c in batch.schema.names}, columns)
     return table, [Rejected(block.name, block.first + i, reason, "") for i, reason in sorted(reasons.items())]
 
 # %% ../nbs/12_corpus.ipynb #cea1a865
 def parse_block(
     block: Block, # Records of one file
     text_column: str="text", # Field or column that holds the text
-) -> tuple[pa.Table, list[Rejected]]: # text, document and source of the good records; the bad ones
+    columns: tuple[str, ...]=(), # Further fields or columns, as strings: what is none becomes its JSON
+) -> tuple[pa.Table, list[Rejected]]: # text, document, source and `columns` of the good records; the bad ones
     "Look into the records of a block"
-    if block.data is None: return CORPUS_COLUMNS.empty_table(), [Rejected(block.name, block.first, block.problem, "")]
-    if isinstance(block.data, pa.RecordBatch): return _parse_rows(block, text_column)
+    schema = pa.schema([*CORPUS_COLUMNS, *((c, pa.string()) for c in columns)])
+    if block.data is None: return schema.empty_table(), [Rejected(block.name, block.first, block.problem, "")]
+    if isinstance(block.data, pa.RecordBatch): return _parse_rows(block, text_column, columns)
     if file_format(block.path) == ".txt":
         try: text = block.data.decode("utf-8-sig")
-        except UnicodeDecodeError as e: return CORPUS_COLUMNS.empty_table(), [Rejected(block.name, 0, f"invalid UTF-8 at byte {e.start}", "")]
-        return _corpus_table(block, pa.array([text]), [0], {}), []
-    table = _parse_fast(block, text_column)
+        except UnicodeDecodeError as e: return schema.empty_table(), [Rejected(block.name, block.first, f"invalid UTF-8 at byte {e.start}", "")]
+        return _corpus_table(block, pa.array([text]), [block.first], {}, columns), []
+    table = _parse_fast(block, text_column, columns)
     if table is not None:
-        columns = {c: table[c].combine_chunks() for c in table.column_names}
-        return _corpus_table(block, columns[text_column], range(block.first, block.first + len(table)), columns), []
-    rows, rejected = _parse_slowly(block, text_column)
-    columns = {c: pa.array(rows[c], pa.string()) for c in ("text", "document", "source")}
-    return _corpus_table(block, columns["text"], rows["row"], columns), rejected
+        found = {c: table[c].combine_chunks() for c in table.column_names}
+        return _corpus_table(block, found[text_column], range(block.first, block.first + len(table)), found, columns), []
+    rows, rejected = _parse_slowly(block, text_column, columns)
+    found = {c: pa.array(rows[c], pa.string()) for c in rows if c != "row"}
+    return _corpus_table(block, found["text"], rows["row"], found, columns), rejected
 
 # %% ../nbs/12_corpus.ipynb #0844e6d5
 def checked(
@@ -307,24 +347,24 @@ def stream_hub(
     dataset: str, # Id of a Hub data set, or any name that `datasets.load_dataset` takes
     text_column: str="text", # Column that holds the text
     revision: str|None=None, # Commit
+    columns: tuple[str, ...]=(), # Further columns to read
 ) -> Iterator[Block]: # Of 2,048 rows
     "Read the training split of a Hub data set as it arrives"
     import datasets
     row = 0
     stream = datasets.load_dataset(dataset, split="train", streaming=True, revision=revision)
     for rows in stream.with_format("arrow").iter(2048):
-        if text_column not in rows.column_names:
-            raise InputError(f"{dataset}: no column {text_column!r}; its columns are {', '.join(rows.column_names)}")
-        wanted = [c for c in dict.fromkeys((text_column, "document", "source")) if c in rows.column_names]
+        for c in (text_column, *columns):
+            if c not in rows.column_names: raise InputError(f"{dataset}: no column {c!r}; its columns are {', '.join(rows.column_names)}")
+        wanted = [c for c in dict.fromkeys((text_column, "document", "source", *columns)) if c in rows.column_names]
         for batch in rows.select(wanted).combine_chunks().to_batches():
             yield Block(dataset, dataset, row, batch, 0)
             row += len(batch)
 
 # %% ../nbs/12_corpus.ipynb #30b1e8b7
-def _blocks(sources: list[Source], text_column: str) -> Iterator[Block]:
-    "The blocks of all sources, in order"
-    for s in sources:
-        yield from read_blocks(s.name, s.path, text_column) if s.path else stream_hub(s.name, text_column, s.revision)
+def _blocks(source: Source, text_column: str, columns: tuple[str, ...]=()) -> Iterator[Block]:
+    "The blocks of a source, in order"
+    return read_blocks(source.name, source.path, text_column, columns) if source.path else stream_hub(source.name, text_column, source.revision, columns)
 
 def read_corpus(
     source: str|Path|list, # A file, pattern, folder, Hub id, name below $SIMPLELM_DATA, or a list of these
@@ -337,7 +377,7 @@ def read_corpus(
     sources, before = open_sources(source), 0
     with progress(total=sum(s.size for s in sources) or None, desc=desc, unit="B", unit_scale=True, disable=desc is None) as bar:
         for s in sources:
-            for block in _blocks([s], text_column):
+            for block in _blocks(s, text_column):
                 table, bad = parse_block(block, text_column)
                 if checked(block, bad, bad_records) and rejected is not None: rejected.extend(bad)
                 yield from table.to_batches()
@@ -353,48 +393,67 @@ def corpus_texts(
     for batch in read_corpus(source, text_column, bad_records): yield from batch["text"].to_pylist()
 
 # %% ../nbs/12_corpus.ipynb #033fdb56
-PART_BYTES = 32 << 20
+PART_BYTES, GROUP_BYTES = 32 << 20, 32 << 20
 
+@dataclass(frozen=True)
+class Group:
+    "Sources that are read one after the other"
+    number: int # From 0
+    sources: tuple[Source, ...] # At least one
+
+def group_sources(
+    sources: list[Source], # What to read
+) -> list[Group]: # All of it, in order
+    "Take sources together to groups of about `GROUP_BYTES` on disk; each of the Hub's is one by itself"
+    groups, size = [], GROUP_BYTES
+    for s in sources:
+        if size >= GROUP_BYTES or not s.path: groups, size = [*groups, []], 0
+        groups[-1].append(s)
+        size += s.size if s.path else GROUP_BYTES
+    return [Group(number, tuple(group)) for number, group in enumerate(groups)]
+
+# %% ../nbs/12_corpus.ipynb #0eafbf2d
 @dataclass(frozen=True)
 class Part:
     "What one part of the output is made from"
-    number: int # From 0
+    number: int # From 0, within its group
     blocks: list[Block] # The input
-    consumed: int # Bytes of all files read so far, compressed
+    consumed: int # Bytes of the files read for it, compressed
 
 def cut_parts(
-    sources: list[Source], # What to read
+    group: Group, # What to read
     text_column: str="text", # Field or column that holds the text
+    columns: tuple[str, ...]=(), # Further columns to read
 ) -> Iterator[Part]: # In order
-    "Gather blocks to parts of about `PART_BYTES`"
-    number, gathered, size, before = 0, [], 0, 0
-    for s in sources:
-        for block in _blocks([s], text_column):
+    "Gather the blocks of a group to parts of about `PART_BYTES`"
+    number, gathered, size, done, before = 0, [], 0, 0, 0
+    for s in group.sources:
+        for block in _blocks(s, text_column, columns):
             gathered.append(block)
             size += block.data.nbytes if isinstance(block.data, pa.RecordBatch) else len(block.data or b"")
             if size >= PART_BYTES:
-                yield Part(number, gathered, before + block.position)
-                number, gathered, size = number + 1, [], 0
+                yield Part(number, gathered, before + block.position - done)
+                number, gathered, size, done = number + 1, [], 0, before + block.position
         before += s.size
-    if gathered: yield Part(number, gathered, before)
+    if gathered: yield Part(number, gathered, before - done)
 
 # %% ../nbs/12_corpus.ipynb #3d5f83e3
 def simplify_table(
-    documents: pa.Table, # text, document, source
+    documents: pa.Table, # text, document, source, and further columns
     vocabulary: Vocabulary, # The simple language
     config: SimplificationConfig, # What counts as a simple passage
 ) -> tuple[pa.Table, Counter]: # The spans, with `row` of their document; the counts
     "Simplify some documents and count what became of them"
-    spans = simplify_array(documents["text"], vocabulary, config)
+    spans, fates = simplify_column(documents["text"], vocabulary, config)
     spans = spans.filter(pc.less(spans["start"], spans["end"]))
-    words = lambda texts: int(count_array_words(texts, config.segmentation).sum())
     kept = len(pc.unique(spans["row"]))
+    size = lambda texts: pc.sum(pc.binary_length(texts)).as_py() or 0
     counts = Counter(documents=len(documents), documents_kept=kept, documents_emptied=len(documents) - kept, spans=len(spans),
-                     words=words(documents["text"]), words_kept=words(spans["text"]),
-                     bytes=pc.sum(pc.binary_length(documents["text"])).as_py() or 0, bytes_kept=pc.sum(pc.binary_length(spans["text"])).as_py() or 0)
-    of = documents.select(["document", "source"]).take(spans["row"])
-    return pa.table(dict(text=spans["text"], document=of["document"], source=of["source"], row=spans["row"], start=spans["start"],
-                         end=spans["end"], word_count=spans["word_count"], oov_count=spans["oov_count"])), counts
+                     words=int(fates[READ]), words_kept=int(fates[KEPT]), words_closing=int(fates[CLOSING]), words_in_short_spans=int(fates[SHORT]),
+                     bytes=size(documents["text"]), bytes_kept=size(spans["text"]))
+    of = documents.drop_columns("text").take(spans["row"])
+    return pa.table(dict(text=spans["text"], document=of["document"], source=of["source"],
+                         **{c: spans[c] for c in ("row", "start", "end", "word_count", "oov_count")}, **{c: of[c] for c in of.column_names[2:]})), counts
 
 # %% ../nbs/12_corpus.ipynb #112e20a1
 def join_table(
@@ -407,60 +466,112 @@ def join_table(
     for row, text in zip(rows, spans["text"].to_pylist()): texts[row].append(text)
     for total, column in zip(totals, ("word_count", "oov_count")): np.add.at(total, rows, spans[column].to_numpy())
     return pa.table(dict(text=pa.array(map(join_spans, texts), pa.string()), document=documents["document"], source=documents["source"],
-                         spans=pa.array(map(len, texts), pa.int32()), word_count=totals[0], oov_count=totals[1]))
+                         spans=pa.array(map(len, texts), pa.int32()), word_count=totals[0], oov_count=totals[1],
+                         **{c: documents[c] for c in documents.column_names[3:]}))
 
 # %% ../nbs/12_corpus.ipynb #3949cbbc
 @dataclass(frozen=True)
 class Simplifier:
-    "All that it takes to make a part"
+    "All that it takes to make the parts of a group, in any process on any machine"
     folder: Path # Where parts go
     vocabulary: Vocabulary # The simple language
     config: SimplificationConfig # What counts as a simple passage
-    text_column: str # Field or column that holds the text
-    joined: bool # Whether a row is a document, in the paper's joined form
-    bad_records: str # "stop" or "set-aside"
+    text_column: str = "text" # Field or column that holds the text
+    joined: bool = False # Whether a row is a document, in the paper's joined form
+    bad_records: str = "stop" # "stop" or "set-aside"
+    columns: tuple[str, ...] = () # Further columns to carry along
 
-    def __call__(self, part: Part) -> tuple[Counter, int]: # counts, bytes consumed
+    def __call__(self, group: Group) -> Counter: # Its counts
+        "Make the parts of a group that are not there, one after the other"
+        done = self.done(group)
+        if not done.exists(): self.finish(group, [self.make(group, part) for part in cut_parts(group, self.text_column, self.columns)])
+        return Counter(json.loads(done.read_text(encoding="utf-8")))
+
+    def done(self, group: Group) -> Path: return self.folder/f".group-{group.number:05}.json" # is there once all parts are
+
+    def finish(self, group: Group, counts: list[Counter]) -> None:
+        "Note that all parts of a group are there"
+        with atomic_write(self.done(group)) as f: json.dump(sum(counts, Counter()), f, sort_keys=True)
+
+    def make(self, group: Group, part: Part) -> Counter: # Its counts
         "Make one part, unless it is there"
-        path = self.folder/f"part-{part.number:05}.parquet"
+        path = self.folder/f"part-{group.number:05}-{part.number:05}.parquet"
         if not path.exists(): self.write(part, path)
-        return Counter(json.loads(pq.read_schema(path).metadata[b"simplelm"])), part.consumed
+        return Counter(json.loads(pq.read_schema(path).metadata[b"simplelm"]))
 
     def write(self, part: Part, path: Path) -> None:
         "Simplify the blocks of a part and write it"
         tables, counts, rejected = [], Counter(), []
         for block in part.blocks:
-            documents, bad = parse_block(block, self.text_column)
+            documents, bad = parse_block(block, self.text_column, self.columns)
             rejected += checked(block, bad, self.bad_records)
             spans, more = simplify_table(documents, self.vocabulary, self.config)
             tables.append(join_table(documents, spans) if self.joined else spans.drop_columns("row"))
             counts.update(more)
         counts.update(documents=len(rejected), documents_rejected=len(rejected))
         if rejected:
-            with atomic_write(self.folder/f".rejected-{part.number:05}.jsonl") as f:
+            with atomic_write(self.folder/f".rejected{path.stem.removeprefix('part')}.jsonl") as f:
                 f.writelines(json.dumps(vars(r), ensure_ascii=False) + "\n" for r in rejected)
         write_part(path, pa.concat_tables(tables).replace_schema_metadata({"simplelm": json.dumps(counts, sort_keys=True)}))
 
 # %% ../nbs/12_corpus.ipynb #54b71b3a
-def in_order(
-    function: Callable, # What to do with each item
-    items: Iterable, # As many as there are
+class OpenGroup:
+    "A group being read by one or more workers"
+    def __init__(self, simplify: Simplifier, group: Group):
+        self.simplify, self.group, self.lock = simplify, group, threading.Lock()
+        self.parts, self.counts, self.waiting, self.exhausted = cut_parts(group, simplify.text_column, simplify.columns), [], 0, False
+
+    def work(self) -> int|None: # Bytes consumed; `None` if all parts are taken
+        "Take the next part and make it"
+        with self.lock: # one worker reads at a time
+            part = None if self.exhausted else next(self.parts, None)
+            self.exhausted |= part is None
+            self.waiting += part is not None
+            if part is None: return None
+        counts = self.simplify.make(self.group, part)
+        with self.lock:
+            self.counts.append(counts)
+            self.waiting -= 1
+        return part.consumed
+
+    def close(self) -> None:
+        "Note that the group is done, if it is; the last worker to leave finds it so"
+        with self.lock:
+            if self.exhausted and not self.waiting: self.simplify.finish(self.group, self.counts)
+
+# %% ../nbs/12_corpus.ipynb #0bbf17d5
+def simplify_groups(
+    simplify: Simplifier, # What to do
+    groups: list[Group], # Those that are not done yet
     workers: int=1, # Threads; 1 works in this one
-) -> Iterator: # The results, in the order of the items
-    "Map in threads, a bounded number of items at a time"
+    advance: Callable[[int], None]=lambda consumed: None, # Called with the bytes read, part by part
+) -> None:
+    "Make all parts of some groups"
     if workers < 1: raise InputError(f"workers={workers}: must be 1 or more")
-    if workers == 1:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque()
+    unopened, opened, lock, stop = deque(groups), [], threading.Lock(), threading.Event()
+    def take():
+        with lock:
+            if unopened:
+                opened.append(OpenGroup(simplify, unopened.popleft()))
+                return opened[-1]
+            return opened[0] if opened else None
+    def work():
         try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 2 * workers: yield waiting.popleft().result()
-            while waiting: yield waiting.popleft().result()
-        finally:
-            for future in waiting: future.cancel()
+            while (mine := take()) and not stop.is_set():
+                while not stop.is_set() and (consumed := mine.work()) is not None:
+                    with lock: advance(consumed)
+                mine.close()
+                with lock:
+                    if mine in opened: opened.remove(mine)
+        except BaseException:
+            stop.set() # the others end after the part they are at
+            raise
+    if workers == 1: return work()
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(work) for _ in range(workers)]
+        try:
+            for future in futures: future.result()
+        finally: stop.set()
 
 # %% ../nbs/12_corpus.ipynb #0a81ea29
 def _gather_rejected(folder: Path) -> None:
@@ -472,6 +583,9 @@ def _gather_rejected(folder: Path) -> None:
     for piece in pieces: piece.unlink()
 
 # %% ../nbs/12_corpus.ipynb #49f59a01
+COUNTS = ("documents", "documents_kept", "documents_emptied", "documents_rejected", "spans", "words", "words_kept", "words_closing",
+          "words_in_short_spans", "bytes", "bytes_kept")
+
 def simplify_corpus(
     source: str|Path|list, # A file, pattern, folder, Hub id, name below $SIMPLELM_DATA, or a list of these
     out: str|Path, # Folder for the simplified corpus
@@ -481,21 +595,28 @@ def simplify_corpus(
     text_column: str="text", # Field or column that holds the text
     joined: bool=False, # One row a document, `<s> span </s> <s> span </s>`, instead of one row a span
     bad_records: str="stop", # "stop" at a bad record, or "set-aside" to go on without it and list it in rejected.jsonl
+    columns: Sequence[str]=(), # Further columns to carry along, as strings: what is none becomes its JSON
+    run: Callable|None=None, # An engine that applies a `Simplifier` to groups wherever it likes; by default the threads of this process
 ) -> Manifest: # Its counts: documents = kept + emptied + rejected
     "Simplify a corpus of any size into Parquet parts"
-    sources = open_sources(source)
+    sources, columns = open_sources(source), tuple(columns)
+    groups = group_sources(sources)
+    taken = {"text", "document", "source", "start", "end", "word_count", "oov_count", "spans", "row"} & {*columns}
+    if taken: raise InputError(f"columns: {', '.join(sorted(taken))} is a column of every simplified corpus; carry others")
     def build(folder):
-        simplify, totals = Simplifier(folder, vocabulary, config, text_column, joined, bad_records), Counter()
+        simplify = Simplifier(folder, vocabulary, config, text_column, joined, bad_records, columns)
         with progress(total=sum(s.size for s in sources) or None, desc="simplify", unit="B", unit_scale=True) as bar:
-            for counts, consumed in in_order(simplify, cut_parts(sources, text_column), workers):
-                totals.update(counts)
-                bar.update(consumed - bar.n)
+            if run: run(simplify, groups)
+            waiting = [g for g in groups if not simplify.done(g).exists()]
+            bar.update(sum(s.size for g in groups if g not in waiting for s in g.sources))
+            simplify_groups(simplify, waiting, workers, bar.update)
+        totals = sum(map(simplify, groups), Counter())
         if not totals["documents"]: raise InputError(f"{source_label(source)}: no document in it")
         if not totals["spans"]: raise InputError(f"{source_label(source)}: nothing is left of {totals['documents']:,} documents: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a lower --min-words or another vocabulary")
         _gather_rejected(folder)
-        names = ("documents", "documents_kept", "documents_emptied", "documents_rejected", "spans", "words", "words_kept", "bytes", "bytes_kept")
-        return {name: totals[name] for name in names}
+        for g in groups: simplify.done(g).unlink()
+        return {name: totals[name] for name in COUNTS}
     request = dict(simplification=config, vocabulary=dict(name=vocabulary.name, words=len(vocabulary), fingerprint=vocabulary.fingerprint),
                    sources=[f"{s.name}@{s.revision}" if s.revision else s.name for s in sources], text_column=text_column,
-                   joined=joined, bad_records=bad_records, part_bytes=PART_BYTES)
-    return make_artifact(out, "simplify", request, build, inputs={s.name: s.path for s in sources if s.path})
+                   joined=joined, bad_records=bad_records, columns=list(columns), part_bytes=PART_BYTES, group_bytes=GROUP_BYTES)
+    return make_artifact(out, "simplify", request, build, inputs={s.name: s.path for s in sources if s.path}, format=2)

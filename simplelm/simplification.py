@@ -11,17 +11,23 @@ from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 from .artifacts import InputError
-from .vocabulary import DELIMITERS, DIGITS, Vocabulary
+from .vocabulary import Vocabulary, word_key
 
 # %% auto #0
-__all__ = ['LETTER', 'DELIMITER', 'DIGIT', 'APOSTROPHE', 'MARK', 'SPACE', 'NEWLINE', 'LOWER', 'ENDS_SENTENCE', 'kernel',
-           'SimplificationConfig', 'Span', 'byte_classes', 'mix_byte', 'slot_and_tag', 'build_table', 'lookup_table',
-           'apostrophe_length', 'same_word', 'is_known', 'parts_known', 'read_paper_token', 'goes_on',
-           'read_words_token', 'skip_sentence', 'add_span', 'find_spans', 'character_offsets', 'copy_spans',
-           'string_buffers', 'simplify_array', 'simplify_text', 'count_words_of', 'count_array_words', 'join_spans']
+__all__ = ['kernel', 'WORD', 'COUNTED', 'DIGIT', 'ENDS', 'JOINT', 'STRAIGHT', 'CURLY', 'LOWER', 'INLINE', 'FIRST_8', 'NEXT_8',
+           'LAST_BIT', 'SPACE', 'NEWLINE', 'READ', 'KEPT', 'CLOSING', 'SHORT', 'SimplificationConfig', 'Span',
+           'bytes_between', 'load_8', 'ones', 'first_one', 'mark_bytes', 'before', 'behind', 'find_curly',
+           'join_apostrophes', 'open_after_digits', 'mark_text', 'window', 'next_one', 'next_zero', 'lower_8',
+           'short_key', 'short_slot', 'build_short_table', 'is_short_known', 'mix_byte', 'slot_and_tag', 'build_table',
+           'lookup_table', 'apostrophe_length', 'same_word', 'is_listed', 'has_apostrophe', 'is_long_known',
+           'drop_apostrophes', 'parts_known', 'add_span', 'find_spans', 'count_characters', 'character_offsets',
+           'copy_spans', 'string_buffers', 'simplify_column', 'simplify_array', 'simplify_text', 'count_words_of',
+           'count_array_words', 'join_spans']
 
 # %% ../nbs/11_simplification.ipynb #1603bbd3
 @dataclass(frozen=True)
@@ -31,12 +37,21 @@ class SimplificationConfig:
     max_oov: float = 0.01 # Share of its words that may be out of vocabulary, 0 to 1
     from_sentence_start: bool = True # Whether a passage must open at the start of a sentence
     segmentation: str = "words" # "words" keeps don't whole; "paper" cuts as the released code does, its quirks included
+    digit_quirk: bool|None = None # After a number, let a delimiter open the next word; unset: as `segmentation` has it
+    split_apostrophes: bool|None = None # Take ' for a delimiter and ’ for a letter; unset: as `segmentation` has it
+    oov_floor: int|None = None # Take the share of unknown words of at least this many words; unset: of `min_words`
+    count_closing_word: bool = True # Count the word that closed a passage as one of it, as the released code does
 
     def __post_init__(self):
         if self.segmentation not in ("words", "paper"):
             raise InputError(f"segmentation={self.segmentation!r}: choose 'words' or 'paper'")
         if self.min_words < 0: raise InputError(f"min_words={self.min_words}: must be 0 or more")
         if not 0 <= self.max_oov <= 1: raise InputError(f"max_oov={self.max_oov}: must be a share from 0 to 1")
+        if self.oov_floor is not None and self.oov_floor < 1: raise InputError(f"oov_floor={self.oov_floor}: must be 1 or more")
+
+    @property
+    def splits(self) -> bool: # Whether an apostrophe cuts a word
+        return self.segmentation == "paper" if self.split_apostrophes is None else self.split_apostrophes
 
 # %% ../nbs/11_simplification.ipynb #5d0a9e04
 @dataclass(frozen=True)
@@ -49,28 +64,208 @@ class Span:
     end: int # Where it ends: `text[start:end]` is the passage
 
 # %% ../nbs/11_simplification.ipynb #4ce27dd9
-LETTER, DELIMITER, DIGIT, APOSTROPHE, MARK = range(5) # classes of bytes; MARK is the first of the three bytes of ’
+kernel = njit(nogil=True, cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed
+_bits = ir.IntType(64)
 
-def byte_classes(
-    segmentation: str, # "words" or "paper"
-) -> np.ndarray: # uint8[256]
-    "The class of every byte"
-    classes = np.full(256, LETTER, np.uint8)
-    classes[list(DELIMITERS.encode())] = DELIMITER
-    classes[list(DIGITS.encode())] = DIGIT
-    if segmentation == "words": classes[[0x27, 0xE2]] = APOSTROPHE, MARK
-    return classes
+def _load(context, builder, signature, args, what):
+    "The bytes from `data[i]` as a value of LLVM type `what`, wherever in memory they lie"
+    data = context.make_array(signature.args[0])(context, builder, args[0]).data
+    return builder.load(builder.bitcast(builder.gep(data, [args[1]]), what.as_pointer()), align=1, typ=what)
 
-# %% ../nbs/11_simplification.ipynb #2b6695b3
-SPACE, NEWLINE = 0x20, 0x0A
-LOWER = np.arange(256, dtype=np.uint8)
-LOWER[65:91] += 32 # A-Z to a-z, before any text is seen
-ENDS_SENTENCE = np.zeros(256, np.bool_)
-ENDS_SENTENCE[list(b".?!\n")] = True
+@intrinsic
+def bytes_between(typing, data, i, low, high):
+    "Bit k says whether low <= data[i + k] <= high, for 64 bytes"
+    def generate(context, builder, signature, args):
+        vector = ir.VectorType(ir.IntType(8), 64)
+        spread = lambda value: builder.shuffle_vector(builder.insert_element(ir.Constant(vector, ir.Undefined),
+            builder.trunc(value, ir.IntType(8)), ir.Constant(ir.IntType(32), 0)), ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64))
+        above = builder.sub(_load(context, builder, signature, args, vector), spread(args[2]))
+        return builder.bitcast(builder.icmp_unsigned("<=", above, builder.sub(spread(args[3]), spread(args[2]))), _bits)
+    return types.uint64(data, types.int64, types.int64, types.int64), generate
+
+# %% ../nbs/11_simplification.ipynb #65e63000
+@intrinsic
+def load_8(typing, data, i):
+    "data[i] to data[i + 7] as one integer, the first byte lowest"
+    return types.uint64(data, types.int64), lambda *context: _load(*context, _bits)
+
+@intrinsic
+def ones(typing, bits):
+    "How many bits are set"
+    return types.int64(types.uint64), lambda context, builder, signature, args: builder.ctpop(args[0])
+
+@intrinsic
+def first_one(typing, bits):
+    "Place of the lowest bit that is set; there must be one"
+    return types.int64(types.uint64), lambda context, builder, signature, args: builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+# %% ../nbs/11_simplification.ipynb #0a10fe17
+@kernel
+def mark_bytes(data, i, valid, joins):
+    "Letters, digits, sentence ends and apostrophes (' and ’, by their first byte) of the 64 bytes from `i`, of which those in `valid` are text"
+    digits = bytes_between(data, i, 0x30, 0x39) & valid
+    delimiters = (bytes_between(data, i, 0x20, 0x2F) | bytes_between(data, i, 0x3A, 0x40) | bytes_between(data, i, 0x5B, 0x5E)
+                  | bytes_between(data, i, 0x7B, 0x7E) | bytes_between(data, i, 0x09, 0x0A))
+    ends = (bytes_between(data, i, 0x2E, 0x2E) | bytes_between(data, i, 0x21, 0x21) | bytes_between(data, i, 0x3F, 0x3F) | bytes_between(data, i, 0x0A, 0x0A)) & valid
+    straight, curly = np.uint64(0), np.uint64(0)
+    if joins:
+        straight, curly = bytes_between(data, i, 0x27, 0x27) & valid, bytes_between(data, i, 0xE2, 0xE2) & valid
+    return ~delimiters & ~digits & valid, digits, ends, straight, curly
+
+# %% ../nbs/11_simplification.ipynb #0257c650
+WORD, COUNTED, DIGIT, ENDS, JOINT, STRAIGHT, CURLY = range(7) # rows of the marks of a text
+
+@kernel
+def before(marks, row, k):
+    "Bit by bit, whether the byte before is marked"
+    return (marks[row, k] << np.uint64(1)) | (marks[row, k - 1] >> np.uint64(63) if k else np.uint64(0))
+
+@kernel
+def behind(marks, row, k, places):
+    "Bit by bit, whether the byte `places` behind is marked"
+    return (marks[row, k] >> np.uint64(places)) | (marks[row, k + 1] << np.uint64(64 - places))
+
+@kernel
+def find_curly(data, begin, stop, k, marks):
+    "Keep of the bytes that may open a ’ those that do, and take its bytes from the letters"
+    candidates, found = marks[CURLY, k], np.uint64(0)
+    while candidates:
+        place = first_one(candidates)
+        candidates &= candidates - np.uint64(1)
+        i = begin + 64 * k + place
+        if i + 2 < stop and data[i + 1] == 0x80 and data[i + 2] == 0x99:
+            found |= np.uint64(1) << np.uint64(place)
+            for p in range(64 * k + place, 64 * k + place + 3): marks[WORD, p >> 6] &= ~(np.uint64(1) << np.uint64(p & 63))
+    marks[CURLY, k] = found
+
+# %% ../nbs/11_simplification.ipynb #a9111f36
+@kernel
+def join_apostrophes(marks, chunks):
+    "Give apostrophes between letters back to their words; a ’ is three bytes"
+    for k in range(chunks):
+        if not (marks[STRAIGHT, k] | marks[CURLY, k]): continue
+        left = before(marks, WORD, k)
+        marks[JOINT, k] |= marks[STRAIGHT, k] & left & behind(marks, WORD, k, 1)
+        long = marks[CURLY, k] & left & behind(marks, WORD, k, 3)
+        marks[JOINT, k] |= long | (long << np.uint64(1)) | (long << np.uint64(2))
+        marks[JOINT, k + 1] |= (long >> np.uint64(63)) | (long >> np.uint64(62))
+    for k in range(chunks): marks[WORD, k] |= marks[JOINT, k]
+
+@kernel
+def open_after_digits(marks, chunks):
+    "The digit quirk: a delimiter between a digit and a letter is the first byte of a word, and ends no sentence"
+    for k in range(chunks):
+        opens = before(marks, DIGIT, k) & ~marks[WORD, k] & ~marks[DIGIT, k] & behind(marks, WORD, k, 1)
+        marks[WORD, k] |= opens
+        marks[ENDS, k] &= ~opens
+
+# %% ../nbs/11_simplification.ipynb #1468e855
+@kernel
+def mark_text(data, begin, stop, split_apostrophes, digit_quirk, marks, rest):
+    "Fill the marks of the text `data[begin:stop]` and count its words; `rest` is 64 bytes to work in"
+    chunks = (stop - begin + 63) >> 6
+    curly = np.uint64(0)
+    marks[:, :chunks + 3] = 0
+    for k in range(chunks):
+        i, left = begin + 64 * k, min(stop - begin - 64 * k, 64)
+        valid = ~np.uint64(0) >> np.uint64(64 - left)
+        if i + 64 <= len(data): found = mark_bytes(data, i, valid, not split_apostrophes)
+        else:
+            rest[:left] = data[i:stop]
+            found = mark_bytes(rest, 0, valid, not split_apostrophes)
+        marks[WORD, k], marks[DIGIT, k], marks[ENDS, k], marks[STRAIGHT, k], marks[CURLY, k] = found
+        curly |= found[3] | found[4]
+    if curly:
+        for k in range(chunks):
+            if marks[CURLY, k]: find_curly(data, begin, stop, k, marks)
+        join_apostrophes(marks, chunks)
+    if digit_quirk: open_after_digits(marks, chunks)
+    words = 0
+    for k in range(chunks):
+        words += ones(marks[WORD, k] & ~before(marks, WORD, k)) + ones(marks[DIGIT, k] & ~before(marks, DIGIT, k))
+        marks[COUNTED, k] = marks[WORD, k] | marks[DIGIT, k]
+    marks[COUNTED, chunks], marks[ENDS, chunks] = ~np.uint64(0), ~np.uint64(0) # searches end behind the text
+    return words
+
+# %% ../nbs/11_simplification.ipynb #9a7251dd
+@kernel
+def window(marks, row, place):
+    "The marks of the 64 bytes from `place`, which two neighbouring integers hold"
+    k, shift = place >> 6, np.uint64(place & 63)
+    return (marks[row, k] >> shift) | ((marks[row, k + 1] << np.uint64(1)) << (np.uint64(63) - shift))
+
+@kernel
+def next_one(marks, row, place):
+    "The first marked byte at `place` or behind; there must be one"
+    bits = window(marks, row, place)
+    while not bits:
+        place += 64
+        bits = window(marks, row, place)
+    return place + first_one(bits)
+
+@kernel
+def next_zero(marks, row, place):
+    "The first byte at `place` or behind that is not marked"
+    bits = ~window(marks, row, place)
+    while not bits:
+        place += 64
+        bits = ~window(marks, row, place)
+    return place + first_one(bits)
 
 # %% ../nbs/11_simplification.ipynb #b5e8069a
-kernel = njit(nogil=True, cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed
+LOWER = np.arange(256, dtype=np.uint8)
+LOWER[65:91] += 32 # A-Z to a-z, before any text is seen
+INLINE = 15 # bytes of the longest word that the table holds as two integers
+_full = (1 << 64) - 1
+FIRST_8 = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(INLINE + 1)], np.uint64) # which bits of two loads belong to n bytes
+NEXT_8 = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(INLINE + 1)], np.uint64)
 
+@kernel
+def lower_8(bytes):
+    "Eight bytes with A to Z lowered"
+    low = bytes & np.uint64(0x7F7F7F7F7F7F7F7F)
+    from_a, beyond_z = low + np.uint64(0x3F3F3F3F3F3F3F3F), low + np.uint64(0x2525252525252525) # the high bit of each byte says so
+    return bytes | ((from_a & ~beyond_z & ~bytes & np.uint64(0x8080808080808080)) >> np.uint64(2))
+
+@kernel
+def short_key(data, i, length):
+    "A word of at most 15 bytes as two integers; 16 bytes from `i` must be readable"
+    first, second = lower_8(load_8(data, i)) & FIRST_8[length], lower_8(load_8(data, i + 8)) & NEXT_8[length]
+    return first, second | (np.uint64(length) << np.uint64(56))
+
+@kernel
+def short_slot(first, second, shift):
+    "Where to look first: the high bits, which all bytes have reached"
+    return ((first ^ (second * np.uint64(0xC2B2AE3D27D4EB4F))) * np.uint64(0x9E3779B97F4A7C15)) >> shift
+
+# %% ../nbs/11_simplification.ipynb #b4867909
+@kernel
+def build_short_table(words, offsets):
+    "Hash table of the words of 1 to 15 bytes, at most a third full: slot -> the two integers, zeros if it is free"
+    bits = 4
+    while (1 << bits) < 3 * len(offsets): bits += 1
+    table, mask, shift, padded = np.zeros((1 << bits, 2), np.uint64), np.uint64((1 << bits) - 1), np.uint64(64 - bits), np.zeros(16, np.uint8)
+    for word in range(len(offsets) - 1):
+        length = offsets[word + 1] - offsets[word]
+        if length == 0 or length > INLINE: continue
+        padded[:length] = words[offsets[word]:offsets[word + 1]]
+        first, second = short_key(padded, 0, length)
+        slot = short_slot(first, second, shift)
+        while table[slot, 1]: slot = (slot + np.uint64(1)) & mask
+        table[slot, 0], table[slot, 1] = first, second
+    return table, shift
+
+@kernel
+def is_short_known(data, i, length, table, shift):
+    "Whether a word of at most 15 bytes is in the vocabulary"
+    first, second = short_key(data, i, length)
+    slot, mask = short_slot(first, second, shift), np.uint64(len(table) - 1)
+    while table[slot, 1]:
+        if table[slot, 0] == first and table[slot, 1] == second: return True
+        slot = (slot + np.uint64(1)) & mask
+    return False
+
+# %% ../nbs/11_simplification.ipynb #914bbcb5
 @kernel
 def mix_byte(h, byte):
     "The hash of a word that goes on with `byte`, in lower case"
@@ -95,19 +290,20 @@ def build_table(words, offsets):
         slots[slot], tags[slot] = word, tag
     return tags, slots
 
-# %% ../nbs/11_simplification.ipynb #b4867909
+# %% ../nbs/11_simplification.ipynb #6b9b633b
 @lru_cache(maxsize=16)
 def lookup_table(
     vocabulary: Vocabulary, # The simple language
-    segmentation: str, # "words" looks words up without apostrophes, "paper" as they stand
-) -> tuple: # bytes of the words, their offsets, tags, slots
+    split_apostrophes: bool=False, # Whether words are looked up as they stand, or without their apostrophes
+) -> tuple: # bytes of the words, their offsets, tags, slots; the table of short words, its shift
     "A vocabulary as the kernel reads it"
-    words = pa.array(sorted(vocabulary.keys if segmentation == "words" else vocabulary.word_set), pa.large_string())
+    listed = vocabulary.words if split_apostrophes else map(word_key, vocabulary.words) # most vocabularies list frequent words first
+    words = pa.array(dict.fromkeys(listed), pa.large_string())
     _, offsets, data = words.buffers()
-    data, offsets = np.frombuffer(data, np.uint8), np.frombuffer(offsets, np.int64)
-    return data, offsets, *build_table(data, offsets)
+    data, offsets = np.frombuffer(data or b"", np.uint8), np.frombuffer(offsets, np.int64)
+    return data, offsets, *build_table(data, offsets), *build_short_table(data, offsets)
 
-# %% ../nbs/11_simplification.ipynb #6b9b633b
+# %% ../nbs/11_simplification.ipynb #960698d9
 @kernel
 def apostrophe_length(data, i, stop):
     "How many bytes the apostrophe at `i` has: 1 for ', 3 for ’, 0 if there is none"
@@ -127,7 +323,7 @@ def same_word(data, i, stop, words, a, b, joined):
     return a == b
 
 @kernel
-def is_known(data, i, stop, h, table, joined):
+def is_listed(data, i, stop, h, table, joined):
     "Whether `data[i:stop]`, whose hash is `h`, is in the vocabulary"
     words, offsets, tags, slots = table
     mask = np.uint64(len(slots) - 1)
@@ -139,76 +335,53 @@ def is_known(data, i, stop, h, table, joined):
         slot = (slot + np.uint64(1)) & mask
     return False
 
-# %% ../nbs/11_simplification.ipynb #e3ae862b
+# %% ../nbs/11_simplification.ipynb #ecf92d8b
+LAST_BIT = np.uint64(1 << 63)
+
+@kernel
+def has_apostrophe(data, i, stop, split_apostrophes):
+    "Whether a word has an apostrophe from `i` on; only words of more than 63 bytes have bytes there"
+    while i < stop and not split_apostrophes:
+        if apostrophe_length(data, i, stop): return True
+        i += 1
+    return False
+
+# %% ../nbs/11_simplification.ipynb #b5be5bba
+@kernel
+def is_long_known(data, i, stop, table):
+    "Whether the word `data[i:stop]` is in the vocabulary as it stands"
+    h = np.uint64(0)
+    for k in range(i, stop): h = mix_byte(h, data[k])
+    return is_listed(data, i, stop, h, table, False)
+
+@kernel
+def drop_apostrophes(data, i, stop, rest):
+    "The first 16 bytes of a word without its apostrophes, in `rest`; how many bytes it has so, and its hash"
+    h, length = np.uint64(0), 0
+    while i < stop:
+        skip = apostrophe_length(data, i, stop)
+        if not skip:
+            h = mix_byte(h, data[i])
+            if length < 16: rest[length] = data[i]
+            length += 1
+        i += max(skip, 1)
+    return length, h
+
 @kernel
 def parts_known(data, i, stop, table):
-    "Whether every part of `data[i:stop]` between apostrophes is in the vocabulary"
-    part, h = i, np.uint64(0)
+    "Whether every part of a word between its apostrophes is in the vocabulary"
+    part = i
     while i < stop:
         skip = apostrophe_length(data, i, stop)
         if skip:
-            if not is_known(data, part, i, h, table, False): return False
-            i += skip
-            part, h = i, np.uint64(0)
-        else: i, h = i + 1, mix_byte(h, data[i])
-    return is_known(data, part, stop, h, table, False)
-
-# %% ../nbs/11_simplification.ipynb #6c98789a
-@kernel
-def read_paper_token(data, begin, i, stop, classes, table):
-    "The token at `i` as the released code cuts it: after a digit, even a delimiter opens a word"
-    kind, end = classes[data[i]], i + 1
-    if kind == DIGIT:
-        while end < stop and classes[data[end]] == DIGIT: end += 1
-        return end, DIGIT, True
-    if kind == DELIMITER and not (i > begin and classes[data[i - 1]] == DIGIT): return end, DELIMITER, True
-    h = mix_byte(np.uint64(0), data[i])
-    while end < stop and classes[data[end]] == LETTER: end, h = end + 1, mix_byte(h, data[end])
-    if kind == DELIMITER and end == i + 1: return end, DELIMITER, True
-    return end, LETTER, is_known(data, i, end, h, table, False)
-
-# %% ../nbs/11_simplification.ipynb #63e895d4
-@kernel
-def goes_on(data, i, stop, classes):
-    "Whether a letter, and no apostrophe, stands at `i`"
-    return i < stop and (classes[data[i]] == LETTER or (classes[data[i]] == MARK and not apostrophe_length(data, i, stop)))
-
-@kernel
-def read_words_token(data, i, stop, classes, table):
-    "The token at `i` as `split_words` cuts it"
-    kind, end = classes[data[i]], i + 1
-    if kind == DIGIT:
-        while end < stop and classes[data[end]] == DIGIT: end += 1
-        return end, DIGIT, True
-    if kind == DELIMITER: return end, DELIMITER, True
-    if kind >= APOSTROPHE:
-        skip = apostrophe_length(data, i, stop)
-        if skip: return i + skip, DELIMITER, True
-    h, joined = mix_byte(np.uint64(0), data[i]), False
-    while end < stop:
-        kind = classes[data[end]]
-        if kind != LETTER:
-            if kind == DELIMITER or kind == DIGIT: break
-            skip = apostrophe_length(data, end, stop)
-            if skip:
-                if not goes_on(data, end + skip, stop, classes): break
-                end, joined = end + skip, True
-        end, h = end + 1, mix_byte(h, data[end])
-    known = is_known(data, i, end, h, table, joined) or (joined and parts_known(data, i, end, table))
-    return end, LETTER, known
-
-# %% ../nbs/11_simplification.ipynb #a05afbec
-@kernel
-def skip_sentence(data, begin, i, stop, classes, paper):
-    "The place after the next token that ends a sentence"
-    while i < stop:
-        if ENDS_SENTENCE[data[i]]:
-            opens_word = paper and i > begin and classes[data[i - 1]] == DIGIT and i + 1 < stop and classes[data[i + 1]] == LETTER
-            if not opens_word: return i + 1
-        i += 1
-    return stop
+            if not is_long_known(data, part, i, table): return False
+            part = i + skip
+        i += max(skip, 1)
+    return is_long_known(data, part, stop, table)
 
 # %% ../nbs/11_simplification.ipynb #0765dd22
+SPACE, NEWLINE = 0x20, 0x0A
+
 @kernel
 def add_span(spans, count, data, row, start, end, words, oov):
     "Note a span without its trailing spaces and line ends; the list doubles when it is full"
@@ -221,36 +394,67 @@ def add_span(spans, count, data, row, start, end, words, oov):
     return spans, count + 1
 
 # %% ../nbs/11_simplification.ipynb #b5742c97
+READ, KEPT, CLOSING, SHORT = range(4) # what is counted of a column: all words; those kept; those that closed a span; those in spans too short
+
 @kernel
-def find_spans(data, offsets, classes, table, min_words, max_oov, from_sentence_start, paper):
-    "Rows of (text, first byte, end byte, words, out-of-vocabulary words) for texts `data[offsets[k]:offsets[k+1]]`"
-    spans, count, limit = np.empty((64, 5), np.int64), 0, np.float32(max_oov)
+def find_spans(data, offsets, table, min_words, max_oov, from_sentence_start, split_apostrophes, digit_quirk, oov_floor, count_closing_word):
+    "Rows of (text, first byte, end byte, words, out-of-vocabulary words) for texts `data[offsets[k]:offsets[k+1]]`, and the fates of words"
+    spans, count, limit, fates = np.empty((64, 5), np.int64), 0, np.float32(max_oov), np.zeros(4, np.int64)
+    words_table, (short, shift), longest = table[:4], table[4:], 0
+    for row in range(len(offsets) - 1): longest = max(longest, offsets[row + 1] - offsets[row])
+    marks, rest = np.empty((7, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
     for row in range(len(offsets) - 1):
         begin, stop = offsets[row], offsets[row + 1]
-        i, start, words, oov, sentence_ended = begin, np.int64(-1), 0, 0, True
+        if begin == stop: continue
+        fates[READ] += mark_text(data, begin, stop, split_apostrophes, digit_quirk, marks, rest)
+        place, length, closed = 0, stop - begin, False
         while True:
-            if start < 0 and from_sentence_start and not sentence_ended:
-                i, sentence_ended = skip_sentence(data, begin, i, stop, classes, paper), True
-            if i >= stop: break
-            first = data[i]
-            if paper: end, kind, allowed = read_paper_token(data, begin, i, stop, classes, table)
-            else: end, kind, allowed = read_words_token(data, i, stop, classes, table)
-            if start < 0 and kind == DELIMITER and (first == SPACE or first == NEWLINE):
-                i = end
-                continue
-            if kind != DELIMITER: words += 1
-            if not allowed:
-                oov += 1
-                allowed = np.float32(oov) / np.float32(max(words, min_words)) <= limit
-            if start < 0: start = i
-            if not allowed:
-                if words > min_words: spans, count = add_span(spans, count, data, row, start, i, words, oov)
-                start, words, oov = np.int64(-1), 0, 0
-            i, sentence_ended = end, kind == DELIMITER and ENDS_SENTENCE[first]
-        if start >= 0 and words > min_words: spans, count = add_span(spans, count, data, row, start, stop, words, oov)
-    return spans[:count]
+            if closed and from_sentence_start: place = next_one(marks, ENDS, place) + 1
+            while place < length and (data[begin + place] == SPACE or data[begin + place] == NEWLINE): place += 1
+            if place >= length: break
+            start, words, oov, closed = place, 0, 0, False
+            while True:
+                place = next_one(marks, COUNTED, place)
+                if place >= length: break
+                words += 1
+                end, at = next_zero(marks, WORD, place), begin + place
+                if end == place: # a number
+                    place = next_zero(marks, DIGIT, place)
+                    continue
+                near = first_one(window(marks, JOINT, place) | LAST_BIT) < end - place # an apostrophe among its first 63 bytes
+                if near or has_apostrophe(data, at + 63, begin + end, split_apostrophes):
+                    bare, h = drop_apostrophes(data, at, begin + end, rest)
+                    known = is_short_known(rest, 0, bare, short, shift) if bare <= INLINE else is_listed(data, at, begin + end, h, words_table, True)
+                    known = known or parts_known(data, at, begin + end, words_table)
+                elif end - place <= INLINE and at + 16 <= len(data): known = is_short_known(data, at, end - place, short, shift)
+                else: known = is_long_known(data, at, begin + end, words_table)
+                if not known:
+                    oov += 1
+                    if np.float32(oov) / np.float32(max(words, oov_floor)) > limit:
+                        closed = True
+                        break
+                place = end
+            inside = words - closed
+            if closed and not count_closing_word: words, oov = words - 1, oov - 1
+            keep = words > min_words
+            if keep: spans, count = add_span(spans, count, data, row, begin + start, begin + min(place, length), words, oov)
+            fates[KEPT if keep else SHORT] += inside
+            if not closed: break
+            fates[CLOSING] += 1
+            place = end
+    return spans[:count], fates
 
-# %% ../nbs/11_simplification.ipynb #e80686c6
+# %% ../nbs/11_simplification.ipynb #1fdff843
+@kernel
+def count_characters(data, i, stop):
+    "How many characters of UTF-8 start in `data[i:stop]`"
+    found = stop - i
+    while i + 64 <= stop:
+        found -= ones(bytes_between(data, i, 0x80, 0xBF))
+        i += 64
+    for k in range(i, stop): found -= (data[k] & 0xC0) == 0x80
+    return found
+
 @kernel
 def character_offsets(data, offsets, spans):
     "First and end character of each span within its text"
@@ -259,7 +463,7 @@ def character_offsets(data, offsets, spans):
     for k in range(len(spans)):
         if spans[k, 0] != row: row, i, characters = spans[k, 0], offsets[spans[k, 0]], 0
         for side in range(2):
-            for j in range(i, spans[k, 1 + side]): characters += (data[j] & 0xC0) != 0x80
+            characters += count_characters(data, i, spans[k, 1 + side])
             i, found[k, side] = spans[k, 1 + side], characters
     return found
 
@@ -286,19 +490,29 @@ def string_buffers(
     return np.frombuffer(data or b"", np.uint8), offsets
 
 # %% ../nbs/11_simplification.ipynb #07ca8864
+def simplify_column(
+    texts: pa.Array|pa.ChunkedArray, # Strings; null has no spans
+    vocabulary: Vocabulary, # The simple language
+    config: SimplificationConfig=SimplificationConfig(), # What counts as a simple passage
+) -> tuple[pa.Table, np.ndarray]: # As of `simplify_array`; the fates of words, by READ, KEPT, CLOSING and SHORT
+    "The simple passages of a column of texts, and what became of its words"
+    data, offsets = string_buffers(texts)
+    quirk = config.segmentation == "paper" if config.digit_quirk is None else config.digit_quirk
+    floor = config.min_words if config.oov_floor is None else config.oov_floor
+    spans, fates = find_spans(data, offsets, lookup_table(vocabulary, config.splits), config.min_words, config.max_oov,
+                              config.from_sentence_start, config.splits, quirk, floor, config.count_closing_word)
+    places, (copied, starts) = character_offsets(data, offsets, spans), copy_spans(data, spans)
+    found = pa.Array.from_buffers(pa.large_string(), len(spans), [None, pa.py_buffer(starts), pa.py_buffer(copied)])
+    return pa.table(dict(row=spans[:, 0], text=found.cast(texts.type), start=places[:, 0], end=places[:, 1],
+                         word_count=spans[:, 3].astype(np.int32), oov_count=spans[:, 4].astype(np.int32))), fates
+
 def simplify_array(
     texts: pa.Array|pa.ChunkedArray, # Strings; null has no spans
     vocabulary: Vocabulary, # The simple language
     config: SimplificationConfig=SimplificationConfig(), # What counts as a simple passage
 ) -> pa.Table: # One row a span: row of its text, text, start and end in characters, word_count, oov_count
     "The simple passages of a column of texts"
-    data, offsets = string_buffers(texts)
-    spans = find_spans(data, offsets, byte_classes(config.segmentation), lookup_table(vocabulary, config.segmentation),
-                       config.min_words, config.max_oov, config.from_sentence_start, config.segmentation == "paper")
-    places, (copied, starts) = character_offsets(data, offsets, spans), copy_spans(data, spans)
-    found = pa.Array.from_buffers(pa.large_string(), len(spans), [None, pa.py_buffer(starts), pa.py_buffer(copied)])
-    return pa.table(dict(row=spans[:, 0], text=found.cast(texts.type), start=places[:, 0], end=places[:, 1],
-                         word_count=spans[:, 3].astype(np.int32), oov_count=spans[:, 4].astype(np.int32)))
+    return simplify_column(texts, vocabulary, config)[0]
 
 # %% ../nbs/11_simplification.ipynb #80c876ff
 def simplify_text(
@@ -314,20 +528,12 @@ def simplify_text(
 
 # %% ../nbs/11_simplification.ipynb #b3f9e416
 @kernel
-def count_words_of(data, offsets, classes):
+def count_words_of(data, offsets, split_apostrophes):
     "The number of words of each text"
-    counts = np.zeros(len(offsets) - 1, np.int64)
-    for row in range(len(counts)):
-        i, stop, before, words = offsets[row], offsets[row + 1], DELIMITER, 0
-        while i < stop:
-            kind, length = classes[data[i]], 1
-            if kind >= APOSTROPHE:
-                skip = apostrophe_length(data, i, stop)
-                kind = LETTER if skip == 0 or (before == LETTER and goes_on(data, i + skip, stop, classes)) else DELIMITER
-                length = max(skip, 1)
-            words += kind != DELIMITER and kind != before
-            i, before = i + length, kind
-        counts[row] = words
+    counts, longest = np.zeros(len(offsets) - 1, np.int64), 0
+    for row in range(len(counts)): longest = max(longest, offsets[row + 1] - offsets[row])
+    marks, rest = np.empty((7, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
+    for row in range(len(counts)): counts[row] = mark_text(data, offsets[row], offsets[row + 1], split_apostrophes, False, marks, rest)
     return counts
 
 # %% ../nbs/11_simplification.ipynb #20ec743b
@@ -336,7 +542,7 @@ def count_array_words(
     segmentation: str="words", # Whether don't is one word ("words") or two ("paper")
 ) -> np.ndarray: # int64, for each text
     "How many words each text of a column has, numbers included"
-    return count_words_of(*string_buffers(texts), byte_classes(segmentation))
+    return count_words_of(*string_buffers(texts), segmentation == "paper")
 
 # %% ../nbs/11_simplification.ipynb #e527ba83
 def join_spans(

@@ -36,7 +36,7 @@ def test_readme_equals_index():
 
 
 def test_modules_import_only_lower_numbers():
-    number = {p.stem.split("_", 1)[1]: p.stem[:2] for p in NOTEBOOKS if p.stem[:2].isdigit()}
+    number = {p.stem.split("_", 1)[1]: p.stem.split("_")[0] for p in NOTEBOOKS if p.stem[:2].isdigit()}
     for module in (ROOT/"simplelm").glob("*.py"):
         if module.stem not in number or module.stem == "cli": continue
         for line in module.read_text(encoding="utf-8").splitlines():
