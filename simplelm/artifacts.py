@@ -5,6 +5,7 @@
 # %% ../nbs/00_artifacts.ipynb #b4902567
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -192,6 +193,9 @@ def make_artifact(
             except InputError:
                 shutil.rmtree(made.partial, ignore_errors=True)
                 raise
+            except OSError as e:
+                if e.errno not in (errno.ENOSPC, errno.EDQUOT): raise
+                raise InputError(f"{made.folder}: no space left on its disk; free some and give the same command again, which goes on from here") from None
             finally: Path(lock.lock_file).unlink(missing_ok=True)
     except Timeout: raise InputError(f"{made.folder}: another process is making it; wait for it, or stop it") from None
     finally:

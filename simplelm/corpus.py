@@ -31,7 +31,7 @@ __all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'CORPUS_COLUMNS
            'write_part', 'file_format', 'find_sources', 'name_sources', 'Block', 'read_blocks', 'Rejected',
            'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'stream_hub', 'read_corpus',
            'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts', 'simplify_table', 'join_table', 'Simplifier',
-           'OpenGroup', 'simplify_groups', 'simplify_corpus']
+           'OpenGroup', 'simplify_groups', 'simplify_corpus', 'simplify_batch']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
 def write_part(
@@ -620,3 +620,17 @@ def simplify_corpus(
                    sources=[f"{s.name}@{s.revision}" if s.revision else s.name for s in sources], text_column=text_column,
                    joined=joined, bad_records=bad_records, columns=list(columns), part_bytes=PART_BYTES, group_bytes=GROUP_BYTES)
     return make_artifact(out, "simplify", request, build, inputs={s.name: s.path for s in sources if s.path}, format=2)
+
+# %% ../nbs/12_corpus.ipynb #1c628903
+def simplify_batch(
+    rows: pa.Table, # A batch, as `datasets` hands it over `with_format("arrow")`
+    vocabulary: Vocabulary, # The simple language
+    config: SimplificationConfig=SimplificationConfig(), # What counts as a simple passage
+    text_column: str="text", # Column that holds the text
+) -> pa.Table: # One row a span: the text, start, end, word_count, oov_count, and the other columns of its document
+    "Simplify one batch of a `datasets` pipeline: `stream.with_format('arrow').map(partial(simplify_batch, vocabulary=words), batched=True)`"
+    spans = simplify_column(rows[text_column], vocabulary, config)[0].filter(pc.field("start") < pc.field("end"))
+    found = rows.take(spans["row"])
+    found = found.set_column(found.schema.get_field_index(text_column), text_column, spans["text"])
+    for c in ("start", "end", "word_count", "oov_count"): found = found.append_column(c, spans[c])
+    return found
