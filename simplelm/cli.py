@@ -77,6 +77,7 @@ class Simplify:
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # CSV with a `word` column, or a word list; by default the words of AO-CHILDES
     workers: int = 1 # Threads
     text_column: str = "text" # The column that holds the text
+    columns: tuple[str, ...] = () # Further columns to carry along, as strings
     joined: bool = False # One row a document, its spans joined as the paper's `<s> ... </s>`, instead of one row a span
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or write it to rejected.jsonl and go on
     config: OmitArgPrefixes[simplification.SimplificationConfig]
@@ -84,7 +85,7 @@ class Simplify:
     def __call__(self):
         words = vocabulary.Vocabulary.from_csv(self.vocabulary)
         made = corpus.simplify_corpus(list(self.source), self.out, words, self.config, workers=self.workers, text_column=self.text_column,
-                                      joined=self.joined, bad_records=self.bad_records)
+                                      joined=self.joined, bad_records=self.bad_records, columns=self.columns)
         print_counts(self.out, made)
 
 # %% ../nbs/62_cli.ipynb #0d6a320a

@@ -23,15 +23,16 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from .artifacts import InputError, Manifest, atomic_write, find_data, make_artifact, progress
-from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, join_spans, simplify_column
+from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, count_array_words, join_spans, simplify_column
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'CORPUS_COLUMNS', 'PART_BYTES', 'GROUP_BYTES', 'COUNTS',
-           'write_part', 'file_format', 'find_sources', 'name_sources', 'Block', 'read_blocks', 'Rejected',
-           'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'stream_hub', 'read_corpus',
-           'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts', 'simplify_table', 'join_table', 'Simplifier',
-           'OpenGroup', 'simplify_groups', 'simplify_corpus', 'simplify_batch']
+__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'CORPUS_COLUMNS', 'PART_BYTES', 'GROUP_BYTES', 'SOURCE_COUNTS',
+           'MOST_SOURCES', 'COUNTS', 'write_part', 'file_format', 'find_sources', 'name_sources', 'Block',
+           'read_blocks', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'stream_hub',
+           'read_corpus', 'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts', 'simplify_table',
+           'count_details', 'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups', 'gather_statistics',
+           'simplify_corpus', 'simplify_batch']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
 def write_part(
@@ -455,6 +456,28 @@ def simplify_table(
     return pa.table(dict(text=spans["text"], document=of["document"], source=of["source"],
                          **{c: spans[c] for c in ("row", "start", "end", "word_count", "oov_count")}, **{c: of[c] for c in of.column_names[2:]})), counts
 
+# %% ../nbs/12_corpus.ipynb #439d20dd
+SOURCE_COUNTS = ("documents", "documents_kept", "spans", "words", "words_kept")
+MOST_SOURCES = 1000 # that one part counts by name; a corpus whose `source` is an address has one for each document
+
+def count_details(
+    documents: pa.Table, # text, document, source
+    spans: pa.Table, # Of `simplify_table`
+    segmentation: str, # Of the words counted
+) -> Counter: # "words|news" -> how many; "length|32" -> passages of 32 to 63 words
+    "Count by source and by length of passage"
+    coded = pc.fill_null(documents["source"], "").combine_chunks().dictionary_encode()
+    names, of = coded.dictionary.to_pylist(), coded.indices.to_numpy()
+    rows = spans["row"].to_numpy()
+    read, kept = (count_array_words(t["text"], segmentation) for t in (documents, spans))
+    columns = dict(documents=np.bincount(of, minlength=len(names)), words=np.bincount(of, read, len(names)), documents_kept=np.bincount(of[np.unique(rows)], minlength=len(names)),
+                   spans=np.bincount(of[rows], minlength=len(names)), words_kept=np.bincount(of[rows], kept, len(names)))
+    counts = Counter()
+    for column, values in columns.items():
+        for name, n in zip(names, values): counts[f"{column}|{name if len(names) <= MOST_SOURCES else '(many sources)'}"] += int(n)
+    for length, n in zip(*np.unique(2 ** np.log2(np.maximum(kept, 1)).astype(int), return_counts=True)): counts[f"length|{length}"] += int(n)
+    return counts
+
 # %% ../nbs/12_corpus.ipynb #112e20a1
 def join_table(
     documents: pa.Table, # text, document, source
@@ -508,6 +531,7 @@ class Simplifier:
             spans, more = simplify_table(documents, self.vocabulary, self.config)
             tables.append(join_table(documents, spans) if self.joined else spans.drop_columns("row"))
             counts.update(more)
+            counts.update(count_details(documents, spans, self.config.segmentation))
         counts.update(documents=len(rejected), documents_rejected=len(rejected))
         if rejected:
             with atomic_write(self.folder/f".rejected{path.stem.removeprefix('part')}.jsonl") as f:
@@ -583,6 +607,20 @@ def _gather_rejected(folder: Path) -> None:
     for piece in pieces: piece.unlink()
 
 # %% ../nbs/12_corpus.ipynb #49f59a01
+def gather_statistics(
+    totals: Counter, # Of all parts
+) -> dict: # fates: of words; sources: name -> counts; lengths: shortest of a class -> passages
+    "The statistics of a run from its counts"
+    lost = totals["words"] - totals["words_kept"] - totals["words_closing"] - totals["words_in_short_spans"]
+    found = dict(fates=dict(kept=totals["words_kept"], closing=totals["words_closing"], short=totals["words_in_short_spans"], waiting=lost), sources={}, lengths={})
+    for key, n in sorted(totals.items()):
+        column, _, name = key.partition("|")
+        if column == "length": found["lengths"][name] = n
+        elif "|" in key: found["sources"].setdefault(name, dict.fromkeys(SOURCE_COUNTS, 0))[column] = n
+    found["lengths"] = {k: found["lengths"][k] for k in sorted(found["lengths"], key=int)}
+    return found
+
+# %% ../nbs/12_corpus.ipynb #31231d6d
 COUNTS = ("documents", "documents_kept", "documents_emptied", "documents_rejected", "spans", "words", "words_kept", "words_closing",
           "words_in_short_spans", "bytes", "bytes_kept")
 
@@ -614,6 +652,7 @@ def simplify_corpus(
         if not totals["documents"]: raise InputError(f"{source_label(source)}: no document in it")
         if not totals["spans"]: raise InputError(f"{source_label(source)}: nothing is left of {totals['documents']:,} documents: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a lower --min-words or another vocabulary")
         _gather_rejected(folder)
+        with atomic_write(folder/"statistics.json") as f: json.dump(gather_statistics(totals), f, indent=1, ensure_ascii=False)
         for g in groups: simplify.done(g).unlink()
         return {name: totals[name] for name in COUNTS}
     request = dict(simplification=config, vocabulary=dict(name=vocabulary.name, words=len(vocabulary), fingerprint=vocabulary.fingerprint),
