@@ -124,7 +124,7 @@ def _read_lines(name: str, path: Path) -> Iterator[Block]:
                 too_long = bool(chunk) and not end
                 rest, chunk = b"", chunk[end:] if end else b""
                 if too_long: continue
-                yield Block(name, str(path), row, None, file.tell(), f"a line of more than {LINE_BYTES >> 20} MB")
+                yield Block(name, str(path), row, None, file.tell(), f"a line of more than {LINE_BYTES >> 20} MiB")
                 row += 1
                 if not chunk: continue
             cut = chunk.rfind(b"\n") + 1 if chunk else 0

@@ -421,11 +421,11 @@ def find_spans(data, offsets, table, min_words, max_oov, from_sentence_start, sp
                 if end == place: # a number
                     place = next_zero(marks, DIGIT, place)
                     continue
-                near = first_one(window(marks, JOINT, place) | LAST_BIT) < end - place # an apostrophe among its first 63 bytes
+                near = first_one(window(marks, JOINT, place) | LAST_BIT) < min(end - place, 63) # an apostrophe among its first 63 bytes
                 if near or has_apostrophe(data, at + 63, begin + end, split_apostrophes):
                     bare, h = drop_apostrophes(data, at, begin + end, rest)
                     known = is_short_known(rest, 0, bare, short, shift) if bare <= INLINE else is_listed(data, at, begin + end, h, words_table, True)
-                    known = known or parts_known(data, at, begin + end, words_table)
+                    known = data[at] != 0x27 and (known or parts_known(data, at, begin + end, words_table)) # an apostrophe that opens a word stays
                 elif end - place <= INLINE and at + 16 <= len(data): known = is_short_known(data, at, end - place, short, shift)
                 else: known = is_long_known(data, at, begin + end, words_table)
                 if not known:

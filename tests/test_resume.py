@@ -16,6 +16,12 @@ def test_simplify_resumes(tmp_path, words):
     assert kept and all((tmp_path/"killed"/n).stat().st_mtime_ns == t for n, t in kept.items()), "finished parts were made again"
 
 
+def test_simplify_survives_random_kills(tmp_path):
+    from faults.simplify import kill_often, write_corpus
+    made, resumed = kill_often(tmp_path, write_corpus(tmp_path, files=4, megabytes=12), kills=3, seed=1)
+    assert made == 3 and resumed
+
+
 def test_train_resumes(tmp_path, blocks):
     arguments = ("train", blocks, "--size", "32x2", "--tokens", 131072, "--batch-size", 16, "--evaluate-every", 20, "--checkpoint-every", 5,
                  "--warmup-steps", 5)
