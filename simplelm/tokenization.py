@@ -11,21 +11,29 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import lazy_loader as lazy
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from .artifacts import InputError, Manifest, atomic_write, make_artifact, plain, read_manifest
+from .artifacts import InputError, Manifest, atomic_write, logger, make_artifact, plain, read_manifest
 from .corpus import open_sources, read_corpus, source_label
+from .simplification import kernel, string_buffers
 
 # %% auto #0
-__all__ = ['tokenizers', 'SPECIAL_TOKENS', 'TOKENIZER_FILES', 'TokenizerConfig', 'blank_tokenizer', 'learn_bpe', 'encode_texts',
-           'Piece', 'corpus_pieces', 'corpus_request', 'write_rejected', 'counted_texts', 'write_tokenizer',
-           'train_tokenizer', 'load_tokenizer', 'DocumentTokenizer', 'read_tokenizer', 'document_marks',
-           'measure_tokenizer', 'PackingConfig', 'held_out', 'token_type', 'encode_piece', 'pack_shard', 'shards_of',
-           'pack_rows', 'join_validation', 'block_counts', 'pack_blocks', 'check_split', 'TokenBlocks', 'open_blocks']
+__all__ = ['tokenizers', 'SPECIAL_TOKENS', 'LETTER', 'NUMBER', 'SIGN', 'SPACE', 'CLASSES', 'LONGEST_KEY', 'PRE_TOKENIZERS',
+           'TOKENIZER_FILES', 'INDEX', 'TokenizerConfig', 'blank_tokenizer', 'learn_bpe', 'encode_texts',
+           'character_classes', 'character', 'run_end', 'contraction', 'word_end', 'find_word', 'number_words',
+           'spread_ids', 'words_of', 'encode_words', 'FastEncoder', 'Piece', 'make_piece', 'corpus_pieces',
+           'corpus_request', 'write_rejected', 'document_hash', 'document_numbers', 'sample_texts', 'drop_rows',
+           'write_tokenizer', 'train_tokenizer', 'load_tokenizer', 'DocumentTokenizer', 'read_tokenizer',
+           'document_marks', 'measure_tokenizer', 'PackingConfig', 'held_out', 'token_type', 'lay_rows', 'Packed',
+           'pack_split', 'encode_piece', 'write_index', 'index_path', 'pack_shard', 'shards_of', 'pack_rows',
+           'join_validation', 'block_counts', 'pack_blocks', 'check_split', 'TokenBlocks', 'open_blocks']
 
 # %% ../nbs/20_tokenization.ipynb #5a186c02
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
@@ -42,6 +50,7 @@ class TokenizerConfig:
     "How to train a tokenizer (paper, section 3: BPE of 15,000 entries)"
     vocab_size: int=15_000 # Entries at most, the 5 special ones included; a small corpus yields fewer
     style: Literal["lossless", "paper"]="lossless" # "lossless" keeps every byte of a text; "paper" loses its spacing, as the paper's does
+    sample_bytes: int=2**30 # Learn from a sample of the documents with at most this many bytes of text; a smaller corpus is used whole
 
     def __post_init__(self):
         if self.style not in ("lossless", "paper"):
@@ -49,6 +58,7 @@ class TokenizerConfig:
         least = len(SPECIAL_TOKENS) + (256 if self.style == "lossless" else 1)
         if self.vocab_size < least:
             raise InputError(f"vocab_size={self.vocab_size}: too few for style={self.style!r}; take {least} or more")
+        if self.sample_bytes < 1: raise InputError(f"sample_bytes={self.sample_bytes}: there is nothing to learn from; take some millions or more")
 
 # %% ../nbs/20_tokenization.ipynb #65ebae72
 def blank_tokenizer(
@@ -66,7 +76,7 @@ def blank_tokenizer(
 
 # %% ../nbs/20_tokenization.ipynb #4fea440f
 def learn_bpe(
-    texts: Iterable[str], # The texts to learn from, read once
+    texts: Iterable[str], # The texts to learn from, read once, all of them
     config: TokenizerConfig=TokenizerConfig(), # How many entries, in which style
 ) -> tokenizers.Tokenizer: # Trained, with the special tokens as its first entries
     "Learn a byte-pair encoding; the same texts give the same one, whatever the number of threads"
@@ -88,29 +98,255 @@ def encode_texts(
     bpe.encode_special_tokens = True
     return [encoded.ids for encoded in bpe.encode_batch_fast(texts, add_special_tokens=False)]
 
+# %% ../nbs/20_tokenization.ipynb #b0459197
+LETTER, NUMBER, SIGN, SPACE = range(4) # classes of characters; in the paper's style LETTER is all of \w
+CLASSES = {"lossless": (r"\p{L}", r"\p{N}", r"\s"), "paper": (r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]", None, r"\s")}
+
+# %% ../nbs/20_tokenization.ipynb #db0d617c
+@lru_cache
+def character_classes(
+    style: str, # "lossless" or "paper"
+) -> np.ndarray: # uint8, one for every code point
+    "The class of every character, as the library's regular expressions see it"
+    points = np.array([c for c in range(0x110000) if not 0xD800 <= c < 0xE000], "<u4") # surrogates are in no text
+    text, classes = points.tobytes().decode("utf-32-le"), np.full(0x110000, SIGN, np.uint8)
+    for kind, pattern in zip((LETTER, NUMBER, SPACE), CLASSES[style]):
+        if pattern is None: continue
+        others = tokenizers.normalizers.Replace(tokenizers.Regex(pattern), "").normalize_str(text)
+        classes[np.setdiff1d(points, np.frombuffer(others.encode("utf-32-le"), "<u4"), assume_unique=True)] = kind
+    return classes
+
+# %% ../nbs/20_tokenization.ipynb #1f85f9f0
+@kernel
+def character(data, i, classes):
+    "The class of the character at byte i, and its length in bytes"
+    b = data[i]
+    if b < 0x80: return classes[b], 1
+    if b < 0xE0: return classes[(b & 0x1F) << 6 | data[i + 1] & 0x3F], 2
+    if b < 0xF0: return classes[(b & 0xF) << 12 | (data[i + 1] & 0x3F) << 6 | data[i + 2] & 0x3F], 3
+    return classes[(b & 7) << 18 | (data[i + 1] & 0x3F) << 12 | (data[i + 2] & 0x3F) << 6 | data[i + 3] & 0x3F], 4
+
+# %% ../nbs/20_tokenization.ipynb #942d6e27
+@kernel
+def run_end(data, i, stop, kind, classes):
+    "Where the run of characters of a class that begins at byte i ends, and where its last one begins"
+    last = i
+    while i < stop:
+        while i < stop and data[i] < 0x80 and classes[data[i]] == kind: last, i = i, i + 1 # nearly all of English ends here
+        if i == stop or data[i] < 0x80: break
+        found, length = character(data, i, classes)
+        if found != kind: break
+        last, i = i, i + length
+    return i, last
+
+# %% ../nbs/20_tokenization.ipynb #33c10cf3
+@kernel
+def contraction(data, i, stop):
+    "Length of `'s 't 'm 'd 're 've 'll` at the apostrophe at byte i, or 0"
+    if i + 1 >= stop: return 0
+    b = data[i + 1]
+    if b == 115 or b == 116 or b == 109 or b == 100: return 2
+    if i + 2 >= stop: return 0
+    c = data[i + 2]
+    return 3 if (b == 114 or b == 118) and c == 101 or b == 108 and c == 108 else 0
+
+# %% ../nbs/20_tokenization.ipynb #39b3ec6b
+@kernel
+def word_end(data, i, stop, classes, lossless):
+    "The end of the pre-token that begins at byte i; in the paper's style white space is one, too"
+    kind, length = character(data, i, classes)
+    if lossless and data[i] == 0x27:
+        short = contraction(data, i, stop)
+        if short: return i + short
+    begin = i
+    if lossless and data[i] == 0x20 and i + 1 < stop:
+        after, _ = character(data, i + 1, classes)
+        if after != SPACE: kind, begin = after, i + 1
+    end, last = run_end(data, begin, stop, kind, classes)
+    return last if lossless and kind == SPACE and end < stop and last > begin else end
+
+# %% ../nbs/20_tokenization.ipynb #e975b5b6
+LONGEST_KEY = 64 # bytes; a longer word is encoded each time it comes
+
+@kernel
+def find_word(data, i, end, slots, hashes, keys, key_ends, entries):
+    "The number of a word, or minus one, minus the slot where it belongs; and its hash"
+    h = 0
+    for k in range(i, end): h = (h ^ data[k]) * 0x100000001B3
+    h ^= h >> 32
+    slot = h & (len(slots) - 1)
+    while slots[slot]:
+        entry = slots[slot] - 1
+        if hashes[entry] == h:
+            k, key = i, key_ends[entry]
+            if key_ends[entry + 1] - key == end - i:
+                while k < end and data[k] == keys[key]: k, key = k + 1, key + 1
+                if k == end: return entry, h
+        slot = (slot + 1) & (len(slots) - 1)
+    return -1 - slot, h
+
+# %% ../nbs/20_tokenization.ipynb #f69317f8
+@kernel
+def number_words(data, offsets, row, i, classes, lossless, slots, hashes, keys, key_ends, entries, places, found, row_ends):
+    "Number the words from byte i of a row on; give the row and byte reached, how many words, and how many entries there are now"
+    count, first = 0, entries
+    while row < len(offsets) - 1:
+        stop = offsets[row + 1]
+        while i < stop:
+            if count == len(found) or entries == len(hashes) or key_ends[entries] + LONGEST_KEY > len(keys): return row, i, count, entries
+            if not lossless and data[i] == 0x20:
+                i += 1
+                continue
+            end = word_end(data, i, stop, classes, lossless)
+            if lossless or character(data, i, classes)[0] != SPACE:
+                entry, h = find_word(data, i, end, slots, hashes, keys, key_ends, entries) if end - i <= LONGEST_KEY else (-1, 0)
+                if entry < 0:
+                    key_ends[entries + 1], hashes[entries] = key_ends[entries], h
+                    places[entries - first] = i, end
+                    if end - i <= LONGEST_KEY:
+                        slots[-1 - entry] = entries + 1
+                        key_ends[entries + 1] += end - i
+                        keys[key_ends[entries]:key_ends[entries + 1]] = data[i:end]
+                    entry, entries = entries, entries + 1
+                found[count] = entry
+                count += 1
+            i = end
+        row_ends[row] = count
+        row += 1
+    return row, i, count, entries
+
+# %% ../nbs/20_tokenization.ipynb #44169835
+@kernel
+def spread_ids(found, ids, id_ends, row, stop_row, row_ends, offsets, before):
+    "The ids of numbered words, one after the other; where each row ends goes into `offsets`"
+    total = 0
+    for entry in found: total += id_ends[entry + 1] - id_ends[entry]
+    spread, k, n = np.empty(total, np.uint32), 0, 0
+    for word in range(len(found) + 1):
+        while row < stop_row and row_ends[row] == word:
+            row += 1
+            offsets[row] = before + n
+        if word < len(found):
+            for k in range(id_ends[found[word]], id_ends[found[word] + 1]):
+                spread[n] = ids[k]
+                n += 1
+    return spread
+
+# %% ../nbs/20_tokenization.ipynb #9a393897
+PRE_TOKENIZERS = {"lossless": dict(type="ByteLevel", add_prefix_space=False, use_regex=True), "paper": dict(type="Whitespace")}
+
+def words_of(
+    bpe: tokenizers.Tokenizer, # Any tokenizer
+) -> str|None: # "lossless" or "paper", or None for a tokenizer with other rules
+    "The style by which a tokenizer cuts words"
+    made = json.loads(bpe.to_str())
+    plain_bpe = made["model"].get("type") == "BPE" and not made["model"].get("dropout") and made["normalizer"] is None
+    if not plain_bpe or not all(token["special"] for token in made["added_tokens"]): return None
+    rule = {k: v for k, v in (made["pre_tokenizer"] or {}).items() if k != "trim_offsets"} # offsets are of no use here
+    return next((style for style, wanted in PRE_TOKENIZERS.items() if rule == wanted), None)
+
+# %% ../nbs/20_tokenization.ipynb #19334b49
+def encode_words(
+    bpe: tokenizers.Tokenizer, # The tokenizer
+    words: list[str], # Distinct words
+) -> tuple[np.ndarray, np.ndarray]: # All their ids, and how many each has
+    "Encode words, each by itself"
+    groups = [words[i:i + 512] for i in range(0, len(words), 512)]
+    encoded = bpe.encode_batch(groups, is_pretokenized=True, add_special_tokens=False)
+    counts = [np.bincount(np.array(e.word_ids, np.int64), minlength=len(group)) for e, group in zip(encoded, groups)]
+    return np.concatenate([np.array(e.ids, np.uint32) for e in encoded]), np.concatenate(counts)
+
+# %% ../nbs/20_tokenization.ipynb #4de3992b
+class FastEncoder:
+    "A tokenizer with a table of the words it has met; the ids are the tokenizer's own. Not for several threads at once"
+    def __init__(self,
+        bpe: tokenizers.Tokenizer, # Any tokenizer; one with other rules for words than ours is used as it is
+        size: int=2**20, # Words that the table holds at most
+        window: int=2**20, # Words numbered at once
+    ):
+        self.bpe, self.style, self.size, self.window = bpe, words_of(bpe), size, window
+        bpe.encode_special_tokens = True
+        if self.style is None: logger.info("this tokenizer cuts words by rules of its own: encoded by the library, several times slower")
+        else: self.clear()
+
+    def clear(self) -> None:
+        "Forget all words"
+        size, self.entries = self.size, 0
+        self.slots = np.zeros(2**(2*size - 1).bit_length(), np.int32)
+        self.hashes, self.keys, self.key_ends = np.zeros(size, np.int64), np.zeros(16*size + LONGEST_KEY, np.uint8), np.zeros(size + 1, np.int64)
+        self.ids, self.id_ends = np.zeros(4*size, np.uint32), np.zeros(size + 1, np.int64)
+
+    def learn(self,
+        words: list[str], # Words that have a number but no ids yet
+    ) -> None:
+        "Let the tokenizer encode new words"
+        if not words: return
+        ids, counts = encode_words(self.bpe, words)
+        ends = self.id_ends[self.entries] + np.cumsum(counts)
+        if ends[-1] > len(self.ids): self.ids = np.concatenate([self.ids, np.zeros(ends[-1], np.uint32)])
+        self.ids[self.id_ends[self.entries]:ends[-1]] = ids
+        self.id_ends[self.entries + 1:self.entries + 1 + len(words)] = ends
+        self.entries += len(words)
+
+    def encode(self,
+        texts: pa.Array|pa.ChunkedArray, # Strings; null counts as empty
+    ) -> tuple[np.ndarray, np.ndarray]: # uint32 ids of all texts; where each text's start and the last's end
+        "Encode texts as text alone, as `encode_texts` does"
+        if self.style is None:
+            encoded = encode_texts(self.bpe, [text or "" for text in texts.to_pylist()])
+            return np.array([i for ids in encoded for i in ids], np.uint32), np.cumsum([0, *map(len, encoded)])
+        data, starts = string_buffers(texts)
+        row, i, parts, offsets, row_ends = 0, starts[0], [], np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
+        found, places, rows, done = np.empty(self.window, np.int32), np.empty((self.window, 2), np.int64), len(starts) - 1, 0
+        while row < rows:
+            row_ends[row:] = -1
+            before = row
+            row, i, count, entries = number_words(data, starts, row, i, character_classes(self.style), self.style == "lossless", self.slots, self.hashes,
+                                                  self.keys, self.key_ends, self.entries, places, found, row_ends)
+            self.learn([data[a:b].tobytes().decode() for a, b in places[:entries - self.entries]])
+            parts.append(spread_ids(found[:count], self.ids, self.id_ends, before, row, row_ends, offsets, done))
+            done += len(parts[-1])
+            if self.entries == self.size or self.key_ends[self.entries] > 16*self.size or len(self.ids) > 4*self.size: self.clear()
+        return np.concatenate(parts) if parts else np.zeros(0, np.uint32), offsets
+
 # %% ../nbs/20_tokenization.ipynb #2e09b198
 class Piece(NamedTuple):
     "Some consecutive rows of a corpus"
-    texts: list[str] # One a row
+    texts: pa.Array # One a row, large_string
     documents: list[str] # The document that each row belongs to
-    first: list[bool] # Whether the row is the first of its document
-    sizes: list[int] # Length of each text, bytes of UTF-8
+    sources: list[str] # Where each row comes from
+    first: np.ndarray # bool: whether the row is the first of its document
+    sizes: np.ndarray # int64: length of each text, bytes of UTF-8
 
 # %% ../nbs/20_tokenization.ipynb #6b64fe98
+def make_piece(
+    batches: list[pa.RecordBatch], # Its rows: `text`, `document`, `source`
+    previous: str|None=None, # The document of the row before
+) -> Piece: # The same as one
+    "Join some rows to a piece"
+    texts, documents, sources = (pa.concat_arrays([b[name].cast(pa.large_string()) for b in batches]) for name in ("text", "document", "source"))
+    documents = documents.to_pylist()
+    first = np.array([now != before for before, now in zip([previous, *documents], documents)])
+    return Piece(texts, documents, sources.to_pylist(), first, np.diff(string_buffers(texts)[1]))
+
+# %% ../nbs/20_tokenization.ipynb #ce4ae546
 def corpus_pieces(
-    batches: Iterable, # Record batches with `text` and `document`
+    batches: Iterable[pa.RecordBatch], # Rows with `text`, `document` and `source`
     size: int=2**22, # A piece ends with the row that brings it to this many bytes of text
 ) -> Iterator[Piece]: # All rows, in order
     "Regroup a corpus into pieces small enough to encode at once"
-    piece, held, previous = Piece([], [], [], []), 0, None
+    rows, held, previous = [], 0, None
     for batch in batches:
-        for text, document in zip(batch["text"].to_pylist(), batch["document"].to_pylist()):
-            for column, value in zip(piece, (text, document, document != previous, len(text.encode()))): column.append(value)
-            held, previous = held + piece.sizes[-1], document
+        ends = np.cumsum(np.diff(string_buffers(batch["text"])[1]))
+        begin, before = 0, 0
+        while begin < len(ends):
+            end = min(int(np.searchsorted(ends, size - held + before)) + 1, len(ends))
+            rows.append(batch.slice(begin, end - begin))
+            held, before, begin = held + int(ends[end - 1]) - before, int(ends[end - 1]), end
             if held >= size:
-                yield piece
-                piece, held = Piece([], [], [], []), 0
-    if piece.texts: yield piece
+                yield make_piece(rows, previous)
+                rows, held, previous = [], 0, batch["document"][end - 1].as_py()
+    if rows: yield make_piece(rows, previous)
 
 # %% ../nbs/20_tokenization.ipynb #90641b8d
 def corpus_request(
@@ -137,14 +373,54 @@ def write_rejected(
     return len(rejected)
 
 # %% ../nbs/20_tokenization.ipynb #e9a60d57
-def counted_texts(
-    batches: Iterable, # Record batches with `text` and `document`
-    counts: Counter, # Grows by the `documents`, `rows` and `text_bytes` read
-) -> Iterator[str]: # The texts
-    "The texts of a corpus, one row at a time"
+def document_hash(
+    document: str, # The document's id
+    seed: int|str=0, # Another seed gives other numbers
+) -> int: # Below 2**64, evenly spread
+    "A number drawn for a document by its id alone: the same in every corpus that holds it, on every machine"
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{document}".encode(), digest_size=8).digest(), "big")
+
+# %% ../nbs/20_tokenization.ipynb #22b7ea18
+def document_numbers(
+    piece: Piece, # Rows of the corpus
+    seed: int|str, # What the numbers depend on
+) -> np.ndarray: # uint64, one a row, the same for all rows of a document
+    "The hash of each row's document"
+    begins = piece.first.copy()
+    begins[:1] = True
+    numbers = np.array([document_hash(piece.documents[row], seed) for row in np.flatnonzero(begins)], np.uint64)
+    return numbers[np.cumsum(begins) - 1]
+
+# %% ../nbs/20_tokenization.ipynb #66049d4c
+def sample_texts(
+    batches: Iterable[pa.RecordBatch], # Rows with `text`, `document` and `source`
+    size: int, # Bytes of text to keep at most
+    counts: Counter, # Grows by the `documents`, `rows` and `text_bytes` read, and the `learned_bytes` kept
+) -> Iterator[str]: # The texts kept, in the order of the corpus
+    "A sample of the documents of a corpus, held in memory"
+    kept, held, bits = [], 0, 64
     for piece in corpus_pieces(batches):
-        counts.update(documents=sum(piece.first), rows=len(piece.texts), text_bytes=sum(piece.sizes))
-        yield from piece.texts
+        counts.update(documents=int(piece.first.sum()), rows=len(piece.texts), text_bytes=int(piece.sizes.sum()))
+        kept.append((piece.texts, piece.sizes, document_numbers(piece, "sample")))
+        if bits < 64: kept[-1] = drop_rows(*kept[-1], bits)
+        held += int(kept[-1][1].sum())
+        while held > size:
+            bits -= 1
+            kept = [drop_rows(*rows, bits) for rows in kept]
+            held = sum(int(sizes.sum()) for _, sizes, _ in kept)
+    counts.update(learned_bytes=held)
+    for texts, _, _ in kept: yield from texts.to_pylist()
+
+# %% ../nbs/20_tokenization.ipynb #ccd2469d
+def drop_rows(
+    texts: pa.Array, # Texts
+    sizes: np.ndarray, # Their bytes
+    numbers: np.ndarray, # The numbers of their documents
+    bits: int, # Rows with numbers below 2**bits stay
+) -> tuple[pa.Array, np.ndarray, np.ndarray]: # The rows that stay
+    "Drop the rows of documents above a threshold"
+    stay = numbers < np.uint64(2**bits)
+    return texts.filter(pa.array(stay)), sizes[stay], numbers[stay]
 
 # %% ../nbs/20_tokenization.ipynb #0b172ac6
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -167,13 +443,14 @@ def train_tokenizer(
     config: TokenizerConfig=TokenizerConfig(), # How many entries, in which style
     text_column: str="text", # Field or column that holds the text
     bad_records: str="stop", # "stop" at a bad record, or "set-aside" to go on without it
-) -> Manifest: # `entries` made; `documents`, `rows`, `text_bytes` read; `rejected` records
+) -> Manifest: # `entries` made; `documents`, `rows`, `text_bytes` read; `learned_bytes` of them used; `rejected` records
     "Train a tokenizer on a corpus and write it in the Hub's layout"
     def build(folder):
-        counts, rejected = Counter(documents=0, rows=0, text_bytes=0), []
-        texts = counted_texts(read_corpus(source, text_column, bad_records, rejected, desc="tokenizer"), counts)
+        counts, rejected = Counter(documents=0, rows=0, text_bytes=0, learned_bytes=0), []
+        texts = sample_texts(read_corpus(source, text_column, bad_records, rejected, desc="tokenizer"), config.sample_bytes, counts)
         bpe = learn_bpe(texts, config)
         if not counts["text_bytes"]: raise InputError(f"{source_label(source)}: holds no text to train a tokenizer on")
+        if not counts["learned_bytes"]: raise InputError(f"sample_bytes={config.sample_bytes}: no document of {source_label(source)} is in a sample so small; raise it")
         write_tokenizer(bpe, folder)
         return dict(entries=bpe.get_vocab_size(), rejected=write_rejected(rejected, folder), **counts)
     request, inputs = corpus_request(source, config, text_column=text_column, bad_records=bad_records)
@@ -198,6 +475,7 @@ class DocumentTokenizer(NamedTuple):
     start: int # Id of `<s>`
     end: int # Id of `</s>`
     entries: int # One more than the largest id
+    encoder: FastEncoder # The tokenizer with its table of words
 
 # %% ../nbs/20_tokenization.ipynb #27f7371c
 def read_tokenizer(
@@ -212,7 +490,7 @@ def read_tokenizer(
     bpe.no_padding()
     start, end = (bpe.token_to_id(token) if token else None for token in document_marks(Path(folder)/"tokenizer_config.json"))
     if start is None or end is None: raise InputError(f"{folder}: its tokenizer has no bos_token and eos_token, which open and close a document; take one that has")
-    return DocumentTokenizer(bpe, start, end, max(bpe.get_vocab().values()) + 1)
+    return DocumentTokenizer(bpe, start, end, max(bpe.get_vocab().values()) + 1, FastEncoder(bpe))
 
 # %% ../nbs/20_tokenization.ipynb #d515275c
 def document_marks(
@@ -245,6 +523,7 @@ class PackingConfig:
     validation_tokens_at_least: int=0 # Refuse a corpus of which fewer tokens than this are held out; one block is always needed
     max_tokens: int|None=None # Stop with the row that brings the training split to this many tokens; None packs all of the corpus
     seed: int=0 # Which documents are held out depends on it, and on nothing else but their ids
+    marks: bool=True # Whether each row is laid down as `<s> … </s>`; the paper's regular language is not
 
     def __post_init__(self):
         if self.context < 1: raise InputError(f"context={self.context}: a block needs at least one token")
@@ -259,8 +538,7 @@ def held_out(
     seed: int=0, # Another seed holds out others
 ) -> bool: # Whether it belongs to the validation split
     "Decide by a hash of the id alone, so that all of a document is on one side, in every corpus that holds it"
-    digest = hashlib.blake2b(f"{seed}:{document}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < fraction * 2**64
+    return document_hash(document, seed) < fraction * 2**64
 
 # %% ../nbs/20_tokenization.ipynb #00f1fb3a
 def token_type(
@@ -270,23 +548,81 @@ def token_type(
     return np.dtype("<u2" if entries <= 65_535 else "<u4")
 
 # %% ../nbs/20_tokenization.ipynb #b799155c
+@kernel
+def lay_rows(ids, offsets, rows, start, end, marks, laid):
+    "Copy the ids of some rows one after the other, each between its marks if there are any"
+    n = 0
+    for row in rows:
+        if marks:
+            laid[n] = start
+            n += 1
+        for k in range(offsets[row], offsets[row + 1]):
+            laid[n] = ids[k]
+            n += 1
+        if marks:
+            laid[n] = end
+            n += 1
+
+# %% ../nbs/20_tokenization.ipynb #fdd52623
+class Packed(NamedTuple):
+    "Some rows of one split, laid end to end"
+    ids: np.ndarray # Their ids and marks
+    counts: Counter # `documents`, `rows`, `tokens`, `marks`, `text_bytes`
+    index: list[tuple[str, str, int]] # Document, source, and where its first token here is
+
+# %% ../nbs/20_tokenization.ipynb #82dff0fc
+def pack_split(
+    piece: Piece, # Rows of the corpus
+    chosen: np.ndarray, # The rows of the split
+    encoded: tuple[np.ndarray, np.ndarray], # Ids of all rows, and where they end
+    tokenizer: DocumentTokenizer, # What encoded them
+    marks: bool, # Whether rows get marks
+) -> Packed: # The rows of the split
+    "Lay the chosen rows end to end"
+    ids, offsets = encoded
+    lengths = np.diff(offsets)[chosen] + 2*marks
+    laid = np.empty(lengths.sum(), token_type(tokenizer.entries))
+    lay_rows(ids, offsets, chosen, tokenizer.start, tokenizer.end, marks, laid)
+    filled = lengths > 0 # without marks an empty text has no tokens
+    rows, starts = chosen[filled], (np.cumsum(lengths) - lengths)[filled]
+    begins = np.diff(np.cumsum(piece.first)[rows], prepend=-1) != 0
+    index = [(piece.documents[row], piece.sources[row], int(start)) for row, start in zip(rows[begins], starts[begins])]
+    counts = Counter(documents=int(piece.first[chosen].sum()), rows=len(chosen), tokens=len(laid), marks=2*marks*len(chosen), text_bytes=int(piece.sizes[chosen].sum()))
+    return Packed(laid, counts, index)
+
+# %% ../nbs/20_tokenization.ipynb #047c4e6b
 def encode_piece(
     piece: Piece, # Rows of the corpus
     tokenizer: DocumentTokenizer, # What encodes them
     config: PackingConfig, # How to split, and when to stop
     tokens: int=0, # Training tokens packed before
-) -> dict[str, tuple[np.ndarray, Counter]]: # Split -> its ids and counts
-    "Encode rows as `<s> … </s>` and deal them to the two splits"
-    encoded = [[tokenizer.start, *ids, tokenizer.end] for ids in encode_texts(tokenizer.bpe, piece.texts)]
-    lengths, first, sizes = np.array([len(ids) for ids in encoded]), np.array(piece.first), np.array(piece.sizes)
-    held = np.array([held_out(document, config.validation_fraction, config.seed) for document in piece.documents])
-    rows, splits = len(encoded), {}
-    if config.max_tokens: rows = 1 + int(np.searchsorted(tokens + np.where(held, 0, lengths).cumsum(), config.max_tokens))
-    for split, mine in (("train", ~held), ("validation", held)):
-        chosen = np.flatnonzero(mine[:rows])
-        ids = np.fromiter((i for row in chosen for i in encoded[row]), token_type(tokenizer.entries), lengths[chosen].sum())
-        splits[split] = ids, Counter(documents=int(first[chosen].sum()), rows=len(chosen), tokens=len(ids), text_bytes=int(sizes[chosen].sum()))
-    return splits
+) -> dict[str, Packed]: # The rows of each split
+    "Encode rows and deal them to the two splits"
+    encoded = tokenizer.encoder.encode(piece.texts)
+    held, rows = document_numbers(piece, config.seed) < np.uint64(config.validation_fraction * 2**64), len(piece.texts)
+    if config.max_tokens:
+        lengths = np.diff(encoded[1]) + 2*config.marks
+        rows = 1 + int(np.searchsorted(tokens + np.where(held, 0, lengths).cumsum(), config.max_tokens))
+    return {split: pack_split(piece, np.flatnonzero(mine[:rows]), encoded, tokenizer, config.marks) for split, mine in (("train", ~held), ("validation", held))}
+
+# %% ../nbs/20_tokenization.ipynb #eb638fa2
+INDEX = pa.schema([("document", pa.string()), ("source", pa.string()), ("start", pa.int64())])
+
+def write_index(
+    index: list[tuple[str, str, int]], # Document, source, first token
+    path: Path, # A Parquet file
+) -> None:
+    "Write down where documents begin"
+    columns = [pa.array(column, field.type) for column, field in zip(zip(*index), INDEX)] if index else [[]]*3
+    with atomic_write(path, "wb") as f: pq.write_table(pa.table(columns, schema=INDEX), f)
+
+# %% ../nbs/20_tokenization.ipynb #8c90597c
+def index_path(
+    path: Path, # A file of ids
+) -> Path: # train-00000.bin -> train-index-00000.parquet
+    "Where the index of a file of ids is"
+    split, _, number = path.stem.partition("-")
+    return path.with_name(f"{split}-index{number and '-' + number}.parquet")
 
 # %% ../nbs/20_tokenization.ipynb #919d2dc0
 def pack_shard(
@@ -297,16 +633,19 @@ def pack_shard(
     config: PackingConfig, # How to split, and when to stop
     tokens: int, # Training tokens in the shards before
 ) -> dict[str, Counter]: # Counts of each split
-    "Encode one shard: `train-NUMBER.bin`, `validation-NUMBER.bin`, and then its record"
-    ids, counts = {"train": [], "validation": []}, {"train": Counter(), "validation": Counter()}
+    "Encode one shard: `train-NUMBER.bin`, `validation-NUMBER.bin`, an index of each, and then its record"
+    ids, index, counts = ({split: kind() for split in ("train", "validation")} for kind in (list, list, Counter))
     for piece in pieces:
         so_far = tokens + counts["train"]["tokens"]
         if config.max_tokens and so_far >= config.max_tokens: break
-        for split, (array, counter) in encode_piece(piece, tokenizer, config, so_far).items():
-            ids[split].append(array)
-            counts[split].update(counter)
+        for split, packed in encode_piece(piece, tokenizer, config, so_far).items():
+            ids[split].append(packed.ids)
+            new = [entry for k, entry in enumerate(packed.index) if k or not index[split] or entry[0] != index[split][-1][0]] # a document may go on from the piece before
+            index[split] += [(document, source, start + counts[split]["tokens"]) for document, source, start in new]
+            counts[split].update(packed.counts)
     for split, arrays in ids.items():
         with atomic_write(folder/f"{split}-{number:05d}.bin", "wb") as f: f.writelines(arrays)
+        write_index(index[split], index_path(folder/f"{split}-{number:05d}.bin"))
     with atomic_write(folder/f"shard-{number:05d}.json") as f: json.dump(counts, f)
     return counts
 
@@ -319,7 +658,7 @@ def shards_of(
     shard, held = [], 0
     for piece in pieces:
         shard.append(piece)
-        held += sum(piece.sizes)
+        held += int(piece.sizes.sum())
         if held >= size:
             yield shard
             shard, held = [], 0
@@ -333,9 +672,9 @@ def pack_rows(
     config: PackingConfig, # How to split, and when to stop
     shard_bytes: int=2**27, # A shard ends with the piece that brings it to this many bytes of text
     piece_bytes: int=2**22, # Bytes of text encoded at once
-) -> dict[str, Counter]: # Split -> `documents`, `rows`, `tokens`, `text_bytes`
+) -> dict[str, Counter]: # Split -> `documents`, `rows`, `tokens`, `marks`, `text_bytes`
     "Pack a corpus, shard after shard; shards that are there already are only counted"
-    totals = {split: Counter(documents=0, rows=0, tokens=0, text_bytes=0) for split in ("train", "validation")}
+    totals = {split: Counter(documents=0, rows=0, tokens=0, marks=0, text_bytes=0) for split in ("train", "validation")}
     for number, pieces in enumerate(shards_of(corpus_pieces(batches, piece_bytes), shard_bytes)):
         record, tokens = folder/f"shard-{number:05d}.json", totals["train"]["tokens"]
         if config.max_tokens and tokens >= config.max_tokens: break
@@ -348,19 +687,24 @@ def pack_rows(
 def join_validation(
     folder: Path, # Where the finished shards are
 ) -> None:
-    "Join the validation parts into `validation.bin` and remove parts and records"
-    parts = sorted(folder.glob("validation-*.bin"))
+    "Join the validation parts into `validation.bin` and its index, and remove parts and records"
+    parts, records = sorted(folder.glob("validation-*.bin")), sorted(folder.glob("shard-*.json"))
     with atomic_write(folder/"validation.bin", "wb") as joined: joined.writelines(part.read_bytes() for part in parts)
-    for done in (*sorted(folder.glob("shard-*.json")), *parts): done.unlink()
+    index, before = [], 0
+    for part, record in zip(parts, records):
+        index += [(e["document"], e["source"], e["start"] + before) for e in pq.read_table(index_path(part)).to_pylist()]
+        before += json.loads(record.read_text(encoding="utf-8"))["validation"]["tokens"]
+    write_index(index, folder/"validation-index.parquet")
+    for done in (*records, *map(index_path, parts), *parts): done.unlink()
 
 # %% ../nbs/20_tokenization.ipynb #5e595511
 def block_counts(
     counts: Counter, # Of one split, from `pack_rows`
     context: int, # Tokens a block predicts
-) -> dict[str, int]: # The same, with `blocks` and the `leftover` tokens that fill none
+) -> dict[str, int|float]: # The same, with `blocks`, the `leftover` tokens that fill none, and the share of tokens that are leftover or marks as `waste`
     "How many blocks a split's tokens make"
     blocks, leftover = divmod(max(counts["tokens"] - 1, 0), context)
-    return dict(counts, blocks=blocks, leftover=leftover)
+    return dict(counts, blocks=blocks, leftover=leftover, waste=round((leftover + counts["marks"]) / max(counts["tokens"], 1), 6))
 
 # %% ../nbs/20_tokenization.ipynb #e45b5169
 def pack_blocks(
@@ -370,7 +714,7 @@ def pack_blocks(
     config: PackingConfig=PackingConfig(), # Block length, validation split, when to stop
     text_column: str="text", # Field or column that holds the text
     bad_records: str="stop", # "stop" at a bad record, or "set-aside" to go on without it
-) -> Manifest: # `entries`; `rejected` records; for each split `documents`, `rows`, `tokens`, `text_bytes`, `blocks`, `leftover`
+) -> Manifest: # `entries`; `rejected` records; for each split `documents`, `rows`, `tokens`, `marks`, `text_bytes`, `blocks`, `leftover`, `waste`
     "Encode a corpus, hold documents out, and pack both splits into blocks; the tokenizer's files go along"
     def build(folder):
         reader, rejected = read_tokenizer(tokenizer), []
@@ -381,7 +725,7 @@ def pack_blocks(
         join_validation(folder)
         return dict(entries=reader.entries, rejected=write_rejected(rejected, folder), **splits)
     request, inputs = corpus_request(source, config, text_column=text_column, bad_records=bad_records)
-    return make_artifact(out, "blocks", request, build, {**inputs, "tokenizer": tokenizer}, config.seed)
+    return make_artifact(out, "blocks", request, build, {**inputs, "tokenizer": tokenizer}, config.seed, format=2)
 
 # %% ../nbs/20_tokenization.ipynb #b1ce3004
 def check_split(
@@ -404,9 +748,27 @@ class TokenBlocks:
         context: int, # Tokens a block predicts
         vocab_size: int, # Entries of the vocabulary
         text_bytes: int, # Bytes of UTF-8 that the split was encoded from
+        indexes: Sequence[Path]=(), # The index of each shard, read when a block is traced
     ):
-        self.shards, self.context, self.vocab_size, self.text_bytes = shards, context, vocab_size, text_bytes
+        self.shards, self.context, self.vocab_size, self.text_bytes, self.indexes = shards, context, vocab_size, text_bytes, indexes
         self.starts = np.cumsum([0, *map(len, shards)])
+
+    @cached_property
+    def index(self) -> pa.Table: # document, source, and its first token in the split, `start`
+        "Where documents begin; one that lies across shards begins in each"
+        if not self.indexes: raise InputError("these blocks have no index of documents; pack the corpus again")
+        try: tables = [pq.read_table(path) for path in self.indexes]
+        except (OSError, pa.ArrowInvalid) as e: raise InputError(f"{self.indexes[0].parent}: its index of documents cannot be read ({e}); pack the corpus again") from None
+        return pa.concat_tables([t.set_column(2, "start", pa.array(t["start"].to_numpy() + at)) for t, at in zip(tables, self.starts)])
+
+    def documents(self,
+        i: int, # Number of the block
+    ) -> list[str]: # In order
+        "The documents of which block i holds tokens"
+        if not 0 <= i < len(self): raise IndexError(f"block {i}: block numbers go from 0 to {len(self) - 1}")
+        starts, begin = self.index["start"].to_numpy(), i * self.context
+        first, last = np.searchsorted(starts, begin, side="right") - 1, np.searchsorted(starts, begin + self.context + 1)
+        return list(dict.fromkeys(self.index["document"][first:last].to_pylist()))
 
     @property
     def tokens(self) -> int: # `<s>` and `</s>` included
@@ -449,5 +811,7 @@ def open_blocks(
     files = sorted(Path(folder).glob("train-*.bin")) if split == "train" else [Path(folder)/"validation.bin"]
     found = sum(path.stat().st_size for path in files if path.is_file()) // dtype.itemsize
     if found != counts["tokens"]: raise InputError(f"{folder}: its {split} files hold {found} tokens, its manifest says {counts['tokens']}; pack it again")
-    shards = [np.memmap(path, dtype, "r") for path in files if path.stat().st_size]
-    return TokenBlocks(shards, manifest.config["context"], manifest.counts["entries"], counts["text_bytes"])
+    files = [path for path in files if path.stat().st_size]
+    indexes = [path for path in map(index_path, files) if path.is_file()] # results of an older format have none
+    return TokenBlocks([np.memmap(path, dtype, "r") for path in files], manifest.config["context"], manifest.counts["entries"], counts["text_bytes"],
+                       indexes if len(indexes) == len(files) else ())
