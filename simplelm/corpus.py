@@ -5,6 +5,7 @@
 # %% ../nbs/12_corpus.ipynb #b62cfe19
 from __future__ import annotations
 
+import csv
 import glob
 import json
 import os
@@ -24,15 +25,16 @@ import pyarrow.parquet as pq
 
 from .artifacts import InputError, Manifest, atomic_write, find_data, make_artifact, progress
 from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, count_array_words, join_spans, simplify_column
+from .statistics import collect, describe, oov_counts
 from .vocabulary import Vocabulary
 
 # %% auto #0
 __all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'CORPUS_COLUMNS', 'PART_BYTES', 'GROUP_BYTES', 'SOURCE_COUNTS',
-           'MOST_SOURCES', 'COUNTS', 'write_part', 'file_format', 'find_sources', 'name_sources', 'Block',
-           'read_blocks', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'stream_hub',
-           'read_corpus', 'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts', 'simplify_table',
-           'count_details', 'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups', 'gather_statistics',
-           'simplify_corpus', 'simplify_batch']
+           'MOST_SOURCES', 'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'COUNTS', 'write_part', 'file_format', 'find_sources',
+           'name_sources', 'Block', 'read_blocks', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label',
+           'open_sources', 'stream_hub', 'read_corpus', 'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts',
+           'simplify_table', 'count_details', 'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups',
+           'gather_statistics', 'sample_texts', 'write_statistics', 'simplify_corpus', 'simplify_batch']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
 def write_part(
@@ -621,6 +623,42 @@ def gather_statistics(
     return found
 
 # %% ../nbs/12_corpus.ipynb #31231d6d
+SAMPLE_CHARACTERS, SAMPLE_FILES = 1_000_000, 16
+
+def sample_texts(
+    paths: Sequence[Path], # Files of a corpus
+    text_column: str="text", # Field or column that holds the text
+) -> list[str]: # The same on every run
+    "The first documents of some files, evenly spaced"
+    chosen = [paths[i] for i in sorted({i * len(paths) // SAMPLE_FILES for i in range(SAMPLE_FILES)})] if paths else []
+    texts = []
+    for path in chosen:
+        room = SAMPLE_CHARACTERS // len(chosen)
+        for text in (t for block in read_blocks(path.name, path, text_column) for t in parse_block(block, text_column)[0]["text"].to_pylist()):
+            texts.append(text[:room])
+            room -= len(texts[-1])
+            if room <= 0: break
+    return texts
+
+def write_statistics(
+    folder: Path, # The simplified corpus, parts made
+    sources: list[Source], # What it was made from; those of the Hub are not sampled
+    vocabulary: Vocabulary, # The simple language
+    totals: Counter, # Of all parts
+    text_column: str="text", # Field or column that holds the text
+) -> None:
+    "Write `statistics.json` and `missing_words.csv`"
+    before = sample_texts([s.path for s in sources if s.path], text_column)
+    after = sample_texts(sorted(folder.glob("part-*.parquet")))
+    known = lambda found: {k: v for k, v in found.items() if v == v} # JSON has no nan
+    text = dict(before=known(describe(collect(before))), after=known(describe(collect(after))))
+    with atomic_write(folder/"statistics.json") as f: json.dump(gather_statistics(totals) | dict(text=text), f, indent=1, ensure_ascii=False)
+    with atomic_write(folder/"missing_words.csv") as f:
+        rows = csv.writer(f, lineterminator="\n")
+        rows.writerow(("word", "count"))
+        rows.writerows(sorted(oov_counts(before, vocabulary).items(), key=lambda item: (-item[1], item[0])))
+
+# %% ../nbs/12_corpus.ipynb #e2ea58e6
 COUNTS = ("documents", "documents_kept", "documents_emptied", "documents_rejected", "spans", "words", "words_kept", "words_closing",
           "words_in_short_spans", "bytes", "bytes_kept")
 
@@ -652,7 +690,7 @@ def simplify_corpus(
         if not totals["documents"]: raise InputError(f"{source_label(source)}: no document in it")
         if not totals["spans"]: raise InputError(f"{source_label(source)}: nothing is left of {totals['documents']:,} documents: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a lower --min-words or another vocabulary")
         _gather_rejected(folder)
-        with atomic_write(folder/"statistics.json") as f: json.dump(gather_statistics(totals), f, indent=1, ensure_ascii=False)
+        write_statistics(folder, sources, vocabulary, totals, text_column)
         for g in groups: simplify.done(g).unlink()
         return {name: totals[name] for name in COUNTS}
     request = dict(simplification=config, vocabulary=dict(name=vocabulary.name, words=len(vocabulary), fingerprint=vocabulary.fingerprint),
