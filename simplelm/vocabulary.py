@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from random import Random
 
 from .artifacts import InputError, atomic_write, find_data, fingerprint
 
 # %% auto #0
 __all__ = ['DELIMITERS', 'DIGITS', 'APOSTROPHES', 'split_words', 'lower_ascii', 'word_key', 'count_words', 'Vocabulary',
-           'coverage_curve']
+           'coverage_check', 'coverage_curve']
 
 # %% ../nbs/10_vocabulary.ipynb #c9dd085a
 DELIMITERS = " .,:;?!\n\t-()[]{}=<>\"'&^%$#@*+/|\\~" # the released filter's list
@@ -196,6 +197,98 @@ def _coverage(self,
 
 Vocabulary.allows = _allows
 Vocabulary.coverage = _coverage
+
+# %% ../nbs/10_vocabulary.ipynb #10c1e83c
+def _union(self,
+    other: Vocabulary, # Its new words come after this one's
+    name: str|None=None, # What reports call it; unset: both names
+) -> Vocabulary: # Counts are sums where both are known, else unset
+    "The words of either vocabulary"
+    words, counts = tuple(dict.fromkeys(self.words + other.words)), None
+    if self.counts is not None and other.counts is not None:
+        mine, theirs = dict(zip(self.words, self.counts)), dict(zip(other.words, other.counts))
+        counts = tuple(mine.get(w, 0) + theirs.get(w, 0) for w in words)
+    return Vocabulary(words, counts, name or f"{self.name} or {other.name}")
+
+def _difference(self,
+    other: Vocabulary, # The words to take away
+    name: str|None=None, # What reports call it; unset: both names
+) -> Vocabulary: # With this vocabulary's counts
+    "The words of this vocabulary that the other does not have"
+    kept = [i for i, w in enumerate(self.words) if w not in other.word_set]
+    counts = None if self.counts is None else tuple(self.counts[i] for i in kept)
+    return Vocabulary(tuple(self.words[i] for i in kept), counts, name or f"{self.name} without {other.name}")
+
+Vocabulary.union = _union
+Vocabulary.difference = _difference
+
+# %% ../nbs/10_vocabulary.ipynb #a9f09b1e
+def _restrict(self,
+    size: int, # How many words to keep
+    name: str|None=None, # What reports call it; unset: the name with the size
+) -> Vocabulary: # Most frequent first, with their counts
+    "The most frequent words of a vocabulary with counts"
+    if self.counts is None: raise InputError(f"{self.name}: has no counts, so no most frequent words; read it with its count column")
+    if size > len(self): raise InputError(f"{self.name}: has {len(self):,} words, not {size:,}; ask for fewer")
+    return Vocabulary.from_counts(dict(zip(self.words, self.counts)), size, name or f"{self.name} {size}")
+
+Vocabulary.restrict = _restrict
+
+# %% ../nbs/10_vocabulary.ipynb #5e643a78
+def _frequency_bands(
+    counts: Mapping[str, int], # As of `count_words`
+    bands: int, # How many at most; ranks near 1 share one where they would be empty
+) -> list[list[tuple[str, int]]]: # (word, count) of each band, most frequent first
+    "Cut the ranked words of a corpus into bands, evenly spaced in the logarithm of the rank"
+    if bands < 1: raise InputError(f"bands={bands}: at least one is needed")
+    ranked = sorted(((w, n) for w, n in counts.items() if n > 0), key=lambda item: (-item[1], item[0]))
+    if not ranked: raise InputError("counts: no words in them; count a corpus with count_words")
+    edges = sorted({round(len(ranked) ** (i / bands)) for i in range(1, bands + 1)})
+    return [ranked[start:stop] for start, stop in zip([0, *edges], edges)]
+
+# %% ../nbs/10_vocabulary.ipynb #70aea166
+def _random_like(cls,
+    vocabulary: Vocabulary, # The original
+    counts: Mapping[str, int], # Words of the corpus whose coverage is matched, as of `count_words`
+    seed: int, # Another seed, another draw
+    bands: int=20, # Frequency bands
+    name: str|None=None, # What reports call it; unset: the original's name and the seed
+) -> Vocabulary: # Most frequent first, with the corpus' counts
+    "Draw a random vocabulary that covers as many running words of a corpus, by bands of frequency"
+    draw, taken, room = Random(seed), {}, 0
+    parts = _frequency_bands(counts, bands)
+    for part in [*parts, None]: # None: fill what is left from the words not taken
+        if part is None: order = [(w, n) for band in parts for w, n in band if w not in taken]
+        else:
+            room += sum(n for w, n in part if w in vocabulary.keys)
+            order = draw.sample(part, len(part))
+        for word, n in order:
+            if n <= room: taken[word], room = n, room - n
+    if not taken: raise InputError(f"{vocabulary.name}: covers no word of the corpus, so no random vocabulary can match it")
+    return cls.from_counts(taken, len(taken), name or f"random like {vocabulary.name}, seed {seed}")
+
+Vocabulary.random_like = classmethod(_random_like)
+
+# %% ../nbs/10_vocabulary.ipynb #9f06a3e3
+def coverage_check(
+    vocabulary: Vocabulary, # The original
+    control: Vocabulary, # A random vocabulary, as of `random_like`
+    counts: Mapping[str, int], # The corpus' words, as of `count_words`
+    bands: int=20, # As for `random_like`
+) -> pd.DataFrame: # A row a band and one in all: words of each and in both, and the share of running words each covers
+    "Compare what two vocabularies cover of a corpus, by bands of frequency"
+    import pandas as pd
+    parts, rows, rank = _frequency_bands(counts, bands), [], 1
+    labels = []
+    for part in parts:
+        labels.append(f"{rank:,} to {rank + len(part) - 1:,}")
+        rank += len(part)
+    for label, part in zip([*labels, "all"], [*parts, [item for part in parts for item in part]]):
+        mine, theirs = ({w for w, _ in part if w in v.keys} for v in (vocabulary, control))
+        total = sum(n for _, n in part)
+        covered = [sum(n for w, n in part if w in words) / total for words in (mine, theirs)]
+        rows.append((label, len(part), len(mine), len(theirs), len(mine & theirs), *covered))
+    return pd.DataFrame(rows, columns=["ranks", "corpus_words", "words", "control_words", "in_both", "coverage", "control_coverage"])
 
 # %% ../nbs/10_vocabulary.ipynb #170456d1
 def coverage_curve(
