@@ -21,14 +21,15 @@ import simplelm
 from .artifacts import InputError
 
 # %% auto #0
-__all__ = ['benchmark', 'corpus', 'evaluation', 'model', 'report', 'scaling', 'simplification', 'study', 'tokenization',
-           'training', 'vocabulary', 'pd', 'COMMANDS', 'Vocabulary', 'Simplify', 'print_counts', 'Tokenize', 'Train',
-           'Evaluate', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report', 'Version', 'parse', 'main']
+__all__ = ['benchmark', 'corpus', 'evaluation', 'gain', 'model', 'report', 'scaling', 'simplification', 'study', 'tokenization',
+           'training', 'vocabulary', 'pd', 'COMMANDS', 'Vocabulary', 'Gain', 'Simplify', 'print_counts', 'Tokenize',
+           'Train', 'Evaluate', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report', 'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
 benchmark = lazy.load("simplelm.benchmark", suppress_warning=True)
 corpus = lazy.load("simplelm.corpus", suppress_warning=True)
 evaluation = lazy.load("simplelm.evaluation", suppress_warning=True)
+gain = lazy.load("simplelm.gain", suppress_warning=True)
 model = lazy.load("simplelm.model", suppress_warning=True)
 report = lazy.load("simplelm.report", suppress_warning=True)
 scaling = lazy.load("simplelm.scaling", suppress_warning=True)
@@ -47,6 +48,8 @@ class Vocabulary:
     simplelm vocabulary my.jsonl --size 1500 --out words.csv
 
     simplelm vocabulary my.jsonl --words words.csv
+
+    simplelm vocabulary gain my.jsonl --words words.csv (the words that would unlock the most text)
     """
     source: Positional[tuple[str, ...]] # Files, globs, folders, names below $SIMPLELM_DATA, or Hub ids
     words: Path|None = None # Measure this vocabulary (CSV or word list) instead of making one
@@ -64,6 +67,26 @@ class Vocabulary:
         covered, total = sum(n for w, n in counts.items() if found.allows(w)), counts.total()
         print(f"{len(found):,} words cover {covered/max(total, 1):.1%} of {total:,} running words ({len(counts):,} different)"
               + (f"; written to {self.out}" if self.words is None else ""))
+
+# %% ../nbs/62_cli.ipynb #fda6f720
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """List the missing words that would unlock the most text of a corpus, best first.
+
+    simplelm vocabulary gain my.jsonl --words words.csv --out gain.csv
+    """
+    source: Positional[tuple[str, ...]] # Files, globs, folders, names below $SIMPLELM_DATA, or Hub ids
+    words: str = "vocab/aochildes_word_frequency.csv" # The vocabulary to add to, a CSV or a word list
+    size: int = 50 # How many additions to list
+    out: Path|None = None # CSV file to write the additions to
+    text_column: str = "text" # The column that holds the text
+    config: OmitArgPrefixes[simplification.SimplificationConfig]
+
+    def __call__(self):
+        found = gain.vocabulary_gain(list(self.source), vocabulary.Vocabulary.from_csv(self.words), self.config, text_column=self.text_column, size=self.size)
+        if self.out:
+            with simplelm.artifacts.atomic_write(self.out) as f: found.greedy.to_csv(f, index=False, lineterminator="\n")
+        print(found.greedy.to_string(index=False))
 
 # %% ../nbs/62_cli.ipynb #9c281000
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +286,7 @@ def parse(
     arguments: list[str], # What stands after `simplelm`
 ) -> object: # The command, ready to be called
     "Pick the command and read its options"
+    if arguments[:2] == ["vocabulary", "gain"]: return tyro.cli(Gain, prog="simplelm vocabulary gain", args=arguments[2:])
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
         return tyro.cli(COMMANDS[name], prog=f"simplelm {name}", args=rest)
