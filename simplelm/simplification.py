@@ -216,7 +216,6 @@ def next_zero(marks, row, place):
 LOWER = np.arange(256, dtype=np.uint8)
 LOWER[65:91] += 32 # A-Z to a-z, before any text is seen
 INLINE = 15 # bytes of the longest word that the table holds as two integers
-_full = (1 << 64) - 1
 FIRST_8 = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(INLINE + 1)], np.uint64) # which bits of two loads belong to n bytes
 NEXT_8 = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(INLINE + 1)], np.uint64)
 
