@@ -80,10 +80,11 @@ class Gain:
     size: int = 50 # How many additions to list
     out: Path|None = None # CSV file to write the additions to
     text_column: str = "text" # The column that holds the text
-    config: OmitArgPrefixes[simplification.SimplificationConfig]
+    min_words: int = 32 # A passage must have more words than this
 
     def __call__(self):
-        found = gain.vocabulary_gain(list(self.source), vocabulary.Vocabulary.from_csv(self.words), self.config, text_column=self.text_column, size=self.size)
+        config = simplification.SimplificationConfig(min_words=self.min_words)
+        found = gain.vocabulary_gain(list(self.source), vocabulary.Vocabulary.from_csv(self.words), config, text_column=self.text_column, size=self.size)
         if self.out:
             with simplelm.artifacts.atomic_write(self.out) as f: found.greedy.to_csv(f, index=False, lineterminator="\n")
         print(found.greedy.to_string(index=False))

@@ -465,13 +465,13 @@ MOST_SOURCES = 1000 # that one part counts by name; a corpus whose `source` is a
 def count_details(
     documents: pa.Table, # text, document, source
     spans: pa.Table, # Of `simplify_table`
-    segmentation: str, # Of the words counted
+    config: SimplificationConfig, # How words are cut
 ) -> Counter: # "words|news" -> how many; "length|32" -> passages of 32 to 63 words
     "Count by source and by length of passage"
     coded = pc.fill_null(documents["source"], "").combine_chunks().dictionary_encode()
     names, of = coded.dictionary.to_pylist(), coded.indices.to_numpy()
     rows = spans["row"].to_numpy()
-    read, kept = (count_array_words(t["text"], segmentation) for t in (documents, spans))
+    read, kept = (count_array_words(t["text"], "paper" if config.splits else "words") for t in (documents, spans))
     columns = dict(documents=np.bincount(of, minlength=len(names)), words=np.bincount(of, read, len(names)), documents_kept=np.bincount(of[np.unique(rows)], minlength=len(names)),
                    spans=np.bincount(of[rows], minlength=len(names)), words_kept=np.bincount(of[rows], kept, len(names)))
     counts = Counter()
@@ -533,7 +533,7 @@ class Simplifier:
             spans, more = simplify_table(documents, self.vocabulary, self.config)
             tables.append(join_table(documents, spans) if self.joined else spans.drop_columns("row"))
             counts.update(more)
-            counts.update(count_details(documents, spans, self.config.segmentation))
+            counts.update(count_details(documents, spans, self.config))
         counts.update(documents=len(rejected), documents_rejected=len(rejected))
         if rejected:
             with atomic_write(self.folder/f".rejected{path.stem.removeprefix('part')}.jsonl") as f:
@@ -550,10 +550,11 @@ class OpenGroup:
     def work(self) -> int|None: # Bytes consumed; `None` if all parts are taken
         "Take the next part and make it"
         with self.lock: # one worker reads at a time
-            part = None if self.exhausted else next(self.parts, None)
-            self.exhausted |= part is None
-            self.waiting += part is not None
-            if part is None: return None
+            self.waiting += 1 # taken back only where it ends well: after an error the group is never taken for done
+            part = next(self.parts, None)
+            if part is None:
+                self.exhausted, self.waiting = True, self.waiting - 1
+                return None
         counts = self.simplify.make(self.group, part)
         with self.lock:
             self.counts.append(counts)
@@ -646,10 +647,11 @@ def write_statistics(
     vocabulary: Vocabulary, # The simple language
     totals: Counter, # Of all parts
     text_column: str="text", # Field or column that holds the text
+    joined: bool=False, # Whether the parts are in the joined form
 ) -> None:
     "Write `statistics.json` and `missing_words.csv`"
     before = sample_texts([s.path for s in sources if s.path], text_column)
-    after = sample_texts(sorted(folder.glob("part-*.parquet")))
+    after = [re.sub("</?s>", "", text) if joined else text for text in sample_texts(sorted(folder.glob("part-*.parquet")))] # marks are no words
     known = lambda found: {k: v for k, v in found.items() if v == v} # JSON has no nan
     text = dict(before=known(describe(collect(before))), after=known(describe(collect(after))))
     with atomic_write(folder/"statistics.json") as f: json.dump(gather_statistics(totals) | dict(text=text), f, indent=1, ensure_ascii=False)
@@ -690,7 +692,7 @@ def simplify_corpus(
         if not totals["documents"]: raise InputError(f"{source_label(source)}: no document in it")
         if not totals["spans"]: raise InputError(f"{source_label(source)}: nothing is left of {totals['documents']:,} documents: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a lower --min-words or another vocabulary")
         _gather_rejected(folder)
-        write_statistics(folder, sources, vocabulary, totals, text_column)
+        write_statistics(folder, sources, vocabulary, totals, text_column, joined)
         for g in groups: simplify.done(g).unlink()
         return {name: totals[name] for name in COUNTS}
     request = dict(simplification=config, vocabulary=dict(name=vocabulary.name, words=len(vocabulary), fingerprint=vocabulary.fingerprint),

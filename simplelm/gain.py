@@ -5,10 +5,9 @@
 # %% ../nbs/16_gain.ipynb #aa6561b2
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import lazy_loader as lazy
 from .artifacts import InputError
 from .corpus import corpus_texts
 from .simplification import SimplificationConfig
+from .statistics import SENTENCE_END
 from .vocabulary import Vocabulary, split_words, word_key
 
 # %% auto #0
@@ -27,14 +27,12 @@ __all__ = ['alt', 'pd', 'MOST', 'cut_sentences', 'count_windows', 'choose_words'
 alt, pd = lazy.load("altair"), lazy.load("pandas")
 
 # %% ../nbs/16_gain.ipynb #0d7e249a
-_end = re.compile(r"[.?!\n]+")
-
 def cut_sentences(
     text: str, # Any text
     missing: Callable[[str], str|None], # The key of a word that is missing, `None` for one that is not
 ) -> list[tuple[int, frozenset[str]]]: # Of each sentence with a word: its words, and what it misses
     "How long the sentences of a text are, and which words they miss"
-    sentences = (split_words(piece) for piece in _end.split(text))
+    sentences = (split_words(piece) for piece in SENTENCE_END.split(text))
     return [(len(words), frozenset(key for key in map(missing, words) if key)) for words in sentences if words]
 
 # %% ../nbs/16_gain.ipynb #97c68759
@@ -103,6 +101,8 @@ def _check(config: SimplificationConfig, size: int, max_sets: int) -> None:
     if config.segmentation != "words": raise InputError(f"segmentation={config.segmentation!r}: gains are counted for 'words' only")
     if config.max_oov*config.min_words >= 1:
         raise InputError(f"max_oov={config.max_oov}: allows an unknown word in {config.min_words} words, gains are counted without; use less than {1/config.min_words:g}")
+    if replace(config, min_words=32, max_oov=0.01) != SimplificationConfig():
+        raise InputError("gains are counted for whole sentences in the default way: of the options of simplification only min_words and max_oov can be set")
     if size < 1 or max_sets < 2: raise InputError(f"size={size}, max_sets={max_sets}: must be at least 1 and 2")
 
 # %% ../nbs/16_gain.ipynb #4d4d3747

@@ -21,10 +21,10 @@ from .artifacts import InputError
 from .vocabulary import DIGITS, Vocabulary, split_words, word_key
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'RANKS', 'READABILITY_VERSIONS', 'READABILITY', 'FATES', 'LONGEST', 'TextStatistics', 'keep_types',
-           'count_sentences', 'collect', 'windowed_ttr', 'ngram_diversity', 'zipf_slope', 'has_readability',
-           'readability', 'describe', 'compare_table', 'rank_table', 'zipf_chart', 'oov_counts', 'lost_words',
-           'lost_words_chart', 'SpanStatistics', 'span_lengths', 'span_lengths_chart']
+__all__ = ['alt', 'pd', 'SENTENCE_END', 'RANKS', 'READABILITY_VERSIONS', 'READABILITY', 'FATES', 'LONGEST', 'TextStatistics',
+           'keep_types', 'count_sentences', 'collect', 'windowed_ttr', 'ngram_diversity', 'zipf_slope',
+           'has_readability', 'readability', 'describe', 'compare_table', 'rank_table', 'zipf_chart', 'oov_counts',
+           'lost_words', 'lost_words_chart', 'SpanStatistics', 'span_lengths', 'span_lengths_chart']
 
 # %% ../nbs/11b_statistics.ipynb #96645d50
 alt, pd = lazy.load("altair"), lazy.load("pandas")
@@ -59,13 +59,13 @@ def keep_types(
     return Counter({word: types[word] for word in kept})
 
 # %% ../nbs/11b_statistics.ipynb #97335758
-_end = re.compile(r"[.?!\n]+")
+SENTENCE_END = re.compile(r"[.?!\n]+")
 
 def count_sentences(
     text: str, # Any text
 ) -> int: # Pieces between sentence ends that hold a word
     "How many sentences a text has"
-    return sum(1 for piece in _end.split(text) if split_words(piece))
+    return sum(1 for piece in SENTENCE_END.split(text) if split_words(piece))
 
 # %% ../nbs/11b_statistics.ipynb #e6afe80b
 def collect(
