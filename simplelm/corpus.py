@@ -15,16 +15,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json
 import pyarrow.parquet as pq
 
 from .artifacts import InputError, Manifest, atomic_write, find_data, make_artifact, progress
-from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, count_array_words, join_spans, simplify_column
+from .simplification import CLOSING, KEPT, NEWLINE, READ, SHORT, SimplificationConfig, count_between, join_spans, simplify_column
 from .statistics import collect, describe, oov_counts
 from .vocabulary import Vocabulary
 
@@ -33,7 +35,7 @@ __all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'CORPUS_COLUMNS
            'MOST_SOURCES', 'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'COUNTS', 'write_part', 'file_format', 'find_sources',
            'name_sources', 'Block', 'read_blocks', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label',
            'open_sources', 'stream_hub', 'read_corpus', 'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts',
-           'simplify_table', 'count_details', 'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups',
+           'simplify_table', 'count_table', 'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups',
            'gather_statistics', 'sample_texts', 'write_statistics', 'simplify_corpus', 'simplify_batch']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
@@ -103,36 +105,51 @@ class Block:
     name: str # Short name of the file
     path: str # The file, as errors name it
     first: int # Row of the first record
-    data: bytes|pa.RecordBatch|None # Lines, a text, or rows; `None` if the file cannot be read on from here
+    data: bytes|memoryview|pa.RecordBatch|None # Lines, a text, or rows; `None` if the file cannot be read on from here
     position: int # Bytes of the file read so far, compressed
     problem: str = "" # Why it cannot be read
+    records: int|None = None # How many lines it has
 
 # %% ../nbs/12_corpus.ipynb #d36d9999
+def _line_end(data: memoryview, backwards: bool=False) -> int:
+    "Behind the first `\\n`, or the last; 0 if there is none"
+    size = 1 << 16 # long enough for most lines, and nothing to copy
+    while True:
+        part = bytes(data[-size:] if backwards else data[:size])
+        found = part.rfind(b"\n") if backwards else part.find(b"\n")
+        if found >= 0: return found + 1 + (len(data) - len(part) if backwards else 0)
+        if size >= len(data): return 0
+        size *= 8
+
 def _read_lines(name: str, path: Path) -> Iterator[Block]:
     "Blocks of whole lines of a plain or compressed file"
     codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
-    row, rest, too_long, problem = 0, b"", False, ""
+    row, rest, too_long, problem = 0, memoryview(b""), False, ""
     with pa.OSFile(str(path)) as file:
         stream = pa.CompressedInputStream(file, codec) if codec else file
         if codec and not file.size(): problem = "the file is empty, not even compressed"
         while not problem:
-            try: chunk = stream.read(BLOCK_BYTES)
+            data = memoryview(pa.allocate_buffer(len(rest) + BLOCK_BYTES)).cast("B") # from Arrow's pool, whose pages are there
+            data[:len(rest)] = rest
+            try: size = stream.readinto(data[len(rest):])
             except OSError as e:
                 problem = f"the file is damaged or breaks off here ({e})"
                 break
-            if not chunk and not rest and not too_long: break
-            if too_long or len(rest) + (chunk.find(b"\n") if b"\n" in chunk else len(chunk)) > LINE_BYTES: # pass over the line without holding it
-                end = chunk.find(b"\n") + 1
-                too_long = bool(chunk) and not end
-                rest, chunk = b"", chunk[end:] if end else b""
+            data, ended = data[:len(rest) + size], not size
+            if ended and not data and not too_long: break
+            if too_long or (_line_end(data) or len(data)) > LINE_BYTES: # pass over the line without holding it
+                end = _line_end(data)
+                too_long, rest = not (end or ended), memoryview(b"")
                 if too_long: continue
                 yield Block(name, str(path), row, None, file.tell(), f"a line of more than {LINE_BYTES >> 20} MiB")
-                row += 1
-                if not chunk: continue
-            cut = chunk.rfind(b"\n") + 1 if chunk else 0
-            lines, rest = (rest + chunk[:cut], chunk[cut:]) if cut else (b"", rest + chunk) if chunk else (rest, b"")
-            if lines: yield Block(name, str(path), row, lines, file.tell())
-            row += lines.count(b"\n")
+                row, data = row + 1, data[end:] if end else data[:0]
+                if not data: continue
+            cut = len(data) if ended else _line_end(data, backwards=True)
+            if cut:
+                records = count_between(np.frombuffer(data, np.uint8), 0, cut, NEWLINE, NEWLINE) + (data[cut - 1] != NEWLINE)
+                yield Block(name, str(path), row, data[:cut], file.tell(), records=records)
+                row += records
+            rest = data[cut:]
     if problem: yield Block(name, str(path), row, None, path.stat().st_size, problem)
 
 # %% ../nbs/12_corpus.ipynb #0609ff0b
@@ -205,18 +222,20 @@ def _parse_line(line: bytes, text_column: str) -> dict:
     return record
 
 # %% ../nbs/12_corpus.ipynb #367ea3e4
-def _parse_fast(block: Block, text_column: str, columns: tuple[str, ...]=()) -> pa.Table|None:
-    "All records of a block of lines if none is bad and all fields wanted are strings, else `None`"
-    schema = pa.schema([(c, pa.string()) for c in dict.fromkeys((text_column, "document", "source", *columns))])
-    try: table = pyarrow.json.read_json(pa.BufferReader(block.data),
-        read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(block.data) + 1),
-        parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"))
-    except pa.ArrowInvalid: return None
-    lines = block.data.count(b"\n") + (not block.data.endswith(b"\n"))
-    if table.num_rows != lines or table[text_column].null_count: return None
-    try: table.validate(full=True) # UTF-8
-    except pa.ArrowInvalid: return None
-    return table
+@lru_cache
+def _line_decoder(columns: tuple[str, ...]) -> Callable[[memoryview], list]:
+    "What decodes lines with a string in the first column, and a string or nothing in the others"
+    fields = [("_0", str), *((f"_{k}", str|None, None) for k in range(1, len(columns)))]
+    record = msgspec.defstruct("Record", fields, rename={f"_{k}": column for k, column in enumerate(columns)}, gc=False)
+    return msgspec.json.Decoder(record).decode_lines
+
+def _parse_fast(block: Block, text_column: str, columns: tuple[str, ...]=()) -> dict[str, pa.Array]|None:
+    "Columns of a block of lines if none is bad and all fields wanted are strings, else `None`"
+    names = tuple(dict.fromkeys((text_column, "document", "source", *columns)))
+    try: records = _line_decoder(names)(block.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): return None
+    if len(records) != block.records: return None
+    return {name: pa.array(list(map(attrgetter(f"_{k}"), records)), pa.string()) for k, name in enumerate(names)}
 
 def _as_string(value: object) -> str|None:
     "A value as text: a string as it is, anything else as JSON"
@@ -226,7 +245,7 @@ def _parse_slowly(block: Block, text_column: str, columns: tuple[str, ...]=()) -
     "Columns of the good records of a block of lines, and the bad ones; blank lines are neither"
     names = dict.fromkeys(("document", "source", *columns))
     rows, rejected = {"text": [], "row": [], **{c: [] for c in names}}, []
-    for row, line in enumerate(block.data.split(b"\n"), block.first):
+    for row, line in enumerate(bytes(block.data).split(b"\n"), block.first):
         if not line.strip(): continue
         try: record = _parse_line(line, text_column)
         except ValueError as e: rejected.append(Rejected(block.name, row, str(e), line[:200].decode(errors="replace")))
@@ -285,10 +304,8 @@ def parse_block(
         try: text = block.data.decode("utf-8-sig")
         except UnicodeDecodeError as e: return schema.empty_table(), [Rejected(block.name, block.first, f"invalid UTF-8 at byte {e.start}", "")]
         return _corpus_table(block, pa.array([text]), [block.first], {}, columns), []
-    table = _parse_fast(block, text_column, columns)
-    if table is not None:
-        found = {c: table[c].combine_chunks() for c in table.column_names}
-        return _corpus_table(block, found[text_column], range(block.first, block.first + len(table)), found, columns), []
+    found = _parse_fast(block, text_column, columns)
+    if found is not None: return _corpus_table(block, found[text_column], range(block.first, block.first + block.records), found, columns), []
     rows, rejected = _parse_slowly(block, text_column, columns)
     found = {c: pa.array(rows[c], pa.string()) for c in rows if c != "row"}
     return _corpus_table(block, found["text"], rows["row"], found, columns), rejected
@@ -445,39 +462,36 @@ def simplify_table(
     documents: pa.Table, # text, document, source, and further columns
     vocabulary: Vocabulary, # The simple language
     config: SimplificationConfig, # What counts as a simple passage
-) -> tuple[pa.Table, Counter]: # The spans, with `row` of their document; the counts
-    "Simplify some documents and count what became of them"
+) -> tuple[pa.Table, np.ndarray]: # The spans, with `row` of their document; the fates of words, of each document
+    "Simplify some documents"
     spans, fates = simplify_column(documents["text"], vocabulary, config)
     spans = spans.filter(pc.less(spans["start"], spans["end"]))
-    kept = len(pc.unique(spans["row"]))
-    size = lambda texts: pc.sum(pc.binary_length(texts)).as_py() or 0
-    counts = Counter(documents=len(documents), documents_kept=kept, documents_emptied=len(documents) - kept, spans=len(spans),
-                     words=int(fates[READ]), words_kept=int(fates[KEPT]), words_closing=int(fates[CLOSING]), words_in_short_spans=int(fates[SHORT]),
-                     bytes=size(documents["text"]), bytes_kept=size(spans["text"]))
     of = documents.drop_columns("text").take(spans["row"])
     return pa.table(dict(text=spans["text"], document=of["document"], source=of["source"],
-                         **{c: spans[c] for c in ("row", "start", "end", "word_count", "oov_count")}, **{c: of[c] for c in of.column_names[2:]})), counts
+                         **{c: spans[c] for c in ("row", "start", "end", "word_count", "oov_count")}, **{c: of[c] for c in of.column_names[2:]})), fates
 
-# %% ../nbs/12_corpus.ipynb #439d20dd
+# %% ../nbs/12_corpus.ipynb #947c3976
 SOURCE_COUNTS = ("documents", "documents_kept", "spans", "words", "words_kept")
 MOST_SOURCES = 1000 # that one part counts by name; a corpus whose `source` is an address has one for each document
 
-def count_details(
+def count_table(
     documents: pa.Table, # text, document, source
     spans: pa.Table, # Of `simplify_table`
-    config: SimplificationConfig, # How words are cut
-) -> Counter: # "words|news" -> how many; "length|32" -> passages of 32 to 63 words
-    "Count by source and by length of passage"
+    fates: np.ndarray, # Of `simplify_table`
+) -> Counter: # "words" -> how many; "words|news" -> how many of a source; "length|32" -> passages of 32 to 63 words
+    "Count what became of some documents"
+    kept, totals = np.bincount(spans["row"].to_numpy(), minlength=len(documents)), fates.sum(0).tolist() # spans of each document
+    documents_kept = int(np.count_nonzero(kept))
+    size = lambda texts: pc.sum(pc.binary_length(texts)).as_py() or 0
+    counts = Counter(documents=len(documents), documents_kept=documents_kept, documents_emptied=len(documents) - documents_kept, spans=len(spans),
+                     words=totals[READ], words_kept=totals[KEPT], words_closing=totals[CLOSING], words_in_short_spans=totals[SHORT],
+                     bytes=size(documents["text"]), bytes_kept=size(spans["text"]))
     coded = pc.fill_null(documents["source"], "").combine_chunks().dictionary_encode()
     names, of = coded.dictionary.to_pylist(), coded.indices.to_numpy()
-    rows = spans["row"].to_numpy()
-    read, kept = (count_array_words(t["text"], "paper" if config.splits else "words") for t in (documents, spans))
-    columns = dict(documents=np.bincount(of, minlength=len(names)), words=np.bincount(of, read, len(names)), documents_kept=np.bincount(of[np.unique(rows)], minlength=len(names)),
-                   spans=np.bincount(of[rows], minlength=len(names)), words_kept=np.bincount(of[rows], kept, len(names)))
-    counts = Counter()
-    for column, values in columns.items():
-        for name, n in zip(names, values): counts[f"{column}|{name if len(names) <= MOST_SOURCES else '(many sources)'}"] += int(n)
-    for length, n in zip(*np.unique(2 ** np.log2(np.maximum(kept, 1)).astype(int), return_counts=True)): counts[f"length|{length}"] += int(n)
+    for column, values in zip(SOURCE_COUNTS, (np.ones_like(kept), kept > 0, kept, fates[:, READ], fates[:, KEPT])):
+        for name, n in zip(names, np.bincount(of, values, len(names))): counts[f"{column}|{name if len(names) <= MOST_SOURCES else '(many sources)'}"] += int(n)
+    classes = 2 ** np.log2(np.maximum(spans["word_count"].to_numpy(), 1)).astype(int)
+    for length, n in zip(*np.unique(classes, return_counts=True)): counts[f"length|{length}"] += int(n)
     return counts
 
 # %% ../nbs/12_corpus.ipynb #112e20a1
@@ -530,10 +544,9 @@ class Simplifier:
         for block in part.blocks:
             documents, bad = parse_block(block, self.text_column, self.columns)
             rejected += checked(block, bad, self.bad_records)
-            spans, more = simplify_table(documents, self.vocabulary, self.config)
+            spans, fates = simplify_table(documents, self.vocabulary, self.config)
             tables.append(join_table(documents, spans) if self.joined else spans.drop_columns("row"))
-            counts.update(more)
-            counts.update(count_details(documents, spans, self.config))
+            counts.update(count_table(documents, spans, fates))
         counts.update(documents=len(rejected), documents_rejected=len(rejected))
         if rejected:
             with atomic_write(self.folder/f".rejected{path.stem.removeprefix('part')}.jsonl") as f:
@@ -654,11 +667,13 @@ def write_statistics(
     after = [re.sub("</?s>", "", text) if joined else text for text in sample_texts(sorted(folder.glob("part-*.parquet")))] # marks are no words
     known = lambda found: {k: v for k, v in found.items() if v == v} # JSON has no nan
     text = dict(before=known(describe(collect(before))), after=known(describe(collect(after))))
-    with atomic_write(folder/"statistics.json") as f: json.dump(gather_statistics(totals) | dict(text=text), f, indent=1, ensure_ascii=False)
+    missing = sorted(oov_counts(before, vocabulary).items(), key=lambda item: (-item[1], item[0]))
+    with atomic_write(folder/"statistics.json") as f:
+        json.dump(gather_statistics(totals) | dict(text=text, missing_words=dict(missing[:50])), f, indent=1, ensure_ascii=False)
     with atomic_write(folder/"missing_words.csv") as f:
         rows = csv.writer(f, lineterminator="\n")
         rows.writerow(("word", "count"))
-        rows.writerows(sorted(oov_counts(before, vocabulary).items(), key=lambda item: (-item[1], item[0])))
+        rows.writerows(missing)
 
 # %% ../nbs/12_corpus.ipynb #e2ea58e6
 COUNTS = ("documents", "documents_kept", "documents_emptied", "documents_rejected", "spans", "words", "words_kept", "words_closing",

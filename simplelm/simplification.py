@@ -19,14 +19,15 @@ from .artifacts import InputError
 from .vocabulary import Vocabulary, word_key
 
 # %% auto #0
-__all__ = ['kernel', 'WORD', 'COUNTED', 'DIGIT', 'ENDS', 'JOINT', 'STRAIGHT', 'CURLY', 'LOWER', 'INLINE', 'FIRST_8', 'NEXT_8',
-           'LAST_BIT', 'SPACE', 'NEWLINE', 'READ', 'KEPT', 'CLOSING', 'SHORT', 'SimplificationConfig', 'Span',
-           'bytes_between', 'load_8', 'ones', 'first_one', 'mark_bytes', 'before', 'behind', 'find_curly',
-           'join_apostrophes', 'open_after_digits', 'mark_text', 'window', 'next_one', 'next_zero', 'lower_8',
-           'short_key', 'short_slot', 'build_short_table', 'is_short_known', 'mix_byte', 'slot_and_tag', 'build_table',
-           'lookup_table', 'apostrophe_length', 'same_word', 'is_listed', 'has_apostrophe', 'is_long_known',
-           'drop_apostrophes', 'parts_known', 'add_span', 'find_spans', 'count_characters', 'character_offsets',
-           'copy_spans', 'string_buffers', 'simplify_column', 'simplify_array', 'simplify_text', 'count_words_of',
+__all__ = ['kernel', 'WORD', 'DIGIT', 'ENDS', 'JOINT', 'STRAIGHT', 'CURLY', 'STARTS', 'STOPS', 'LOWER', 'INLINE', 'FIRST_8',
+           'NEXT_8', 'SPACE', 'NEWLINE', 'APOSTROPHE', 'ZERO', 'NINE', 'READ', 'KEPT', 'CLOSING', 'SHORT',
+           'SimplificationConfig', 'Span', 'bytes_between', 'load_8', 'ones', 'first_one', 'mark_bytes', 'before',
+           'behind', 'find_curly', 'join_apostrophes', 'open_after_digits', 'mark_text', 'window', 'next_one',
+           'lower_8', 'short_key', 'short_slot', 'build_short_table', 'has_key', 'is_short_known', 'drop_byte',
+           'is_short_joined_known', 'mix_byte', 'slot_and_tag', 'build_table', 'lookup_table', 'apostrophe_length',
+           'same_word', 'is_listed', 'has_apostrophe', 'is_long_known', 'drop_apostrophes', 'parts_known',
+           'is_known_slowly', 'add_span', 'find_spans', 'count_between', 'character_offsets', 'copy_spans',
+           'string_buffers', 'simplify_column', 'simplify_array', 'simplify_text', 'count_words_of',
            'count_array_words', 'join_spans']
 
 # %% ../nbs/11_simplification.ipynb #1603bbd3
@@ -113,7 +114,7 @@ def mark_bytes(data, i, valid, joins):
     return ~delimiters & ~digits & valid, digits, ends, straight, curly
 
 # %% ../nbs/11_simplification.ipynb #0257c650
-WORD, COUNTED, DIGIT, ENDS, JOINT, STRAIGHT, CURLY = range(7) # rows of the marks of a text
+WORD, DIGIT, ENDS, JOINT, STRAIGHT, CURLY, STARTS, STOPS = range(8) # rows of the marks of a text
 
 @kernel
 def before(marks, row, k):
@@ -181,10 +182,11 @@ def mark_text(data, begin, stop, split_apostrophes, digit_quirk, marks, rest):
         join_apostrophes(marks, chunks)
     if digit_quirk: open_after_digits(marks, chunks)
     words = 0
-    for k in range(chunks):
-        words += ones(marks[WORD, k] & ~before(marks, WORD, k)) + ones(marks[DIGIT, k] & ~before(marks, DIGIT, k))
-        marks[COUNTED, k] = marks[WORD, k] | marks[DIGIT, k]
-    marks[COUNTED, chunks], marks[ENDS, chunks] = ~np.uint64(0), ~np.uint64(0) # searches end behind the text
+    for k in range(chunks + 1): # the last word may end with the last chunk
+        word, digit, word_before, digit_before = marks[WORD, k], marks[DIGIT, k], before(marks, WORD, k), before(marks, DIGIT, k)
+        marks[STARTS, k], marks[STOPS, k] = (word & ~word_before) | (digit & ~digit_before), (~word & word_before) | (~digit & digit_before)
+        words += ones(marks[STARTS, k])
+    marks[ENDS, chunks] = ~np.uint64(0) # a search ends behind the text
     return words
 
 # %% ../nbs/11_simplification.ipynb #9a7251dd
@@ -201,15 +203,6 @@ def next_one(marks, row, place):
     while not bits:
         place += 64
         bits = window(marks, row, place)
-    return place + first_one(bits)
-
-@kernel
-def next_zero(marks, row, place):
-    "The first byte at `place` or behind that is not marked"
-    bits = ~window(marks, row, place)
-    while not bits:
-        place += 64
-        bits = ~window(marks, row, place)
     return place + first_one(bits)
 
 # %% ../nbs/11_simplification.ipynb #b5e8069a
@@ -255,14 +248,48 @@ def build_short_table(words, offsets):
     return table, shift
 
 @kernel
-def is_short_known(data, i, length, table, shift):
-    "Whether a word of at most 15 bytes is in the vocabulary"
-    first, second = short_key(data, i, length)
+def has_key(first, second, table, shift):
+    "Whether the table holds a word, given as two integers"
     slot, mask = short_slot(first, second, shift), np.uint64(len(table) - 1)
     while table[slot, 1]:
         if table[slot, 0] == first and table[slot, 1] == second: return True
         slot = (slot + np.uint64(1)) & mask
     return False
+
+@kernel
+def is_short_known(data, i, length, table, shift):
+    "Whether a word of at most 15 bytes is in the vocabulary"
+    first, second = short_key(data, i, length)
+    return has_key(first, second, table, shift)
+
+# %% ../nbs/11_simplification.ipynb #dc50a97d
+@kernel
+def drop_byte(first, second, place):
+    "A word as two integers without one of its bytes"
+    if place < 8:
+        below = (np.uint64(1) << np.uint64(8 * place)) - np.uint64(1)
+        first = (first & below) | ((first >> np.uint64(8)) & ~below & np.uint64(0x00FFFFFFFFFFFFFF)) | (second << np.uint64(56))
+        second = (second & np.uint64(0x00FFFFFFFFFFFFFF)) >> np.uint64(8) | (second & np.uint64(0xFF00000000000000))
+    else:
+        below = (np.uint64(1) << np.uint64(8 * (place - 8))) - np.uint64(1)
+        second = (second & (below | np.uint64(0xFF00000000000000))) | ((second & np.uint64(0x00FFFFFFFFFFFFFF)) >> np.uint64(8) & ~below)
+    return first, second - np.uint64(1 << 56) # one byte less
+
+@kernel
+def is_short_joined_known(data, i, length, joints, table, shift):
+    "Whether a word of at most 15 bytes with `joints` is known; 31 bytes from `i` must be readable"
+    first, second = short_key(data, i, length)
+    dropped, bits = 0, joints
+    while bits:
+        first, second = drop_byte(first, second, first_one(bits) - dropped)
+        dropped, bits = dropped + 1, bits & (bits - np.uint64(1))
+    if has_key(first, second, table, shift): return True
+    part = 0
+    while joints:
+        place = first_one(joints)
+        if place > part and not is_short_known(data, i + part, place - part, table, shift): return False
+        part, joints = place + 1, joints & (joints - np.uint64(1))
+    return is_short_known(data, i + part, length - part, table, shift)
 
 # %% ../nbs/11_simplification.ipynb #914bbcb5
 @kernel
@@ -303,6 +330,8 @@ def lookup_table(
     return data, offsets, *build_table(data, offsets), *build_short_table(data, offsets)
 
 # %% ../nbs/11_simplification.ipynb #960698d9
+SPACE, NEWLINE, APOSTROPHE, ZERO, NINE = b" \n'09"
+
 @kernel
 def apostrophe_length(data, i, stop):
     "How many bytes the apostrophe at `i` has: 1 for ', 3 for ’, 0 if there is none"
@@ -335,12 +364,10 @@ def is_listed(data, i, stop, h, table, joined):
     return False
 
 # %% ../nbs/11_simplification.ipynb #ecf92d8b
-LAST_BIT = np.uint64(1 << 63)
-
 @kernel
-def has_apostrophe(data, i, stop, split_apostrophes):
-    "Whether a word has an apostrophe from `i` on; only words of more than 63 bytes have bytes there"
-    while i < stop and not split_apostrophes:
+def has_apostrophe(data, i, stop):
+    "Whether a word has an apostrophe"
+    while i < stop:
         if apostrophe_length(data, i, stop): return True
         i += 1
     return False
@@ -378,9 +405,16 @@ def parts_known(data, i, stop, table):
         i += max(skip, 1)
     return is_long_known(data, part, stop, table)
 
-# %% ../nbs/11_simplification.ipynb #0765dd22
-SPACE, NEWLINE = 0x20, 0x0A
+@kernel
+def is_known_slowly(data, i, stop, split_apostrophes, table, short, shift, rest):
+    "Whether a word of any length is known; `rest` is 16 bytes to work in"
+    if split_apostrophes or not has_apostrophe(data, i, stop): return is_long_known(data, i, stop, table)
+    if data[i] == APOSTROPHE: return False # one that opens a word stays
+    length, h = drop_apostrophes(data, i, stop, rest)
+    if is_short_known(rest, 0, length, short, shift) if length <= INLINE else is_listed(data, i, stop, h, table, True): return True
+    return parts_known(data, i, stop, table)
 
+# %% ../nbs/11_simplification.ipynb #0765dd22
 @kernel
 def add_span(spans, count, data, row, start, end, words, oov):
     "Note a span without its trailing spaces and line ends; the list doubles when it is full"
@@ -393,65 +427,67 @@ def add_span(spans, count, data, row, start, end, words, oov):
     return spans, count + 1
 
 # %% ../nbs/11_simplification.ipynb #b5742c97
-READ, KEPT, CLOSING, SHORT = range(4) # what is counted of a column: all words; those kept; those that closed a span; those in spans too short
+READ, KEPT, CLOSING, SHORT = range(4) # what is counted of a text: all words; those kept; those that closed a span; those in spans too short
 
 @kernel
 def find_spans(data, offsets, table, min_words, max_oov, from_sentence_start, split_apostrophes, digit_quirk, oov_floor, count_closing_word):
-    "Rows of (text, first byte, end byte, words, out-of-vocabulary words) for texts `data[offsets[k]:offsets[k+1]]`, and the fates of words"
-    spans, count, limit, fates = np.empty((64, 5), np.int64), 0, np.float32(max_oov), np.zeros(4, np.int64)
-    words_table, (short, shift), longest = table[:4], table[4:], 0
+    "Rows of (text, first byte, end byte, words, out-of-vocabulary words) for texts `data[offsets[k]:offsets[k+1]]`, and for each text the fates of its words"
+    spans, count, limit, one, all_ones = np.empty((64, 5), np.int64), 0, np.float32(max_oov), np.uint64(1), ~np.uint64(0)
+    fates, size, longest = np.zeros((len(offsets) - 1, 4), np.int64), len(data), 0
+    words_table, (short, shift) = table[:4], table[4:]
     for row in range(len(offsets) - 1): longest = max(longest, offsets[row + 1] - offsets[row])
-    marks, rest = np.empty((7, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
+    marks, rest = np.empty((8, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
     for row in range(len(offsets) - 1):
         begin, stop = offsets[row], offsets[row + 1]
         if begin == stop: continue
-        fates[READ] += mark_text(data, begin, stop, split_apostrophes, digit_quirk, marks, rest)
-        place, length, closed = 0, stop - begin, False
+        fates[row, READ] = mark_text(data, begin, stop, split_apostrophes, digit_quirk, marks, rest)
+        place, length, closed, last = 0, stop - begin, False, (stop - begin - 1) >> 6
         while True:
             if closed and from_sentence_start: place = next_one(marks, ENDS, place) + 1
             while place < length and (data[begin + place] == SPACE or data[begin + place] == NEWLINE): place += 1
             if place >= length: break
-            start, words, oov, closed = place, 0, 0, False
+            start, words, oov, closed, i, j = place, 0, 0, False, place >> 6, place >> 6
+            starts, stops = marks[STARTS, i] & (all_ones << np.uint64(place & 63)), marks[STOPS, j] & ((all_ones << one) << np.uint64(place & 63))
             while True:
-                place = next_one(marks, COUNTED, place)
-                if place >= length: break
-                words += 1
-                end, at = next_zero(marks, WORD, place), begin + place
-                if end == place: # a number
-                    place = next_zero(marks, DIGIT, place)
-                    continue
-                near = first_one(window(marks, JOINT, place) | LAST_BIT) < min(end - place, 63) # an apostrophe among its first 63 bytes
-                if near or has_apostrophe(data, at + 63, begin + end, split_apostrophes):
-                    bare, h = drop_apostrophes(data, at, begin + end, rest)
-                    known = is_short_known(rest, 0, bare, short, shift) if bare <= INLINE else is_listed(data, at, begin + end, h, words_table, True)
-                    known = data[at] != 0x27 and (known or parts_known(data, at, begin + end, words_table)) # an apostrophe that opens a word stays
-                elif end - place <= INLINE and at + 16 <= len(data): known = is_short_known(data, at, end - place, short, shift)
-                else: known = is_long_known(data, at, begin + end, words_table)
-                if not known:
-                    oov += 1
-                    if np.float32(oov) / np.float32(max(words, oov_floor)) > limit:
-                        closed = True
-                        break
-                place = end
+                while not starts and i < last:
+                    i += 1
+                    starts = marks[STARTS, i]
+                if not starts: break
+                while not stops:
+                    j += 1
+                    stops = marks[STOPS, j]
+                place, end = 64 * i + first_one(starts), 64 * j + first_one(stops)
+                starts, stops, words, at, letters = starts & (starts - one), stops & (stops - one), words + 1, begin + place, end - place
+                if ZERO <= data[at] <= NINE: continue
+                if letters <= INLINE and at + 31 <= size:
+                    if is_short_known(data, at, letters, short, shift): continue
+                    joints = window(marks, JOINT, place) & ((one << np.uint64(letters)) - one)
+                    if joints and data[at] != APOSTROPHE and is_short_joined_known(data, at, letters, joints, short, shift): continue
+                elif is_known_slowly(data, at, begin + end, split_apostrophes, words_table, short, shift, rest): continue
+                oov += 1
+                if np.float32(oov) / np.float32(max(words, oov_floor)) > limit:
+                    closed = True
+                    break
             inside = words - closed
-            if closed and not count_closing_word: words, oov = words - 1, oov - 1
+            if not closed: place = length
+            elif not count_closing_word: words, oov = words - 1, oov - 1
             keep = words > min_words
-            if keep: spans, count = add_span(spans, count, data, row, begin + start, begin + min(place, length), words, oov)
-            fates[KEPT if keep else SHORT] += inside
+            if keep: spans, count = add_span(spans, count, data, row, begin + start, begin + place, words, oov)
+            fates[row, KEPT if keep else SHORT] += inside
             if not closed: break
-            fates[CLOSING] += 1
+            fates[row, CLOSING] += 1
             place = end
     return spans[:count], fates
 
 # %% ../nbs/11_simplification.ipynb #1fdff843
 @kernel
-def count_characters(data, i, stop):
-    "How many characters of UTF-8 start in `data[i:stop]`"
-    found = stop - i
+def count_between(data, i, stop, low, high):
+    "How many bytes of `data[i:stop]` are from `low` to `high`"
+    found = 0
     while i + 64 <= stop:
-        found -= ones(bytes_between(data, i, 0x80, 0xBF))
+        found += ones(bytes_between(data, i, low, high))
         i += 64
-    for k in range(i, stop): found -= (data[k] & 0xC0) == 0x80
+    for k in range(i, stop): found += low <= data[k] <= high
     return found
 
 @kernel
@@ -462,7 +498,7 @@ def character_offsets(data, offsets, spans):
     for k in range(len(spans)):
         if spans[k, 0] != row: row, i, characters = spans[k, 0], offsets[spans[k, 0]], 0
         for side in range(2):
-            characters += count_characters(data, i, spans[k, 1 + side])
+            characters += spans[k, 1 + side] - i - count_between(data, i, spans[k, 1 + side], 0x80, 0xBF) # bytes that open none
             i, found[k, side] = spans[k, 1 + side], characters
     return found
 
@@ -493,7 +529,7 @@ def simplify_column(
     texts: pa.Array|pa.ChunkedArray, # Strings; null has no spans
     vocabulary: Vocabulary, # The simple language
     config: SimplificationConfig=SimplificationConfig(), # What counts as a simple passage
-) -> tuple[pa.Table, np.ndarray]: # As of `simplify_array`; the fates of words, by READ, KEPT, CLOSING and SHORT
+) -> tuple[pa.Table, np.ndarray]: # As of `simplify_array`; how many words of each text had which fate, (texts, 4), by READ, KEPT, CLOSING and SHORT
     "The simple passages of a column of texts, and what became of its words"
     data, offsets = string_buffers(texts)
     quirk = config.segmentation == "paper" if config.digit_quirk is None else config.digit_quirk
@@ -531,7 +567,7 @@ def count_words_of(data, offsets, split_apostrophes):
     "The number of words of each text"
     counts, longest = np.zeros(len(offsets) - 1, np.int64), 0
     for row in range(len(counts)): longest = max(longest, offsets[row + 1] - offsets[row])
-    marks, rest = np.empty((7, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
+    marks, rest = np.empty((8, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
     for row in range(len(counts)): counts[row] = mark_text(data, offsets[row], offsets[row + 1], split_apostrophes, False, marks, rest)
     return counts
 

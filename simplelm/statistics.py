@@ -5,26 +5,27 @@
 # %% ../nbs/11b_statistics.ipynb #2d874980
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import lazy_loader as lazy
 import numpy as np
 import pyarrow as pa
 
 from .artifacts import InputError
-from .vocabulary import DIGITS, Vocabulary, split_words, word_key
+from .vocabulary import APOSTROPHES, DELIMITERS, DIGITS, Vocabulary, split_words, word_key
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'SENTENCE_END', 'RANKS', 'READABILITY_VERSIONS', 'READABILITY', 'FATES', 'LONGEST', 'TextStatistics',
-           'keep_types', 'count_sentences', 'collect', 'windowed_ttr', 'ngram_diversity', 'zipf_slope',
-           'has_readability', 'readability', 'describe', 'compare_table', 'rank_table', 'zipf_chart', 'oov_counts',
-           'lost_words', 'lost_words_chart', 'SpanStatistics', 'span_lengths', 'span_lengths_chart']
+__all__ = ['alt', 'pd', 'SENTENCE_END', 'RANKS', 'READABILITY_VERSIONS', 'READABILITY', 'FATES', 'TextStatistics',
+           'count_sentences', 'collect', 'windowed_ttr', 'ngram_diversity', 'zipf_slope', 'has_readability',
+           'readability', 'describe', 'compare_table', 'rank_table', 'zipf_chart', 'oov_counts', 'read_statistics',
+           'lost_words', 'lost_words_chart', 'source_table', 'span_lengths', 'span_lengths_chart']
 
 # %% ../nbs/11b_statistics.ipynb #96645d50
 alt, pd = lazy.load("altair"), lazy.load("pandas")
@@ -32,49 +33,32 @@ alt, pd = lazy.load("altair"), lazy.load("pandas")
 # %% ../nbs/11b_statistics.ipynb #65f6a686
 @dataclass(frozen=True)
 class TextStatistics:
-    "Counts of a text, to be added in the order of its parts"
-    documents: int = 0
-    characters: int = 0
-    words: int = 0 # Numbers included
-    numbers: int = 0 # Words that are digits; they are no types
-    sentences: int = 0
-    types: Counter = field(default_factory=Counter) # Key of a word -> how often it occurs
-    sample: str = "" # The beginning of the text, a line end behind each document
-    max_types: int = 1_000_000 # Keep so many different words
-    max_sample: int = 1_000_000 # Keep so many characters of text
-
-    @property
-    def dropped(self) -> int: # 0 unless there were more than `max_types`
-        "How many running words are of types that were not kept"
-        return self.words - self.numbers - self.types.total()
-
-# %% ../nbs/11b_statistics.ipynb #850ad72a
-def keep_types(
-    types: Counter, # Counts of words
-    limit: int, # How many different words to keep
-) -> Counter: # The same where there are no more than that
-    "Keep the words of smallest hash, a choice that does not depend on the order of parts"
-    if len(types) <= limit: return types
-    kept = sorted(types, key=lambda word: blake2b(word.encode(), digest_size=8).digest())[:limit]
-    return Counter({word: types[word] for word in kept})
+    "Counts of a text"
+    documents: int
+    characters: int
+    words: int # Numbers included
+    numbers: int # Words that are digits; they are no types
+    sentences: int
+    types: Counter # Key of a word -> how often it occurs
+    sample: str # The beginning of the text, a line end behind each document
 
 # %% ../nbs/11b_statistics.ipynb #97335758
 SENTENCE_END = re.compile(r"[.?!\n]+")
+_in_word = re.compile(f"[^{re.escape(DELIMITERS + APOSTROPHES)}]")
 
 def count_sentences(
     text: str, # Any text
 ) -> int: # Pieces between sentence ends that hold a word
     "How many sentences a text has"
-    return sum(1 for piece in SENTENCE_END.split(text) if split_words(piece))
+    return sum(_in_word.search(piece) is not None for piece in SENTENCE_END.split(text))
 
 # %% ../nbs/11b_statistics.ipynb #e6afe80b
 def collect(
     texts: Iterable[str|None]|pa.Array|pa.ChunkedArray, # Documents; a null has no words
-    max_types: int=1_000_000, # Keep so many different words
     max_sample: int=1_000_000, # Keep so many characters of text
 ) -> TextStatistics: # Of these documents
     "Count what there is to count in some documents"
-    if max_types < 1 or max_sample < 0: raise InputError(f"max_types={max_types}, max_sample={max_sample}: must be at least 1 and 0")
+    if max_sample < 0: raise InputError(f"max_sample={max_sample}: must be at least 0")
     if isinstance(texts, (pa.Array, pa.ChunkedArray)): texts = texts.to_pylist()
     raw, documents, characters, sentences, sample, room = Counter(), 0, 0, 0, [], max_sample
     for text in texts:
@@ -88,31 +72,7 @@ def collect(
     for word, n in raw.items():
         if word[0] not in DIGITS: types[word_key(word)] += n
     words = raw.total()
-    return TextStatistics(documents, characters, words, words - types.total(), sentences, keep_types(types, max_types), "".join(sample), max_types, max_sample)
-
-# %% ../nbs/11b_statistics.ipynb #f0f29e75
-def _merge(self, other: TextStatistics) -> TextStatistics:
-    "The statistics of this text followed by another"
-    if (self.max_types, self.max_sample) != (other.max_types, other.max_sample):
-        raise InputError("statistics with different max_types or max_sample cannot be added; collect both with the same")
-    totals = {name: getattr(self, name) + getattr(other, name) for name in ("documents", "characters", "words", "numbers", "sentences")}
-    return TextStatistics(**totals, types=keep_types(self.types + other.types, self.max_types), sample=(self.sample + other.sample)[:self.max_sample],
-                          max_types=self.max_types, max_sample=self.max_sample)
-
-TextStatistics.merge = TextStatistics.__add__ = _merge
-
-# %% ../nbs/11b_statistics.ipynb #3eff0b89
-def _to_dict(self) -> dict: # Not `dataclasses.asdict`: before Python 3.12 it spoils a Counter
-    "The statistics in types that JSON knows"
-    return {**vars(self), "types": dict(self.types)}
-
-def _from_dict(cls,
-    content: Mapping, # As of `to_dict`
-) -> TextStatistics: # Equal to those it was made of
-    "Statistics from their JSON form"
-    return cls(**{**content, "types": Counter(content["types"])})
-
-TextStatistics.to_dict, TextStatistics.from_dict = _to_dict, classmethod(_from_dict)
+    return TextStatistics(documents, characters, words, words - types.total(), sentences, types, "".join(sample))
 
 # %% ../nbs/11b_statistics.ipynb #bca572d9
 def windowed_ttr(
@@ -171,26 +131,25 @@ def readability(
 def describe(
     stats: TextStatistics, # Of a text
     readability_limit: int=200_000, # How many characters of the sample readability is taken of
-) -> dict[str, float]: # nan where the text is too short, or where words were dropped
+) -> dict[str, float]: # nan where the text is too short
     "What a text is like, in numbers"
-    reading = readability(stats.sample, readability_limit)
-    words, known = [word_key(w) for w in split_words(stats.sample)], stats.words - stats.numbers
+    reading, sample = readability(stats.sample, readability_limit), split_words(stats.sample)
+    keys = {word: word_key(word) for word in set(sample)}
+    words = [keys[word] for word in sample]
     def share(a, b): return a/b if b else math.nan
-    return dict(documents=stats.documents, words=stats.words, characters=stats.characters, sentences=stats.sentences, types=len(stats.types), dropped_words=stats.dropped,
-                words_per_sentence=share(stats.words, stats.sentences), type_token_ratio=math.nan if stats.dropped else share(len(stats.types), known),
-                ttr_1000_words=windowed_ttr(words), trigram_diversity=ngram_diversity(words),
-                zipf_slope=math.nan if stats.dropped else zipf_slope(stats.types.values()), sample_characters=len(stats.sample),
-                **reading, readability_characters=min(len(stats.sample), readability_limit) if reading else 0)
+    return dict(documents=stats.documents, words=stats.words, characters=stats.characters, sentences=stats.sentences, types=len(stats.types),
+                words_per_sentence=share(stats.words, stats.sentences), type_token_ratio=share(len(stats.types), stats.words - stats.numbers),
+                ttr_1000_words=windowed_ttr(words), trigram_diversity=ngram_diversity(words), zipf_slope=zipf_slope(stats.types.values()),
+                sample_characters=len(stats.sample), **reading, readability_characters=min(len(stats.sample), readability_limit) if reading else 0)
 
 # %% ../nbs/11b_statistics.ipynb #6eedfa6d
 def compare_table(
-    before: TextStatistics, # Of a text
-    after: TextStatistics, # Of what was made of it
+    before: Mapping[str, float], # Of `describe`
+    after: Mapping[str, float], # Of `describe`, what was made of it
 ) -> pd.DataFrame: # One row a number: before, after, ratio
     "The numbers of two texts side by side"
-    a, b = describe(before), describe(after)
-    names = [name for name in a if name in b]
-    table = pd.DataFrame(dict(before=[a[n] for n in names], after=[b[n] for n in names]), index=pd.Index(names, name="statistic"), dtype=float)
+    names = [name for name in before if name in after]
+    table = pd.DataFrame(dict(before=[before[n] for n in names], after=[after[n] for n in names]), index=pd.Index(names, name="statistic"), dtype=float)
     return table.assign(ratio=table.after/table.before.where(table.before != 0))
 
 # %% ../nbs/11b_statistics.ipynb #cf2cbdc4
@@ -230,19 +189,23 @@ def oov_counts(
     return missing
 
 # %% ../nbs/11b_statistics.ipynb #7c04d1b3
-FATES = {"kept": "words_kept", "closed a passage": "words_closing", "in a passage too short": "words_in_short_spans"} # Fate -> name of its count
+def read_statistics(
+    folder: str|Path, # A simplified corpus
+) -> dict: # fates, sources, lengths, text, missing_words
+    "The statistics of a simplified corpus"
+    path = Path(folder)/"statistics.json"
+    try: return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e: raise InputError(f"{path}: no statistics ({e}); give the folder of a simplified corpus") from None
+
+# %% ../nbs/11b_statistics.ipynb #878f6044
+FATES = dict(kept="kept", closing="closed a passage", short="in a passage too short", waiting="skipped to a sentence start")
 
 def lost_words(
-    counts: Mapping[str, int], # words, words_kept, words_closing and words_in_short_spans of a simplified corpus
+    statistics: Mapping, # Of `read_statistics`
 ) -> pd.DataFrame: # fate, words, share; the words add up to all that were read
     "Words of a corpus by what became of them"
-    if absent := [name for name in ("words", *FATES.values()) if name not in counts]:
-        raise InputError(f"{absent[0]}: not among the counts; give those of a simplified corpus")
-    words = {fate: counts[name] for fate, name in FATES.items()}
-    skipped = counts["words"] - sum(words.values())
-    if skipped < 0: raise InputError(f"words={counts['words']:,}: fewer than the {sum(words.values()):,} whose fate is counted; simplify the corpus again")
-    table = pd.DataFrame(dict(fate=[*words, "skipped to a sentence start"], words=[*words.values(), skipped]))
-    return table.assign(share=table.words/max(counts["words"], 1))
+    table = pd.DataFrame(dict(fate=FATES.values(), words=[statistics["fates"][fate] for fate in FATES]))
+    return table.assign(share=table.words/max(table.words.sum(), 1))
 
 # %% ../nbs/11b_statistics.ipynb #126c4e17
 def lost_words_chart(
@@ -254,40 +217,27 @@ def lost_words_chart(
     return (bars.mark_bar() + bars.mark_text(align="left", dx=4).encode(text=alt.Text("share:Q", format=".1%"))).properties(width=380, height=120)
 
 # %% ../nbs/11b_statistics.ipynb #4f60e2c1
-LONGEST = 512 # Words; passages of so many or more are counted as one
-
-@dataclass(frozen=True)
-class SpanStatistics:
-    "How many passages there are of each length, to be added in any order"
-    lengths: tuple[int, ...] = (0,)*(LONGEST + 1) # At place n, passages of n words; at the last, of so many or more
-    words: int = 0 # Of all passages
-
-    @classmethod
-    def of(cls,
-        word_counts: Iterable[int]|pa.Array|pa.ChunkedArray, # Words of each passage
-    ) -> SpanStatistics: # Of these passages
-        "Count passages by length"
-        counts = np.asarray(word_counts if not isinstance(word_counts, (pa.Array, pa.ChunkedArray)) else word_counts.to_numpy(), dtype=np.int64)
-        return cls(tuple(np.bincount(np.minimum(counts, LONGEST), minlength=LONGEST + 1).tolist()), int(counts.sum()))
-
-    def __add__(self, other: SpanStatistics) -> SpanStatistics:
-        return SpanStatistics(tuple(a + b for a, b in zip(self.lengths, other.lengths)), self.words + other.words)
+def source_table(
+    statistics: Mapping, # Of `read_statistics`
+) -> pd.DataFrame: # documents, documents_kept, spans, words, words_kept, share_kept (of words); the largest source first
+    "What was kept of each source"
+    table = pd.DataFrame.from_dict(statistics["sources"], orient="index").rename_axis("source")
+    return table.assign(share_kept=table.words_kept/table.words.where(table.words > 0)).sort_values("words", ascending=False, kind="stable")
 
 # %% ../nbs/11b_statistics.ipynb #91a2b7b6
 def span_lengths(
-    stats: SpanStatistics, # Of a simplified corpus
-) -> pd.DataFrame: # from_words, to_words, label, spans, share
-    "Passages by length, in steps that double"
-    edges = [0, *(2**k for k in range(LONGEST.bit_length())), LONGEST + 1]
-    rows = [(a, b - 1, f"{LONGEST} or more" if a == LONGEST else f"{a}–{b - 1}" if b - a > 1 else f"{a}", sum(stats.lengths[a:b])) for a, b in zip(edges, edges[1:])]
-    table = pd.DataFrame(rows, columns=["from_words", "to_words", "label", "spans"])
-    return table.assign(share=table.spans/max(sum(stats.lengths), 1))
+    statistics: Mapping, # Of `read_statistics`
+) -> pd.DataFrame: # label, spans, share
+    "Passages by their number of words"
+    lengths = {int(n): spans for n, spans in statistics["lengths"].items()}
+    edges = [2**k for k in range(min(lengths, default=1).bit_length() - 1, max(lengths, default=1).bit_length())]
+    table = pd.DataFrame(dict(label=[f"{n:,}–{2*n - 1:,}" if n > 1 else "1" for n in edges], spans=[lengths.get(n, 0) for n in edges]))
+    return table.assign(share=table.spans/max(table.spans.sum(), 1))
 
 def span_lengths_chart(
     table: pd.DataFrame, # As of `span_lengths`
-) -> alt.Chart: # One bar a range of lengths
+) -> alt.Chart: # One bar a class
     "Passages by length"
-    used = table[table.spans.cumsum().gt(0) & table.spans[::-1].cumsum()[::-1].gt(0)] # without the empty ends
-    return alt.Chart(used).mark_bar().encode(
+    return alt.Chart(table).mark_bar().encode(
         alt.X("label:N", title="words in a passage", sort=None, axis=alt.Axis(labelAngle=0)),
         alt.Y("share:Q", title="share of passages", axis=alt.Axis(format="%"))).properties(width=420, height=180)
