@@ -24,24 +24,21 @@ from .artifacts import InputError
 
 # %% auto #0
 __all__ = ['benchmark', 'cluster', 'corpus', 'evaluation', 'gain', 'model', 'report', 'scaling', 'simplification', 'study',
-           'tokenization', 'training', 'vocabulary', 'pd', 'COMMANDS', 'Vocabulary', 'Gain', 'Engine', 'Simplify',
-           'print_counts', 'Tokenize', 'Train', 'Evaluate', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report', 'Version',
-           'parse', 'main']
+           'tokenization', 'training', 'vocabulary', 'pd', 'COMMANDS', 'stage', 'Vocabulary', 'Gain', 'Engine',
+           'Simplify', 'print_counts', 'Tokenize', 'Train', 'Evaluate', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report',
+           'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
-benchmark = lazy.load("simplelm.benchmark", suppress_warning=True)
-cluster = lazy.load("simplelm.cluster", suppress_warning=True)
-corpus = lazy.load("simplelm.corpus", suppress_warning=True)
-evaluation = lazy.load("simplelm.evaluation", suppress_warning=True)
-gain = lazy.load("simplelm.gain", suppress_warning=True)
-model = lazy.load("simplelm.model", suppress_warning=True)
-report = lazy.load("simplelm.report", suppress_warning=True)
-scaling = lazy.load("simplelm.scaling", suppress_warning=True)
-simplification = lazy.load("simplelm.simplification", suppress_warning=True)
-study = lazy.load("simplelm.study", suppress_warning=True)
-tokenization = lazy.load("simplelm.tokenization", suppress_warning=True)
-training = lazy.load("simplelm.training", suppress_warning=True)
-vocabulary = lazy.load("simplelm.vocabulary", suppress_warning=True)
+def stage(
+    name: str, # A module of the package
+): # The module, to be loaded when it is first touched
+    "Import a module of the package lazily"
+    module = lazy.load(f"simplelm.{name}", suppress_warning=True)
+    setattr(simplelm, name, module)
+    return module
+
+benchmark, cluster, corpus, evaluation, gain, model, report = map(stage, ("benchmark", "cluster", "corpus", "evaluation", "gain", "model", "report"))
+scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("scaling", "simplification", "study", "tokenization", "training", "vocabulary"))
 pd = lazy.load("pandas")
 
 # %% ../nbs/62_cli.ipynb #3c055338
