@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,8 +29,8 @@ from .vocabulary import Vocabulary
 
 # %% auto #0
 __all__ = ['require_datatrove', 'Attempt', 'SimplifyGroups', 'make_executor', 'clear_attempts', 'check_shares', 'run_now',
-           'run_local', 'run_ray', 'Submitted', 'SubmissionError', 'FinishCorpus', 'waiting_jobs', 'submitted',
-           'run_slurm', 'SimplifyDocuments']
+           'run_local', 'join_ray', 'run_ray', 'Submitted', 'SubmissionError', 'FinishCorpus', 'waiting_jobs',
+           'submitted', 'run_slurm', 'SimplifyDocuments']
 
 # %% ../nbs/15_cluster.ipynb #5bc86907
 try:
@@ -145,20 +146,29 @@ def run_local(
     return run_now(LocalPipelineExecutor, tasks, logs, workers)
 
 # %% ../nbs/15_cluster.ipynb #a803239b
+def join_ray() -> None:
+    "Connect this process to the Ray cluster at `$RAY_ADDRESS`, else to the one of this machine, unless it is connected to one"
+    try: import ray
+    except ImportError: raise InputError("ray is not installed; install the extra: pip install 'simplelm[cluster]'") from None
+    if ray.is_initialized(): return
+    address = os.environ.get("RAY_ADDRESS") or "auto"
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if port.isdigit(): socket.create_connection((host, int(port)), timeout=10).close() # ray itself would try for many minutes
+        ray.init(address=address, log_to_driver=False)
+    except (OSError, ValueError, RuntimeError) as e:
+        raise InputError(f"no Ray cluster at {address} ({str(e).splitlines()[0]}); start one with `ray start --head`, or set RAY_ADDRESS to HOST:6379") from None
+
+# %% ../nbs/15_cluster.ipynb #fafc5499
 def run_ray(
     tasks: int, # Shares the groups are dealt into
     logs: str|Path, # Folder for datatrove's logs and statistics, which all nodes share
     workers: int=-1, # Tasks at once; -1 for as many as the cluster has room for
 ) -> Callable[[Simplifier, list[Group]], None]: # For the `run` of `simplify_corpus`
-    "An engine on the Ray cluster this process is connected to, else on the one at `$RAY_ADDRESS`, else on the one of this machine"
+    "An engine on a Ray cluster, as `join_ray` finds it"
     check_shares(tasks, workers)
-    try: import ray
-    except ImportError: raise InputError("ray is not installed; install the extra: pip install 'simplelm[cluster]'") from None
+    join_ray()
     from datatrove.executor.ray import RayPipelineExecutor
-    address = os.environ.get("RAY_ADDRESS") or "auto"
-    try: ray.is_initialized() or ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as e:
-        raise InputError(f"no Ray cluster at {address} ({str(e).splitlines()[0]}); start one with `ray start --head`, or set RAY_ADDRESS to HOST:6379") from None
     return run_now(RayPipelineExecutor, tasks, logs, workers)
 
 # %% ../nbs/15_cluster.ipynb #08ee2d73

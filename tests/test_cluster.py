@@ -306,7 +306,7 @@ def test_options_refused(tmp_path, words, options, said):
 
 def test_no_ray_cluster(tmp_path, words):
     pytest.importorskip("ray", reason="needs the extra `cluster`")
-    done = call("simplify", tmp_path, "--vocabulary", words, "--out", tmp_path/"out", "--engine", "ray", "--tasks", 2, environment=dict(RAY_ADDRESS="127.0.0.1:1"))
+    done = call("simplify", tmp_path, "--vocabulary", words, "--out", tmp_path/"out", "--engine", "ray", "--tasks", 2, environment=dict(RAY_ADDRESS="127.0.0.1:1"), timeout=60)
     assert done.returncode == 2 and "no Ray cluster at 127.0.0.1:1" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 
