@@ -9,7 +9,9 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -21,23 +23,22 @@ import simplelm
 from .artifacts import InputError
 
 # %% auto #0
-__all__ = ['benchmark', 'corpus', 'evaluation', 'gain', 'model', 'report', 'scaling', 'simplification', 'study', 'tokenization',
-           'training', 'vocabulary', 'pd', 'COMMANDS', 'Vocabulary', 'Gain', 'Simplify', 'print_counts', 'Tokenize',
-           'Train', 'Evaluate', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report', 'Version', 'parse', 'main']
+__all__ = ['benchmark', 'cluster', 'corpus', 'evaluation', 'gain', 'model', 'report', 'scaling', 'simplification', 'study',
+           'tokenization', 'training', 'vocabulary', 'pd', 'COMMANDS', 'stage', 'Vocabulary', 'Gain', 'Engine',
+           'Simplify', 'print_counts', 'Tokenize', 'Train', 'Evaluate', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report',
+           'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
-benchmark = lazy.load("simplelm.benchmark", suppress_warning=True)
-corpus = lazy.load("simplelm.corpus", suppress_warning=True)
-evaluation = lazy.load("simplelm.evaluation", suppress_warning=True)
-gain = lazy.load("simplelm.gain", suppress_warning=True)
-model = lazy.load("simplelm.model", suppress_warning=True)
-report = lazy.load("simplelm.report", suppress_warning=True)
-scaling = lazy.load("simplelm.scaling", suppress_warning=True)
-simplification = lazy.load("simplelm.simplification", suppress_warning=True)
-study = lazy.load("simplelm.study", suppress_warning=True)
-tokenization = lazy.load("simplelm.tokenization", suppress_warning=True)
-training = lazy.load("simplelm.training", suppress_warning=True)
-vocabulary = lazy.load("simplelm.vocabulary", suppress_warning=True)
+def stage(
+    name: str, # A module of the package
+): # The module, to be loaded when it is first touched
+    "Import a module of the package lazily"
+    module = lazy.load(f"simplelm.{name}", suppress_warning=True)
+    setattr(simplelm, name, module)
+    return module
+
+benchmark, cluster, corpus, evaluation, gain, model, report = map(stage, ("benchmark", "cluster", "corpus", "evaluation", "gain", "model", "report"))
+scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("scaling", "simplification", "study", "tokenization", "training", "vocabulary"))
 pd = lazy.load("pandas")
 
 # %% ../nbs/62_cli.ipynb #3c055338
@@ -91,26 +92,68 @@ class Gain:
 
 # %% ../nbs/62_cli.ipynb #9c281000
 @dataclass(frozen=True, kw_only=True)
+class Engine:
+    "Where the work is done. All engines give the same result; all but threads need pip install 'simplelm[cluster]', and folders that all machines share."
+    engine: Literal["threads", "local", "ray", "slurm"] = "threads" # threads of this process, processes of this machine, the Ray cluster at $RAY_ADDRESS or on this machine, or a Slurm cluster
+    workers: int|None = None # How many threads (by default 1), or how many tasks at once (by default all)
+    tasks: int|None = None # local, ray, slurm: how many shares the files are dealt into; as many as there are cores is a good number
+    logs: Path|None = None # local, ray, slurm: folder for logs and statistics; by default OUT-logs
+    partition: str|None = None # slurm: the partition to submit to
+    time: str|None = None # slurm: time limit of a task, such as 4:00:00
+    sbatch: tuple[str, ...] = () # slurm: further options of sbatch, such as account=abc mem-per-cpu=4G exclusive
+
+    def __call__(self,
+        make: Callable, # `simplify_corpus` with all arguments but `workers` and `run`
+        out: Path, # Where the result goes
+    ) -> simplelm.artifacts.Manifest|None: # Of the result; `None` if Slurm is to make it
+        "Make a corpus on the engine chosen"
+        self.check()
+        if self.engine == "threads": return make(workers=1 if self.workers is None else self.workers)
+        shares = dict(tasks=self.tasks, logs=self.logs or out.absolute().with_name(f"{out.absolute().name}-logs"), workers=-1 if self.workers is None else self.workers)
+        if self.engine == "local": return make(run=cluster.run_local(**shares))
+        if self.engine == "ray": return make(run=cluster.run_ray(**shares))
+        named = {name.lstrip("-"): value for name, _, value in (option.partition("=") for option in self.sbatch)}
+        try: return make(run=cluster.run_slurm(**shares, partition=self.partition, time=self.time, sbatch=named, finish=make))
+        except cluster.Submitted as e: print(e)
+        except cluster.SubmissionError as e: raise InputError(str(e)) from None
+
+    def check(self):
+        "Refuse options that the engine does not use, and miss those that it needs"
+        needed = dict(threads=(), local=("tasks",), ray=("tasks",), slurm=("tasks", "partition", "time"))[self.engine]
+        used = needed + dict(threads=(), local=("logs",), ray=("logs",), slurm=("logs", "sbatch"))[self.engine]
+        for name in ("tasks", "logs", "partition", "time", "sbatch"):
+            given = getattr(self, name) not in (None, ())
+            if given and name not in used: raise InputError(f"--{name}: not used by --engine {self.engine}; leave it out, or choose another engine")
+            if name in needed and not given: raise InputError(f"--{name}: --engine {self.engine} needs it; see simplelm simplify --help")
+
+# %% ../nbs/62_cli.ipynb #911964fe
+@dataclass(frozen=True, kw_only=True)
 class Simplify:
     """Keep those stretches of a corpus whose words are in a vocabulary.
 
     simplelm simplify corpora/*.jsonl.zst --vocabulary words.csv --out simple
+
+    simplelm simplify corpora/*.jsonl.zst --out simple --engine local --tasks 16 (16 processes)
+
+    simplelm simplify /shared/corpora --out /shared/simple --engine slurm --tasks 256 --partition cpu --time 4:00:00
+
+    Stopped, it goes on from there when the same command is given again.
     """
     source: Positional[tuple[str, ...]] # Files, globs, folders, names below $SIMPLELM_DATA, or Hub ids
     out: Path # Folder for the result, Parquet with a `text` column
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # CSV with a `word` column, or a word list; by default the words of AO-CHILDES
-    workers: int = 1 # Threads
     text_column: str = "text" # The column that holds the text
     columns: tuple[str, ...] = () # Further columns to carry along, as strings
     joined: bool = False # One row a document, its spans joined as the paper's `<s> ... </s>`, instead of one row a span
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or write it to rejected.jsonl and go on
     config: OmitArgPrefixes[simplification.SimplificationConfig]
+    engine: OmitArgPrefixes[Engine]
 
     def __call__(self):
         words = vocabulary.Vocabulary.from_csv(self.vocabulary)
-        made = corpus.simplify_corpus(list(self.source), self.out, words, self.config, workers=self.workers, text_column=self.text_column,
-                                      joined=self.joined, bad_records=self.bad_records, columns=self.columns)
-        print_counts(self.out, made)
+        make = partial(corpus.simplify_corpus, list(self.source), self.out, words, self.config, text_column=self.text_column,
+                       joined=self.joined, bad_records=self.bad_records, columns=self.columns)
+        if made := self.engine(make, self.out): print_counts(self.out, made)
 
 # %% ../nbs/62_cli.ipynb #0d6a320a
 def print_counts(
