@@ -140,9 +140,9 @@ def filter_rule(
 
 # %% ../nbs/16_gain.ipynb #3ba03b83
 @kernel
-def run_stretch(trace, row, words, ways, allowed, addition, rule, base):
+def run_stretch(trace, row, words, oov, ways, allowed, addition, rule, base):
     "Words kept from a row on with an addition, up to where no passage is open with it or without, and that row"
-    oov, kept = 0, 0
+    kept = 0
     while True:
         word = trace[row, 0]
         words, oov, more = step(words, oov, word, trace[row, 1], trace[row, 2], allowed[word] or ways[word, 0] == addition or ways[word, 1] == addition, rule)
@@ -154,16 +154,16 @@ def run_stretch(trace, row, words, ways, allowed, addition, rule, base):
 def count_gains(trace, bounds, ways, allowed, additions, rule):
     "By addition: words kept with it less those kept without, and passages closed by a word that it allows; then the words kept without"
     gains, cuts, total = np.zeros(additions, np.int64), np.zeros(additions, np.int64), 0
-    longest, followed = 0, np.full(additions, -1, np.int64) # the last row up to which an addition was followed
+    longest, spared, followed = 0, np.zeros(additions, np.int64), np.full(additions, -1, np.int64) # by addition: missing words of a passage that it allows; the last row up to which it was followed
     for text in range(len(bounds) - 1): longest = max(longest, bounds[text + 1] - bounds[text])
-    base = np.empty((longest + 1, 2), np.int64) # before the first row and after each: words of the open passage, words kept
+    base = np.empty((longest + 1, 3), np.int64) # before the first row and after each: words and missing words of the open passage, words kept
     for text in range(len(bounds) - 1):
         here, words, oov, kept, opened, first = trace[bounds[text]:bounds[text + 1]], 0, 0, 0, 0, bounds[text]
-        base[0, 0], base[0, 1] = 0, 0
+        base[0] = 0
         for row in range(len(here)):
             words, oov, more = step(words, oov, here[row, 0], here[row, 1], here[row, 2], allowed[here[row, 0]], rule)
             kept += more
-            base[row + 1, 0], base[row + 1, 1] = words, kept
+            base[row + 1, 0], base[row + 1, 1], base[row + 1, 2] = words, oov, kept
         total += kept
         for row in range(len(here) - 1):
             if base[row, 0] < 0:
@@ -172,14 +172,19 @@ def count_gains(trace, bounds, ways, allowed, additions, rule):
             if base[row + 1, 0] >= 0: continue
             for side in range(2):
                 if ways[here[row, 0], side] >= 0: cuts[ways[here[row, 0], side]] += 1
+            for k in range(opened, row): # seldom any: by default a passage of less than a hundred words has none
+                for side in range(2):
+                    if not allowed[here[k, 0]] and ways[here[k, 0], side] >= 0: spared[ways[here[k, 0], side]] += 1
             for k in range(opened, row + 1):
                 if allowed[here[k, 0]]: continue
                 for side in range(2):
                     addition = ways[here[k, 0], side]
-                    if addition < 0 or followed[addition] >= first + row: continue
-                    more, until = run_stretch(here, opened, base[opened, 0], ways, allowed, addition, rule, base)
-                    gains[addition] += more - base[until + 1, 1] + base[opened, 1]
-                    followed[addition] = first + until
+                    if addition < 0: continue
+                    if followed[addition] < first + row:
+                        more, until = run_stretch(here, row, base[row, 0], base[row, 1] - spared[addition], ways, allowed, addition, rule, base)
+                        gains[addition] += more - base[until + 1, 2] + base[row, 2]
+                        followed[addition] = first + until
+                    spared[addition] = 0
     return gains, cuts, total
 
 # %% ../nbs/16_gain.ipynb #c2401817
