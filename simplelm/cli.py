@@ -81,14 +81,20 @@ class Gain:
     size: int = 50 # How many additions to list
     out: Path|None = None # CSV file to write the additions to
     text_column: str = "text" # The column that holds the text
-    min_words: int = 32 # A passage must have more words than this
+    verify: bool = False # Read the corpus again and measure the whole list, and as many of the most frequent missing words, by the filter
+    config: OmitArgPrefixes[simplification.SimplificationConfig]
 
     def __call__(self):
-        config = simplification.SimplificationConfig(min_words=self.min_words)
-        found = gain.vocabulary_gain(list(self.source), vocabulary.Vocabulary.from_csv(self.words), config, text_column=self.text_column, size=self.size)
+        found = gain.vocabulary_gain(list(self.source), vocabulary.Vocabulary.from_csv(self.words), self.config, text_column=self.text_column, size=self.size,
+                                     verify=self.verify)
         if self.out:
             with simplelm.artifacts.atomic_write(self.out) as f: found.greedy.to_csv(f, index=False, lineterminator="\n")
         print(found.greedy.to_string(index=False))
+        print(f"{found.kept:,} words of {found.documents:,} documents are kept without additions")
+        if found.sampled < found.documents: print(f"additions chosen by {found.sampled:,} of the documents, to save memory")
+        if found.dropped: print(f"{found.dropped:,} missing words of little gain dropped, to save memory")
+        if self.verify:
+            for name, words in found.verified.values.tolist(): print(f"by the filter, {len(found.greedy)} words, {name}: {words:,} words more")
 
 # %% ../nbs/62_cli.ipynb #9c281000
 @dataclass(frozen=True, kw_only=True)

@@ -5,129 +5,342 @@
 # %% ../nbs/16_gain.ipynb #aa6561b2
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import lazy_loader as lazy
+import numpy as np
+import pyarrow as pa
+from numba import njit
 
 from .artifacts import InputError
-from .corpus import corpus_texts
-from .simplification import SimplificationConfig
-from .statistics import SENTENCE_END
-from .vocabulary import Vocabulary, split_words, word_key
+from .corpus import read_corpus
+from .simplification import (DIGIT, ENDS, KEPT, WORD, SimplificationConfig, copy_spans, is_long_known, lookup_table, mark_text, simplify_column,
+                                     string_buffers)
+from .vocabulary import APOSTROPHES, DELIMITERS, Vocabulary, lower_ascii, word_key
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'MOST', 'cut_sentences', 'count_windows', 'choose_words', 'prune', 'Gain', 'vocabulary_gain',
-           'gain_chart']
+__all__ = ['alt', 'pd', 'kernel', 'NEVER', 'KNOWN', 'END', 'is_marked', 'find_missing', 'MissingWords', 'trace_column', 'step',
+           'filter_rule', 'run_stretch', 'count_gains', 'thin', 'choose_words', 'Gain', 'GainCounter',
+           'vocabulary_gain', 'gain_chart']
 
 # %% ../nbs/16_gain.ipynb #ecf14749
 alt, pd = lazy.load("altair"), lazy.load("pandas")
 
-# %% ../nbs/16_gain.ipynb #0d7e249a
-def cut_sentences(
-    text: str, # Any text
-    missing: Callable[[str], str|None], # The key of a word that is missing, `None` for one that is not
-) -> list[tuple[int, frozenset[str]]]: # Of each sentence with a word: its words, and what it misses
-    "How long the sentences of a text are, and which words they miss"
-    sentences = (split_words(piece) for piece in SENTENCE_END.split(text))
-    return [(len(words), frozenset(key for key in map(missing, words) if key)) for words in sentences if words]
+# %% ../nbs/16_gain.ipynb #136b8c74
+kernel = njit(nogil=True, cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed
+
+@kernel
+def is_marked(marks, row, place): return (marks[row, place >> 6] >> np.uint64(place & 63)) & np.uint64(1)
+
+@kernel
+def find_missing(data, offsets, table, from_sentence_start, split_apostrophes, digit_quirk):
+    "Rows of (text, first byte, end byte, known words before, of these before a sentence starts or -1), and where those of each text start and the last end"
+    found, count, bounds, longest = np.empty((64, 5), np.int64), 0, np.zeros(len(offsets), np.int64), 0
+    for text in range(len(offsets) - 1): longest = max(longest, offsets[text + 1] - offsets[text])
+    marks, rest = np.empty((8, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
+    for text in range(len(offsets) - 1):
+        begin, length = offsets[text], offsets[text + 1] - offsets[text]
+        mark_text(data, begin, begin + length, split_apostrophes, digit_quirk, marks, rest)
+        place, known, opens, starts = 0, 0, -1, not from_sentence_start
+        while True:
+            while place < length and not is_marked(marks, WORD, place) and not is_marked(marks, DIGIT, place):
+                if is_marked(marks, ENDS, place): starts = True
+                place += 1
+            start, letters = place, place < length and is_marked(marks, WORD, place)
+            while place < length and is_marked(marks, WORD if letters else DIGIT, place): place += 1
+            if start < length:
+                if opens < 0 and starts: opens = known
+                if not letters or is_long_known(data, begin + start, begin + place, table):
+                    known += 1
+                    continue
+            if count == len(found):
+                longer = np.empty((2 * count, 5), np.int64)
+                longer[:count] = found
+                found = longer
+            found[count, 0], found[count, 1], found[count, 2], found[count, 3], found[count, 4] = text, begin + start, begin + place, known, opens
+            count += 1
+            if start >= length: break
+            known, opens, starts = 0, -1, not from_sentence_start
+        bounds[text + 1] = count
+    return found[:count], bounds
 
 # %% ../nbs/16_gain.ipynb #97c68759
-MOST = 3 # words that a window may miss
+NEVER, KNOWN, END = range(3) # numbers of no particular word
 
-def count_windows(
-    sentences: list[tuple[int, frozenset[str]]], # As of `cut_sentences`
-    min_words: int, # A passage must have more words than this
-    counts: Counter, # Set of missing words -> words of text that come with all of them and not with fewer; may be negative
-) -> None:
-    "Add to `counts` what the windows of a text let in"
-    f = lambda n: n if n > min_words else 0
-    for i, (first, _) in enumerate(sentences):
-        n, union = 0, frozenset()
-        for j in range(i, len(sentences)):
-            last, missed = sentences[j]
-            union |= missed
-            inside = n - first # words between the first and the last sentence
-            if len(union) > MOST or inside > min_words: break
-            n += last
-            g = f(n) - f(n - first) - f(n - last) + f(inside) if j > i else f(n)
-            if g: counts[union] += g
+@dataclass
+class MissingWords:
+    "Numbers of words that a vocabulary does not allow, and the additions that would"
+    listed: frozenset[str] # Words as they are looked up
+    splits: bool # Whether an apostrophe cuts a word
+    additions: dict[str, int] = field(default_factory=dict) # What can be added -> its number
+    words: dict[str, int] = field(default_factory=dict) # Word in lower case -> its number
+    ways: list[tuple[int, int]] = field(default_factory=lambda: [(-1, -1)]*3) # By number of a word: additions that allow it, -1 for none
+    together: dict[int, frozenset[int]] = field(default_factory=dict) # Number of a word -> two additions or more that allow it together
+
+    def number(self, name: str) -> int: # Of an addition
+        return self.additions.setdefault(name, len(self.additions))
+
+# %% ../nbs/16_gain.ipynb #6d1ce7ad
+def _word_number(self, word: str) -> int: # As it stands in a text
+    "The number of a word that was not found as it stands"
+    if not word: return END
+    if word[0] in DELIMITERS: return NEVER
+    word = lower_ascii(word) if self.splits else lower_ascii(word).replace(APOSTROPHES[1], APOSTROPHES[0])
+    if word in self.words: return self.words[word]
+    whole, parts = (word, {word}) if self.splits else (word_key(word), set(word.split(APOSTROPHES[0])))
+    if whole in self.listed or not (missing := parts - self.listed): return KNOWN
+    others = sorted(missing - {whole})
+    ways, parts = self.number(whole), [self.number(part) for part in others]
+    if len(parts) > 1: self.together[len(self.ways)] = frozenset(parts)
+    self.words[word] = len(self.ways)
+    self.ways.append((ways, parts[0] if len(parts) == 1 else -1))
+    return self.words[word]
+
+MissingWords.word_number = _word_number
+
+# %% ../nbs/16_gain.ipynb #4d52065a
+def trace_column(
+    texts: pa.Array|pa.ChunkedArray, # Strings; null has no words
+    vocabulary: Vocabulary, # The simple language
+    config: SimplificationConfig, # How words are cut
+    missing: MissingWords, # Gets the words that are met for the first time
+) -> tuple[np.ndarray, np.ndarray]: # int32 (rows, 3): word, known words before, of these before a sentence starts; where the rows of each text start and the last end
+    "The traces of a column of texts"
+    data, offsets = string_buffers(texts)
+    quirk = config.segmentation == "paper" if config.digit_quirk is None else config.digit_quirk
+    found, bounds = find_missing(data, offsets, lookup_table(vocabulary, config.splits)[:4], config.from_sentence_start, config.splits, quirk)
+    copied, starts = copy_spans(data, found)
+    spellings = pa.Array.from_buffers(pa.large_string(), len(found), [None, pa.py_buffer(starts), pa.py_buffer(copied)]).dictionary_encode()
+    numbers = np.array([missing.word_number(word) for word in spellings.dictionary.to_pylist()], np.int32)
+    return np.column_stack([numbers[spellings.indices.to_numpy()], found[:, 3], found[:, 4]]).astype(np.int32), bounds
+
+# %% ../nbs/16_gain.ipynb #2ef27d3b
+@kernel
+def step(words, oov, word, known, opens, allowed, rule):
+    "Words (-1: no passage is open) and missing words of the passage after a row of the trace, and the words that are kept because it closed"
+    min_words, max_oov, oov_floor, count_closing_word = rule
+    if words < 0:
+        if opens < 0: return -1, 0, 0
+        words = known - opens
+    else: words += known
+    if word == END: return -1, 0, words if words > min_words else 0
+    words += 1
+    if allowed: return words, oov, 0
+    oov += 1
+    if np.float32(oov) / np.float32(max(words, oov_floor)) <= max_oov: return words, oov, 0
+    return -1, 0, words - 1 if words - (not count_closing_word) > min_words else 0
+
+# %% ../nbs/16_gain.ipynb #2a4d672c
+def filter_rule(
+    config: SimplificationConfig, # What counts as a simple passage
+) -> tuple: # min_words, max_oov, oov_floor, count_closing_word
+    "The numbers that `step` needs"
+    return config.min_words, np.float32(config.max_oov), config.min_words if config.oov_floor is None else config.oov_floor, config.count_closing_word
 
 # %% ../nbs/16_gain.ipynb #3ba03b83
+@kernel
+def run_stretch(trace, row, words, oov, ways, allowed, addition, rule, base):
+    "Words kept from a row on with an addition, up to where no passage is open with it or without, and that row"
+    kept = 0
+    while True:
+        word = trace[row, 0]
+        words, oov, more = step(words, oov, word, trace[row, 1], trace[row, 2], allowed[word] or ways[word, 0] == addition or ways[word, 1] == addition, rule)
+        kept += more
+        if words < 0 and base[row + 1, 0] < 0: return kept, row
+        row += 1
+
+@kernel
+def count_gains(trace, bounds, ways, allowed, additions, rule):
+    "By addition: words kept with it less those kept without, and passages closed by a word that it allows; then the words kept without"
+    gains, cuts, total = np.zeros(additions, np.int64), np.zeros(additions, np.int64), 0
+    longest, spared, followed = 0, np.zeros(additions, np.int64), np.full(additions, -1, np.int64) # by addition: missing words of a passage that it allows; the last row up to which it was followed
+    for text in range(len(bounds) - 1): longest = max(longest, bounds[text + 1] - bounds[text])
+    base = np.empty((longest + 1, 3), np.int64) # before the first row and after each: words and missing words of the open passage, words kept
+    for text in range(len(bounds) - 1):
+        here, words, oov, kept, opened, first = trace[bounds[text]:bounds[text + 1]], 0, 0, 0, 0, bounds[text]
+        base[0] = 0
+        for row in range(len(here)):
+            words, oov, more = step(words, oov, here[row, 0], here[row, 1], here[row, 2], allowed[here[row, 0]], rule)
+            kept += more
+            base[row + 1, 0], base[row + 1, 1], base[row + 1, 2] = words, oov, kept
+        total += kept
+        for row in range(len(here) - 1):
+            if base[row, 0] < 0:
+                if here[row, 2] < 0: continue
+                opened = row
+            if base[row + 1, 0] >= 0: continue
+            for side in range(2):
+                if ways[here[row, 0], side] >= 0: cuts[ways[here[row, 0], side]] += 1
+            for k in range(opened, row): # seldom any: by default a passage of less than a hundred words has none
+                for side in range(2):
+                    if not allowed[here[k, 0]] and ways[here[k, 0], side] >= 0: spared[ways[here[k, 0], side]] += 1
+            for k in range(opened, row + 1):
+                if allowed[here[k, 0]]: continue
+                for side in range(2):
+                    addition = ways[here[k, 0], side]
+                    if addition < 0: continue
+                    if followed[addition] < first + row:
+                        more, until = run_stretch(here, row, base[row, 0], base[row, 1] - spared[addition], ways, allowed, addition, rule, base)
+                        gains[addition] += more - base[until + 1, 2] + base[row, 2]
+                        followed[addition] = first + until
+                    spared[addition] = 0
+    return gains, cuts, total
+
+# %% ../nbs/16_gain.ipynb #c2401817
+def thin(
+    trace: np.ndarray, # As of `trace_column`
+    bounds: np.ndarray, # As of `trace_column`
+    keep: np.ndarray, # Whether to keep each text
+) -> tuple[np.ndarray, np.ndarray]: # The rows of the texts kept, and their bounds
+    "Keep some texts of a trace"
+    lengths = np.diff(bounds)
+    return trace[np.repeat(keep, lengths)], np.concatenate([[0], np.cumsum(lengths[keep])])
+
+# %% ../nbs/16_gain.ipynb #f0d6a2b9
 def choose_words(
-    counts: Counter, # As of `count_windows`
+    trace: np.ndarray, # As of `trace_column`
+    bounds: np.ndarray, # As of `trace_column`
+    missing: MissingWords, # The words of the trace
+    config: SimplificationConfig, # What counts as a simple passage
     size: int, # How many words to choose
 ) -> list[tuple[str, int]]: # Words in the order chosen, and what each adds; fewer where nothing more is gained
-    "Choose words greedily by the text they let in"
-    gains, holding, lacking = Counter(), defaultdict(list), {words: len(words) for words in counts}
-    for words, n in counts.items():
-        if len(words) == 1: gains[next(iter(words))] += n
-        for word in words: holding[word].append(words)
-    chosen = {}
-    while gains and len(chosen) < size:
-        word = min(gains, key=lambda w: (-gains[w], w))
-        if gains[word] <= 0: break
-        chosen[word] = gains.pop(word)
-        for words in holding[word]:
-            lacking[words] -= 1
-            if lacking[words] == 1: gains[next(w for w in words if w not in chosen)] += counts[words]
-    return list(chosen.items())
+    "Choose additions greedily by the words that they let in"
+    names, ways, together, chosen = list(missing.additions), np.array(missing.ways, np.int32), dict(missing.together), []
+    allowed, counts = np.arange(len(ways)) == KNOWN, lambda *part: count_gains(*part, len(names), filter_rule(config))[0]
+    gains = counts(trace, bounds, ways, allowed)
+    while len(chosen) < size and gains.max(initial=0) > 0:
+        best = min(np.flatnonzero(gains == gains.max()), key=names.__getitem__)
+        chosen.append((names[best], int(gains[best])))
+        allowed_now, ways_now = allowed | (ways == best).any(1), ways.copy()
+        for word, parts in together.items():
+            together[word] = parts - {best}
+            if len(together[word]) == 1: ways_now[word, 1], = together[word] # one part is left that allows it alone
+        changed = (allowed_now != allowed) | (ways_now != ways).any(1)
+        part = thin(trace, bounds, np.logical_or.reduceat(changed[trace[:, 0]], bounds[:-1]))
+        gains += counts(*part, ways_now, allowed_now) - counts(*part, ways, allowed)
+        allowed, ways = allowed_now, ways_now
+    return chosen
 
-# %% ../nbs/16_gain.ipynb #a1da9db2
-def prune(
-    counts: Counter, # Words or sets of words -> weight
-    limit: int, # Nothing is done up to so many
-) -> int: # How many were dropped
-    "Drop the lightest from counts that have grown beyond a limit"
-    if len(counts) <= limit: return 0
-    order = sorted(counts, key=lambda key: (-abs(counts[key]), sorted(key)))
-    for key in order[limit//2:]: del counts[key]
-    return len(order) - limit//2
+# %% ../nbs/16_gain.ipynb #cbe709bd
+def _keep(self, kept: np.ndarray) -> np.ndarray: # Numbers of additions, most important first -> new number of each word
+    "Forget all additions but some"
+    names, number = list(self.additions), {int(old): new for new, old in enumerate(kept)}
+    ways, together, renumbered = self.ways, self.together, np.full(len(self.ways), NEVER, np.int32)
+    renumbered[:3] = range(3)
+    self.additions = {names[old]: new for old, new in number.items()}
+    words, self.words, self.ways, self.together = self.words, {}, ways[:3], {}
+    for word, old in words.items():
+        left = tuple(number.get(way, -1) for way in ways[old])
+        parts = frozenset(number.get(part, -1) for part in together.get(old, ()))
+        if max(left) < 0 and (not parts or -1 in parts): continue
+        renumbered[old] = self.words[word] = len(self.ways)
+        if parts and -1 not in parts: self.together[len(self.ways)] = parts
+        self.ways.append(left)
+    return renumbered
+
+MissingWords.keep = _keep
 
 # %% ../nbs/16_gain.ipynb #1add25db
 @dataclass(frozen=True)
 class Gain:
     "What missing words would let in"
-    words: pd.DataFrame # word, gain (words of text, with it alone), cuts (sentences that miss it); largest gain first
+    words: pd.DataFrame # word, gain (words kept with it alone, less those kept without), cuts (passages that a word it allows has closed), count; largest gain first
     greedy: pd.DataFrame # rank, word, gain (after those before it), cumulative
-    dropped: int # Sets and words dropped to save memory; where it is not 0, gains and cuts are of what was left
+    kept: int # Words that are kept without any addition
+    documents: int # How many were read; `words` is of all of them
+    sampled: int # How many of them `greedy` is of
+    dropped: int # Words dropped to save memory; where it is not 0, what was counted of them before is lost
+    verified: pd.DataFrame|None # list, gain of the whole list by the filter: of `greedy` and of as many words of the largest count; only if asked for
 
 # %% ../nbs/16_gain.ipynb #3cae04bc
-def _check(config: SimplificationConfig, size: int, max_sets: int) -> None:
-    "Refuse what the model does not describe"
-    if config.segmentation != "words": raise InputError(f"segmentation={config.segmentation!r}: gains are counted for 'words' only")
-    if config.max_oov*config.min_words >= 1:
-        raise InputError(f"max_oov={config.max_oov}: allows an unknown word in {config.min_words} words, gains are counted without; use less than {1/config.min_words:g}")
-    if replace(config, min_words=32, max_oov=0.01) != SimplificationConfig():
-        raise InputError("gains are counted for whole sentences in the default way: of the options of simplification only min_words and max_oov can be set")
-    if size < 1 or max_sets < 2: raise InputError(f"size={size}, max_sets={max_sets}: must be at least 1 and 2")
+@dataclass
+class GainCounter:
+    "What is known of a corpus up to some text"
+    vocabulary: Vocabulary # The simple language
+    config: SimplificationConfig # What counts as a simple passage
+    max_words: int # Keep about so many words
+    max_rows: int # Keep so many rows of trace
+
+    def __post_init__(self):
+        self.missing = MissingWords(self.vocabulary.word_set if self.config.splits else self.vocabulary.keys, self.config.splits)
+        self.counts, self.kept, self.documents, self.dropped, self.stride = np.zeros((0, 3), np.int64), 0, 0, 0, 1 # counts: gain, cuts, count by addition
+        self.traces, self.bounds, self.rows = [], [], 0
 
 # %% ../nbs/16_gain.ipynb #4d4d3747
+def _add(self, texts: pa.Array) -> None: # Strings
+    "Count the gains of some texts and keep their traces"
+    trace, bounds = trace_column(texts, self.vocabulary, self.config, self.missing)
+    ways, size = np.array(self.missing.ways, np.int32), len(self.missing.additions)
+    gains, cuts, kept = count_gains(trace, bounds, ways, np.arange(len(ways)) == KNOWN, size, filter_rule(self.config))
+    met = ways[trace[:, 0]].ravel()
+    new = np.column_stack([gains, cuts, np.bincount(met[met >= 0], minlength=size)])
+    new[:len(self.counts)] += self.counts
+    sampled = np.arange(self.documents, self.documents + len(texts))%self.stride == 0
+    trace, bounds = thin(trace, bounds, sampled)
+    self.counts, self.kept, self.documents = new, self.kept + kept, self.documents + len(texts)
+    self.traces, self.bounds, self.rows = [*self.traces, trace], [*self.bounds, bounds], self.rows + len(trace)
+    if size > self.max_words: self.forget()
+    while self.rows > self.max_rows and self.sampled > 1: self.halve()
+
+GainCounter.add = _add
+GainCounter.sampled = property(lambda self: sum(len(b) - 1 for b in self.bounds))
+
+# %% ../nbs/16_gain.ipynb #35428352
+def _halve(self) -> None:
+    "Keep every second text of the trace"
+    before = 0
+    for k, bounds in enumerate(self.bounds):
+        keep = np.arange(before, before + len(bounds) - 1)%2 == 0
+        before += len(keep)
+        self.traces[k], self.bounds[k] = thin(self.traces[k], bounds, keep)
+    self.stride, self.rows = 2*self.stride, sum(map(len, self.traces))
+
+def _forget(self) -> None:
+    "Keep the additions of largest gain and count, half as many as are allowed"
+    kept = np.lexsort([-self.counts[:, 2], -self.counts[:, 0]])[:max(self.max_words//2, 1)]
+    self.dropped += len(self.counts) - len(kept)
+    numbers = self.missing.keep(kept)
+    self.counts = self.counts[kept]
+    for trace in self.traces: trace[:, 0] = numbers[trace[:, 0]]
+
+GainCounter.halve, GainCounter.forget = _halve, _forget
+
+# %% ../nbs/16_gain.ipynb #02137620
+def _kept_with(source: str|Path|list, vocabulary: Vocabulary, config: SimplificationConfig, text_column: str, lists: list[list[str]]) -> list[int]:
+    "Words that the filter keeps with each of some lists added"
+    larger, kept = [Vocabulary.from_words([*vocabulary.words, *words]) for words in lists], np.zeros(len(lists), np.int64)
+    for batch in read_corpus(source, text_column): kept += [simplify_column(batch["text"], v, config)[1][..., KEPT].sum() for v in larger]
+    return kept.tolist()
+
+# %% ../nbs/16_gain.ipynb #ee7a5b74
 def vocabulary_gain(
     source: str|Path|list, # As for `read_corpus`
     vocabulary: Vocabulary, # The simple language
-    config: SimplificationConfig=SimplificationConfig(), # What counts as a simple passage; of it `min_words` is used
+    config: SimplificationConfig=SimplificationConfig(), # What counts as a simple passage
     text_column: str="text", # Field or column that holds the text
     size: int=50, # How many words to choose
-    max_sets: int=1_000_000, # Keep about so many sets of words
-) -> Gain: # Estimates
+    max_words: int=1_000_000, # Keep about so many missing words
+    max_rows: int=20_000_000, # Keep so many rows of trace, of twelve bytes; one for each missing word and one for each document
+    verify: bool=False, # Whether to read the corpus again and run the filter with the words chosen
+) -> Gain: # Exact, unless memory was short
     "Which missing words would let in the most text"
-    _check(config, size, max_sets)
-    missing = lru_cache(1 << 18)(lambda word: None if vocabulary.allows(word) else word_key(word))
-    counts, cuts, dropped = Counter(), Counter(), 0
-    for text in corpus_texts(source, text_column):
-        sentences = cut_sentences(text or "", missing)
-        for _, words in sentences: cuts.update(words)
-        count_windows(sentences, config.min_words, counts)
-        dropped += prune(counts, max_sets) + prune(cuts, max_sets)
-    alone = sorted(((next(iter(words)), n) for words, n in counts.items() if len(words) == 1 and n > 0), key=lambda row: (-row[1], row[0]))
-    words = pd.DataFrame([(word, n, cuts[word]) for word, n in alone], columns=["word", "gain", "cuts"])
-    greedy = pd.DataFrame(choose_words(counts, size), columns=["word", "gain"])
+    for name, value, least in (("size", size, 1), ("max_words", max_words, 1), ("max_rows", max_rows, 1)):
+        if value < least: raise InputError(f"{name}={value}: must be at least {least}")
+    counter = GainCounter(vocabulary, config, max_words, max_rows)
+    for batch in read_corpus(source, text_column): counter.add(batch["text"])
+    words = pd.DataFrame(counter.counts, columns=["gain", "cuts", "count"]).assign(word=np.array(list(counter.missing.additions), object))
+    words = words[["word", "gain", "cuts", "count"]].sort_values(["gain", "word"], ascending=[False, True], ignore_index=True)
+    lengths = [np.diff(b) for b in counter.bounds]
+    trace, bounds = np.concatenate([np.zeros((0, 3), np.int32), *counter.traces]), np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))])
+    greedy = pd.DataFrame(choose_words(trace, bounds, counter.missing, config, size), columns=["word", "gain"])
     greedy.insert(0, "rank", range(1, len(greedy) + 1))
-    return Gain(words, greedy.assign(cumulative=greedy.gain.cumsum()), dropped)
+    verified = None
+    if verify:
+        frequent = words.sort_values(["count", "word"], ascending=[False, True]).word.head(len(greedy))
+        without, chosen, most = _kept_with(source, vocabulary, config, text_column, [[], list(greedy.word), list(frequent)])
+        verified = pd.DataFrame({"list": ["chosen", "most frequent"], "gain": [chosen - without, most - without]})
+    return Gain(words, greedy.assign(cumulative=greedy.gain.cumsum()), counter.kept, counter.documents, counter.sampled, counter.dropped, verified)
 
 # %% ../nbs/16_gain.ipynb #17b9a596
 def gain_chart(
