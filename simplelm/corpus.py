@@ -15,14 +15,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
-from operator import attrgetter
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json
 import pyarrow.parquet as pq
 
 from .artifacts import InputError, Manifest, atomic_write, find_data, make_artifact, progress
@@ -121,7 +119,7 @@ def _line_end(data: memoryview, backwards: bool=False) -> int:
         if size >= len(data): return 0
         size *= 8
 
-def _read_lines(name: str, path: Path) -> Iterator[Block]:
+def _read_lines(name: str, path: Path, size: int) -> Iterator[Block]:
     "Blocks of whole lines of a plain or compressed file"
     codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
     row, rest, too_long, problem = 0, memoryview(b""), False, ""
@@ -129,13 +127,13 @@ def _read_lines(name: str, path: Path) -> Iterator[Block]:
         stream = pa.CompressedInputStream(file, codec) if codec else file
         if codec and not file.size(): problem = "the file is empty, not even compressed"
         while not problem:
-            data = memoryview(pa.allocate_buffer(len(rest) + BLOCK_BYTES)).cast("B") # from Arrow's pool, whose pages are there
+            data = memoryview(pa.allocate_buffer(len(rest) + size)).cast("B") # from Arrow's pool, whose pages are there
             data[:len(rest)] = rest
-            try: size = stream.readinto(data[len(rest):])
+            try: new = stream.readinto(data[len(rest):])
             except OSError as e:
                 problem = f"the file is damaged or breaks off here ({e})"
                 break
-            data, ended = data[:len(rest) + size], not size
+            data, ended = data[:len(rest) + new], not new
             if ended and not data and not too_long: break
             if too_long or (_line_end(data) or len(data)) > LINE_BYTES: # pass over the line without holding it
                 end = _line_end(data)
@@ -153,7 +151,7 @@ def _read_lines(name: str, path: Path) -> Iterator[Block]:
     if problem: yield Block(name, str(path), row, None, path.stat().st_size, problem)
 
 # %% ../nbs/12_corpus.ipynb #0609ff0b
-def _read_rows(name: str, path: Path, text_column: str, columns: tuple[str, ...]) -> Iterator[Block]:
+def _read_rows(name: str, path: Path, text_column: str, columns: tuple[str, ...], block_bytes: int) -> Iterator[Block]:
     "Blocks of rows of a Parquet file; the more text a row has, the fewer rows"
     row, size = 0, path.stat().st_size
     try:
@@ -165,7 +163,7 @@ def _read_rows(name: str, path: Path, text_column: str, columns: tuple[str, ...]
             rows = max(file.metadata.num_rows, 1)
             text_bytes = sum(group.column(i).total_uncompressed_size for g in range(file.num_row_groups) for group in [file.metadata.row_group(g)]
                              for i in range(group.num_columns) if group.column(i).path_in_schema == text_column)
-            for batch in file.iter_batches(max(1, min(BLOCK_BYTES * rows // max(text_bytes, 1), 1 << 16)), columns=wanted, use_threads=False):
+            for batch in file.iter_batches(max(1, min(block_bytes * rows // max(text_bytes, 1), 1 << 16)), columns=wanted, use_threads=False):
                 yield Block(name, str(path), row, batch, size * (row + len(batch)) // rows)
                 row += len(batch)
     except (OSError, pa.ArrowInvalid) as e:
@@ -191,11 +189,12 @@ def read_blocks(
     path: Path, # A file of one of the formats
     text_column: str="text", # Field of a JSON record, or column of Parquet, that holds the text
     columns: tuple[str, ...]=(), # Further columns to read
+    block_bytes: int|None=None, # How much of a file of lines or rows is read at once; by default `BLOCK_BYTES`
 ) -> Iterator[Block]: # In order
     "Read a file in blocks"
-    if file_format(path) == ".parquet": yield from _read_rows(name, path, text_column, columns)
+    if file_format(path) == ".parquet": yield from _read_rows(name, path, text_column, columns, block_bytes or BLOCK_BYTES)
     elif file_format(path) == ".txt": yield from _read_text(name, path)
-    else: yield from _read_lines(name, path)
+    else: yield from _read_lines(name, path, block_bytes or BLOCK_BYTES)
 
 # %% ../nbs/12_corpus.ipynb #57100028
 CORPUS_COLUMNS = pa.schema([("text", pa.string()), ("document", pa.string()), ("source", pa.string())])
@@ -222,20 +221,17 @@ def _parse_line(line: bytes, text_column: str) -> dict:
     return record
 
 # %% ../nbs/12_corpus.ipynb #367ea3e4
-@lru_cache
-def _line_decoder(columns: tuple[str, ...]) -> Callable[[memoryview], list]:
-    "What decodes lines with a string in the first column, and a string or nothing in the others"
-    fields = [("_0", str), *((f"_{k}", str|None, None) for k in range(1, len(columns)))]
-    record = msgspec.defstruct("Record", fields, rename={f"_{k}": column for k, column in enumerate(columns)}, gc=False)
-    return msgspec.json.Decoder(record).decode_lines
-
 def _parse_fast(block: Block, text_column: str, columns: tuple[str, ...]=()) -> dict[str, pa.Array]|None:
     "Columns of a block of lines if none is bad and all fields wanted are strings, else `None`"
-    names = tuple(dict.fromkeys((text_column, "document", "source", *columns)))
-    try: records = _line_decoder(names)(block.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): return None
-    if len(records) != block.records: return None
-    return {name: pa.array(list(map(attrgetter(f"_{k}"), records)), pa.string()) for k, name in enumerate(names)}
+    schema = pa.schema([(c, pa.string()) for c in dict.fromkeys((text_column, "document", "source", *columns))])
+    try:
+        table = pyarrow.json.read_json(pa.py_buffer(block.data),
+            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(block.data) + 1),
+            parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"))
+        table.validate(full=True) # UTF-8
+    except pa.ArrowInvalid: return None
+    if table.num_rows != block.records or table[text_column].null_count: return None
+    return {c: table[c].combine_chunks() for c in table.column_names}
 
 def _as_string(value: object) -> str|None:
     "A value as text: a string as it is, anything else as JSON"
@@ -648,7 +644,7 @@ def sample_texts(
     texts = []
     for path in chosen:
         room = SAMPLE_CHARACTERS // len(chosen)
-        for text in (t for block in read_blocks(path.name, path, text_column) for t in parse_block(block, text_column)[0]["text"].to_pylist()):
+        for text in (t for block in read_blocks(path.name, path, text_column, block_bytes=1 << 18) for t in parse_block(block, text_column)[0]["text"].to_pylist()):
             texts.append(text[:room])
             room -= len(texts[-1])
             if room <= 0: break
