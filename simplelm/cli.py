@@ -23,10 +23,10 @@ import simplelm
 from .artifacts import InputError
 
 # %% auto #0
-__all__ = ['benchmark', 'cluster', 'corpus', 'evaluation', 'gain', 'model', 'report', 'scaling', 'simplification', 'study',
-           'tokenization', 'training', 'vocabulary', 'pd', 'COMMANDS', 'stage', 'Vocabulary', 'Gain', 'Engine',
-           'Simplify', 'print_counts', 'Tokenize', 'Train', 'Evaluate', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report',
-           'Version', 'parse', 'main']
+__all__ = ['benchmark', 'cluster', 'context', 'corpus', 'evaluation', 'gain', 'model', 'report', 'scaling', 'simplification',
+           'study', 'tokenization', 'training', 'vocabulary', 'pd', 'COMMANDS', 'stage', 'Vocabulary', 'Gain', 'Engine',
+           'Simplify', 'print_counts', 'Tokenize', 'Train', 'Evaluate', 'Extend', 'peak_memory', 'Run', 'Plan', 'Fit',
+           'Report', 'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
 def stage(
@@ -37,8 +37,8 @@ def stage(
     setattr(simplelm, name, module)
     return module
 
-benchmark, cluster, corpus, evaluation, gain, model, report = map(stage, ("benchmark", "cluster", "corpus", "evaluation", "gain", "model", "report"))
-scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("scaling", "simplification", "study", "tokenization", "training", "vocabulary"))
+benchmark, cluster, context, corpus, evaluation, gain, model = map(stage, ("benchmark", "cluster", "context", "corpus", "evaluation", "gain", "model"))
+report, scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("report", "scaling", "simplification", "study", "tokenization", "training", "vocabulary"))
 pd = lazy.load("pandas")
 
 # %% ../nbs/62_cli.ipynb #3c055338
@@ -205,12 +205,14 @@ class Train:
     blocks: Positional[Path] # Folder made by `simplelm tokenize`
     out: Path # Folder for the model, loadable by transformers
     size: str = "64x4" # Width x layers; the paper has widths 32 to 1024 with 2, 4 or 8 layers
+    heads: int = 8 # Attention heads; twice their number must divide the width
+    tie_embeddings: bool = False # Use one table for reading and for predicting tokens (the paper uses two)
     tracker: Literal["tensorboard", "wandb"]|None = None # Send the loss curve there as well (extra `tracking`); tensorboard's files go to OUT-logs
     config: OmitArgPrefixes[training.TrainingConfig]
 
     def __call__(self):
         blocks = tokenization.open_blocks(self.blocks)
-        shape = model.model_size(self.size, vocab_size=blocks.vocab_size, context=blocks.context)
+        shape = model.model_size(self.size, vocab_size=blocks.vocab_size, context=blocks.context, heads=self.heads, tie_embeddings=self.tie_embeddings)
         made = training.train(shape, self.blocks, self.out, self.config, self.tracker)
         if int(os.environ.get("RANK", 0)) == 0: print_counts(self.out, made)
 
@@ -239,6 +241,21 @@ class Evaluate:
         evaluation.evaluate_model(self.model, out, config, words)
         print(pd.read_csv(out/"scores.csv").round(4).to_string(index=False))
         print(f"written to {out}")
+
+# %% ../nbs/62_cli.ipynb #28e67adf
+@dataclass(frozen=True, kw_only=True)
+class Extend:
+    """Let a trained model read longer texts: its positions are divided so that they stay within what it was trained on.
+
+    simplelm extend model --context 1024 --out long
+
+    The weights stay as they are (position interpolation, Chen et al. 2023). Expect a higher loss on short text, and train on long text after it.
+    """
+    model: Positional[Path] # Folder of a LLaMA model, such as `simplelm train` makes
+    out: Path # Folder for the extended model, loadable by transformers
+    context: int = 1024 # Tokens that it shall read at once; the paper goes from 128 to 1024
+
+    def __call__(self): print_counts(self.out, context.extend_context(self.model, self.out, self.context))
 
 # %% ../nbs/62_cli.ipynb #d0d99073
 def peak_memory() -> str: # Such as ", peak memory 1.3 GiB"; empty where the system does not tell
@@ -273,6 +290,10 @@ class Run:
 class Plan:
     """Print what every model of a study will cost; needs neither data nor an accelerator.
 
+    parameters counts all of them, N those outside the two tables of tokens. FLOPs are the operations of training as the paper counts
+    them; 6ND is Kaplan's count. GiB is the memory of a model's tensors in training, what an accelerator must have; GiB on CPU
+    is that of the whole process if it trains without one.
+
     simplelm plan paper --accelerator A100 --count 8
     """
     study: Positional[str] = "tiny" # A study of the package (tiny, child_directed, paper), or a TOML file
@@ -284,8 +305,8 @@ class Plan:
         plan = study.plan_study(study.load_study(self.study), self.accelerator, self.count, self.utilization)
         show = plan.assign(parameters=plan.parameters.map("{:,}".format), non_embedding_parameters=plan.non_embedding_parameters.map("{:,}".format),
                            tokens=plan.tokens.map("{:.3g}".format), flops=plan.flops.map("{:.3g}".format), flops_kaplan=plan.flops_kaplan.map("{:.3g}".format),
-                           memory=(plan.memory/2**30).map("{:.2f}".format), hours=plan.hours.map("{:.2f}".format))
-        print(show.rename(columns={"non_embedding_parameters": "non-embedding", "flops": "FLOPs", "flops_kaplan": "FLOPs (6ND)", "memory": "GiB each"}).to_string(index=False))
+                           memory=(plan.memory/2**30).map("{:.2f}".format), process_memory=(plan.process_memory/2**30).map("{:.2f}".format), hours=plan.hours.map("{:.2f}".format))
+        print(show.rename(columns={"non_embedding_parameters": "N (non-embedding)", "flops": "FLOPs", "flops_kaplan": "FLOPs (6ND)", "memory": "GiB", "process_memory": "GiB on CPU"}).to_string(index=False))
         print(f"{len(plan)} models, {plan.flops.sum():.3g} FLOPs, {plan.hours.sum():.1f} hours of {self.count} x {self.accelerator} "
               f"({plan.hours.sum()*self.count:.1f} accelerator hours) at {self.utilization:.0%} of peak")
 
@@ -329,7 +350,7 @@ class Version:
         for name, version in {"simplelm": simplelm.__version__, **simplelm.artifacts.package_versions()}.items(): print(name, version)
 
 # %% ../nbs/62_cli.ipynb #b084226a
-COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Evaluate, Fit, Report, Version)}
+COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Fit, Report, Version)}
 
 # %% ../nbs/62_cli.ipynb #1072d7a8
 def parse(

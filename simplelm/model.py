@@ -16,9 +16,9 @@ from .artifacts import InputError
 from .tokenization import SPECIAL_TOKENS
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'PAPER_SIZES', 'SPECIAL_IDS', 'LOSS_CHUNK', 'ModelConfig', 'model_size', 'llama_config', 'build_model',
-           'non_embedding_parameter_count', 'parameter_count', 'forward_flops', 'training_flops', 'stored_bytes',
-           'training_memory', 'size_table', 'size_chart']
+__all__ = ['torch', 'pd', 'PAPER_SIZES', 'SPECIAL_IDS', 'LOSS_CHUNK', 'BASE_MEMORY', 'HEAP_FACTOR', 'ModelConfig', 'model_size',
+           'llama_config', 'build_model', 'non_embedding_parameter_count', 'parameter_count', 'forward_flops',
+           'training_flops', 'stored_bytes', 'training_memory', 'process_memory', 'size_table', 'size_chart']
 
 # %% ../nbs/30_model.ipynb #211c3f7a
 torch = lazy.load("torch")
@@ -37,8 +37,9 @@ class ModelConfig:
     tie_embeddings: bool=False # Use one table for reading and for predicting tokens (the paper uses two)
 
     def __post_init__(self):
-        for name in ("hidden", "layers", "vocab_size", "context", "heads"):
-            if getattr(self, name) < 1: raise InputError(f"{name} {getattr(self, name)}: must be at least 1")
+        for name, least in dict(hidden=1, layers=1, vocab_size=len(SPECIAL_TOKENS), context=1, heads=1).items():
+            if getattr(self, name) < least: raise InputError(f"{name} {getattr(self, name)}: must be at least {least}")
+        if not self.rope_theta > 0: raise InputError(f"rope_theta {self.rope_theta}: must be above 0")
         if self.hidden % (2*self.heads):
             raise InputError(f"hidden {self.hidden}: must be a multiple of {2*self.heads}, so that each of {self.heads} heads gets an even width")
 
@@ -57,11 +58,13 @@ def model_size(
     name: str, # Width x layers, such as "64x4"
     vocab_size: int=15000, # Entries of the tokenizer
     context: int=128, # How many tokens the model sees at once
+    heads: int=8, # Attention heads
+    tie_embeddings: bool=False, # Use one table for reading and for predicting tokens
 ) -> ModelConfig: # The paper's size of that name, or another of the same family
     "Turn the name of a size into its dimensions"
     if not (found := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", name)):
         raise InputError(f"size {name!r}: write width x layers, such as 64x4; the paper's are {', '.join(PAPER_SIZES)}")
-    return replace(ModelConfig(int(found[1]), int(found[2])), vocab_size=vocab_size, context=context)
+    return ModelConfig(int(found[1]), int(found[2]), vocab_size, context, heads, tie_embeddings=tie_embeddings)
 
 # %% ../nbs/30_model.ipynb #9f9e6b6b
 SPECIAL_IDS = {key: SPECIAL_TOKENS.index(token) for key, token in dict(pad_token_id="[PAD]", bos_token_id="<s>", eos_token_id="</s>").items()}
@@ -142,12 +145,24 @@ def training_memory(
     config: ModelConfig, # Dimensions
     sequences: int=32, # At once on a process: `micro_batch_size`
     precision: Literal["float32", "bfloat16"]="float32", # Numbers that matrices are multiplied in
-) -> int: # Bytes of tensors on one process; Python and its libraries come on top, some 400 MB
-    "Memory for training with AdamW: weights, gradients, moments, stored values and the logits of a chunk"
+) -> int: # Bytes of tensors on one process, at most at a time
+    "Tensors of training with AdamW: weights, gradients, moments, stored values and the logits of a chunk"
     table, positions = config.vocab_size*config.hidden, sequences*config.context
     copies = 2*(parameter_count(config) - table) if precision == "bfloat16" else 0
     stored = positions*(stored_bytes(config, precision) + 12*config.hidden + 12)
-    return 16*parameter_count(config) + copies + stored + 4*table + 8*LOSS_CHUNK*config.vocab_size
+    logits = {"float32": 12, "bfloat16": 16}[precision]*LOSS_CHUNK*config.vocab_size
+    return 16*parameter_count(config) + copies + stored + 4*table + logits
+
+# %% ../nbs/30_model.ipynb #44278709
+BASE_MEMORY, HEAP_FACTOR = 720_000_000, 1.6 # Measured with glibc on Linux, x86-64; see tests/benchmarks/memory.py
+
+def process_memory(
+    config: ModelConfig, # Dimensions
+    sequences: int=32, # At once on a process: `micro_batch_size`
+    precision: Literal["float32", "bfloat16"]="float32", # Numbers that matrices are multiplied in
+) -> int: # Bytes, most resident memory
+    "What a process takes at its peak that trains on a CPU: tensors, what the heap holds besides, Python and libraries"
+    return round(BASE_MEMORY + HEAP_FACTOR*training_memory(config, sequences, precision))
 
 # %% ../nbs/30_model.ipynb #11d73c9e
 def size_table(
@@ -158,7 +173,7 @@ def size_table(
     return pd.DataFrame([dict(
         size=name, hidden=c.hidden, layers=c.layers, parameters=parameter_count(c), non_embedding_parameters=non_embedding_parameter_count(c),
         paper_flops_per_token=training_flops(c, 1), kaplan_flops_per_token=training_flops(c, 1, "kaplan"),
-        memory_bytes=training_memory(c, sequences)) for name, c in sizes.items()]).set_index("size")
+        tensor_bytes=training_memory(c, sequences), process_bytes=process_memory(c, sequences)) for name, c in sizes.items()]).set_index("size")
 
 # %% ../nbs/30_model.ipynb #2daa5c7d
 def size_chart(

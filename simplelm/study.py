@@ -21,7 +21,7 @@ from .artifacts import (InputError, atomic_write, find_data, fingerprint, logger
 from .benchmark import load_items, task_names
 from .corpus import open_sources, simplify_corpus
 from .evaluation import EvaluationConfig, evaluate_model, generate_text, load_model
-from .model import (model_size, non_embedding_parameter_count, parameter_count, training_flops,
+from .model import (model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
                             training_memory)
 from .scaling import fit_study
 from .simplification import SimplificationConfig
@@ -150,7 +150,7 @@ def plan_study(
     accelerator: str="A100", # A name in `ACCELERATORS`
     count: int=1, # How many of them train one model together
     utilization: float=0.3, # Share of the peak FLOP/s that is reached, an assumption
-) -> pd.DataFrame: # A row a model: parameters, tokens, FLOPs, memory in bytes, hours
+) -> pd.DataFrame: # A row a model: parameters, tokens, FLOPs, bytes of tensors (`memory`) and of a process on a CPU (`process_memory`), hours
     "What every model of a study needs, computed from sizes alone: no data, no accelerator"
     if accelerator not in ACCELERATORS: raise InputError(f"accelerator {accelerator!r} is unknown; known are {', '.join(ACCELERATORS)}")
     if count < 1: raise InputError(f"count is {count}; at least one accelerator is needed")
@@ -159,12 +159,12 @@ def plan_study(
     for language, size, seed in study_models(study):
         config = model_size(size, vocab_size=study.tokenizer.vocab_size, context=study.packing.context)
         tokens = study.training.tokens
+        at_once = (min(study.training.micro_batch_size, -(-study.training.batch_size//count)), "float32" if study.training.precision == "float32" else "bfloat16")
         flops = training_flops(config, tokens)
         rows.append(dict(language=language, size=size, seed=seed, parameters=parameter_count(config),
                          non_embedding_parameters=non_embedding_parameter_count(config), tokens=tokens, flops=flops,
                          flops_kaplan=training_flops(config, tokens, "kaplan"),
-                         memory=training_memory(config, min(study.training.micro_batch_size, -(-study.training.batch_size//count)),
-                                                "float32" if study.training.precision == "float32" else "bfloat16"),
+                         memory=training_memory(config, *at_once), process_memory=process_memory(config, *at_once),
                          hours=flops/(ACCELERATORS[accelerator]*utilization*count)/3600))
     return pd.DataFrame(rows)
 
