@@ -368,7 +368,7 @@ def set_up(
     "Build a fresh model with all its options, ready for steps"
     check_device(run.config, accelerator.device)
     bare = build_model(run.model, run.config.seed)
-    if run.config.gradient_checkpointing: bare.gradient_checkpointing_enable(dict(use_reentrant=False))
+    if run.config.gradient_checkpointing: getattr(bare, "activation_checkpointing_enable", bare.gradient_checkpointing_enable)(dict(use_reentrant=False)) # its name before transformers 6
     whole = training_module()(bare, torch.float32, run.config.attention, run.tokenizer.bos_token_id if run.config.mask_documents else None)
     if run.config.compile: bare.model.compile(dynamic=False) # shapes are few; one that changes its kernels midway would not repeat to the bit
     module, optimizer = accelerator.prepare(whole, make_optimizer(bare, run.config))
