@@ -831,10 +831,7 @@ def finish(
 ) -> dict: # Counts for the manifest
     "Begin the tracker's log, and `fit`"
     if accelerator.log_with: accelerator.init_trackers("simplelm", init_kwargs={"wandb": {"name": folder.name.strip(".").removesuffix(".partial")}})
-    counts = fit(run, folder, accelerator)
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    return counts
+    return fit(run, folder, accelerator)
 
 # %% ../nbs/31_training.ipynb #5945d890
 def train(
@@ -867,6 +864,7 @@ def train(
             if not begun: broadcast_object_list(["found", None])
     except Stopped as e: raise InputError(f"{out}: {e}") from None # outside `make_artifact`, so that checkpoints stay
     accelerator.wait_for_everyone()
+    accelerator.end_training() # closes the log, and what joins the processes
     return read_manifest(out)
 
 # %% ../nbs/31_training.ipynb #fafe0a68
