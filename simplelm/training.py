@@ -268,7 +268,8 @@ class Run:
     config: TrainingConfig # Options
     blocks: Path # Artifact of `pack_blocks`
     processes: int=1 # How many share each step
-    stopping: bool=False # Whether the system has asked this process to end (SIGTERM); after a step, whether any was asked
+    asked: bool=False # Whether the system has asked this process to end (SIGTERM)
+    stopping: bool=False # Whether any process had been asked when the last step began: all of them stop together
 
     def __post_init__(self):
         self.train, self.validation = open_blocks(self.blocks, "train"), open_blocks(self.blocks, "validation")
@@ -386,7 +387,7 @@ def train_step(
     order = block_order(step, run.config.batch_size, len(run.train), run.config.seed)
     mine = np.split(order, run.processes)[accelerator.process_index]
     parts = np.split(mine, range(run.config.micro_batch_size, len(mine), run.config.micro_batch_size))
-    total = torch.tensor([0.0, run.stopping], device=accelerator.device) # the summed loss, and who was told to stop
+    total = torch.tensor([0.0, run.asked], device=accelerator.device) # the summed loss, and who was told to stop
     for i, part in enumerate(parts):
         with accelerator.no_sync(module) if i < len(parts) - 1 else nullcontext():
             loss = module(run.take(run.train, part).to(accelerator.device))
@@ -480,6 +481,8 @@ def validation_loss(
             part = mine[i:i+size] # empty on some processes at last; they take part all the same, since FSDP gathers weights from all
             loss = module(run.take(run.validation, part if len(part) else places[:1]).to(accelerator.device)).item()
             if len(part): total += loss
+    for part in module.modules():
+        if hasattr(part, "reshard"): part.reshard() # FSDP does it after a backward pass; here there was none
     return accelerator.reduce(torch.tensor(total, device=accelerator.device)).item()/(run.sequences*run.model.context)
 
 # %% ../nbs/31_training.ipynb #6fffa56e
@@ -674,10 +677,10 @@ def write_model(
 # %% ../nbs/31_training.ipynb #3fe1c85b
 @contextmanager
 def listening(
-    run: Run, # Its `stopping` is set when the system asks to end
+    run: Run, # Its `asked` is set when the system asks to end
 ):
     "Take note of SIGTERM instead of dying of it, where that is possible: in the main thread"
-    def note(*_): run.stopping = True
+    def note(*_): run.asked = True
     try: before = signal.signal(signal.SIGTERM, note)
     except ValueError: # another thread
         yield
