@@ -555,7 +555,7 @@ def training_tensors(
     tensors = {f"model.{name}": gathered(p) for name, p in model.named_parameters()}
     for name, p in model.named_parameters():
         for key, value in optimizer.state[p].items(): tensors[f"{key}.{name}"] = gathered(value)
-    return tensors | {"random": torch.get_rng_state()}
+    return tensors
 
 # %% ../nbs/31_training.ipynb #ec41217b
 def checksum(
@@ -616,7 +616,6 @@ def load_checkpoint(
         except ValueError as e:
             logger.warning("%s: damaged (%s); going back to the one before", path.name, e)
             continue
-        torch.set_rng_state(tensors["random"])
         with torch.no_grad():
             for name, p in model.named_parameters():
                 p.copy_(placed(tensors[f"model.{name}"], p))
