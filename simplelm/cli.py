@@ -24,9 +24,9 @@ from .artifacts import InputError
 
 # %% auto #0
 __all__ = ['benchmark', 'cluster', 'context', 'corpus', 'evaluation', 'gain', 'model', 'report', 'scaling', 'simplification',
-           'study', 'tokenization', 'training', 'vocabulary', 'pd', 'COMMANDS', 'stage', 'Vocabulary', 'Gain', 'Engine',
-           'Simplify', 'print_counts', 'Tokenize', 'Train', 'Evaluate', 'Extend', 'peak_memory', 'Run', 'Plan', 'Fit',
-           'Report', 'Version', 'parse', 'main']
+           'study', 'tokenization', 'training', 'vocabulary', 'pd', 'COMMANDS', 'NESTED', 'stage', 'Vocabulary', 'Gain',
+           'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'Extend', 'peak_memory',
+           'Run', 'Plan', 'Fit', 'Report', 'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
 def stage(
@@ -198,23 +198,52 @@ class Tokenize:
 class Train:
     """Train one LLaMA model on packed blocks; start it again after a stop and it goes on.
 
-    simplelm train tokens/blocks --size 64x4 --tokens 4000000 --out model
+    Shows two blocks of the text first. While it trains, the loss curve is in .OUT.partial/metrics.csv; at the end all is in OUT.
 
-    accelerate launch --num_processes 2 -m simplelm train tokens/blocks --size 64x4 --out model
+    simplelm train tokens/blocks --size 64x4 --tokens 4000000 --batch-size 64 --out model
+
+    simplelm train rate tokens/blocks --size 64x4 --batch-size 64 (looks for a learning rate)
+
+    accelerate launch --multi_gpu --num_processes 2 -m simplelm train tokens/blocks --size 64x4 --out model (on two GPUs)
     """
     blocks: Positional[Path] # Folder made by `simplelm tokenize`
     out: Path # Folder for the model, loadable by transformers
     size: str = "64x4" # Width x layers; the paper has widths 32 to 1024 with 2, 4 or 8 layers
     heads: int = 8 # Attention heads; twice their number must divide the width
     tie_embeddings: bool = False # Use one table for reading and for predicting tokens (the paper uses two)
-    tracker: Literal["tensorboard", "wandb"]|None = None # Send the loss curve there as well (extra `tracking`); tensorboard's files go to OUT-logs
+    tracker: Literal["auto", "none", "tensorboard", "wandb", "trackio"] = "auto" # Send the loss curve there, too; auto: to tensorboard, in OUT-logs, where it is installed
     config: OmitArgPrefixes[training.TrainingConfig]
 
     def __call__(self):
         blocks = tokenization.open_blocks(self.blocks)
         shape = model.model_size(self.size, vocab_size=blocks.vocab_size, context=blocks.context, heads=self.heads, tie_embeddings=self.tie_embeddings)
-        made = training.train(shape, self.blocks, self.out, self.config, self.tracker)
-        if int(os.environ.get("RANK", 0)) == 0: print_counts(self.out, made)
+        first = int(os.environ.get("RANK", 0)) == 0
+        if first and not self.out.exists(): print(training.preflight(training.Run(shape, self.config, self.blocks)), file=sys.stderr)
+        made = training.train(shape, self.blocks, self.out, self.config, None if self.tracker == "none" else self.tracker)
+        if first: print_counts(self.out, made)
+
+# %% ../nbs/62_cli.ipynb #d8754184
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """Look for a learning rate: train for some steps while it grows, and say where the loss falls fastest. Keeps nothing but the CSV.
+
+    simplelm train rate tokens/blocks --size 64x4 --batch-size 64 --out rates.csv
+    """
+    blocks: Positional[Path] # Folder made by `simplelm tokenize`
+    size: str = "64x4" # Width x layers; the paper has widths 32 to 1024 with 2, 4 or 8 layers
+    lowest: float = 1e-5 # First rate
+    highest: float = 1.0 # Last rate
+    steps: int = 100 # Steps in between
+    out: Path|None = None # CSV file to write rates and losses to
+    config: OmitArgPrefixes[training.TrainingConfig]
+
+    def __call__(self):
+        blocks = tokenization.open_blocks(self.blocks)
+        shape = model.model_size(self.size, vocab_size=blocks.vocab_size, context=blocks.context)
+        table = training.find_rate(shape, self.blocks, self.config, self.lowest, self.highest, self.steps)
+        if self.out:
+            with simplelm.artifacts.atomic_write(self.out) as f: table.to_csv(f, index=False, lineterminator="\n")
+        print(f"learning rate {training.suggested_rate(table):.2g}: there the loss falls fastest; it is lowest, and the rate too high, at {table.rate[table.smooth.idxmin()]:.2g}")
 
 # %% ../nbs/62_cli.ipynb #03704b02
 @dataclass(frozen=True, kw_only=True)
@@ -351,13 +380,14 @@ class Version:
 
 # %% ../nbs/62_cli.ipynb #b084226a
 COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Fit, Report, Version)}
+NESTED = {("vocabulary", "gain"): Gain, ("train", "rate"): Rate}
 
 # %% ../nbs/62_cli.ipynb #1072d7a8
 def parse(
     arguments: list[str], # What stands after `simplelm`
 ) -> object: # The command, ready to be called
     "Pick the command and read its options"
-    if arguments[:2] == ["vocabulary", "gain"]: return tyro.cli(Gain, prog="simplelm vocabulary gain", args=arguments[2:])
+    if command := NESTED.get(tuple(arguments[:2])): return tyro.cli(command, prog=f"simplelm {' '.join(arguments[:2])}", args=arguments[2:])
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
         return tyro.cli(COMMANDS[name], prog=f"simplelm {name}", args=rest)

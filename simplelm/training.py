@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import csv
 import ctypes
+import errno
 import json
 import math
 import os
 import platform
 import shutil
+import signal
+import time
+import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,18 +30,28 @@ import numpy as np
 from .artifacts import InputError, Manifest, atomic_write, logger, make_artifact, progress, read_manifest
 from .model import (LOSS_CHUNK, ModelConfig, build_model, non_embedding_parameter_count, parameter_count,
                             training_flops)
-from .tokenization import TOKENIZER_FILES, TokenBlocks, open_blocks
+from .tokenization import TOKENIZER_FILES, TokenBlocks, load_tokenizer, open_blocks
 
 # %% auto #0
-__all__ = ['torch', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'block_order', 'peak_rate', 'rate_at', 'projection_loss',
-           'attend', 'training_module', 'resolve_precision', 'Run', 'check_run', 'make_optimizer', 'train_step',
-           'validation_loss', 'bits_per_byte', 'add_row', 'save_checkpoint', 'load_checkpoint', 'write_model',
-           'optimise', 'fit', 'keep_memory', 'tracked', 'train']
+__all__ = ['torch', 'pd', 'CHOICES', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'epoch_order', 'block_order', 'peak_rate',
+           'rate_at', 'projection_loss', 'attend', 'document_positions', 'set_attention', 'training_module', 'Run',
+           'Stopped', 'check_run', 'preflight', 'check_device', 'make_optimizer', 'Setup', 'set_up', 'train_step',
+           'explain_loss', 'able_precisions', 'time_precision', 'choose_precision', 'validation_loss', 'bits_per_byte',
+           'add_row', 'sample_texts', 'gathered', 'placed', 'training_tensors', 'checksum', 'disk_errors',
+           'save_checkpoint', 'read_checkpoint', 'load_checkpoint', 'drop_checkpoints', 'write_rows', 'whole_model',
+           'write_model', 'listening', 'identity', 'begin', 'record', 'advance', 'optimise', 'last_row', 'fit',
+           'keep_memory', 'make_accelerator', 'finish', 'train', 'checkpoint_identity', 'times_read', 'documents_seen',
+           'find_rate', 'suggested_rate']
 
 # %% ../nbs/31_training.ipynb #c8c5d3d8
 torch = lazy.load("torch")
+pd = lazy.load("pandas")
 
 # %% ../nbs/31_training.ipynb #bc5b5fdf
+CHOICES = dict(schedule=("cosine", "wsd", "constant"), precision=("auto", "float32", "bfloat16"),
+               attention=("auto", "eager", "sdpa", "flash_attention_2")) # Option -> what it may be, also for those who do not come by the command line
+
+# %% ../nbs/31_training.ipynb #127044fb
 @dataclass(frozen=True)
 class TrainingConfig:
     "How a model is trained; the defaults are the paper's where it names a value"
@@ -45,29 +59,37 @@ class TrainingConfig:
     batch_size: int=512 # Sequences a step, over all processes
     micro_batch_size: int=32 # Sequences at once on a process: as many as memory allows; changes no result beyond rounding
     learning_rate: float|None=None # Peak of the learning rate; unset: by the model's width, 2.8e-3 at width 32
-    warmup_steps: int|None=None # Steps of linear warm-up; unset: the paper's 1,000, at most a tenth of all steps
-    final_fraction: float=0.5 # The rate ends at this fraction of its peak
+    schedule: Literal["cosine", "wsd", "constant"]="cosine" # After the warm-up: half a cosine down; stable, then a straight decay; or stable to the end
+    warmup_tokens: int|None=None # Tokens of linear warm-up; unset: the paper's 65,536,000 (1,000 of its steps), at most a tenth of all
+    decay_fraction: float=0.2 # Schedule wsd: the last part of the run, in which the rate decays
+    final_fraction: float=0.5 # Schedules cosine and wsd: the rate ends at this fraction of its peak
     beta1: float=0.9 # AdamW: share of the mean gradient that is kept each step
     beta2: float=0.95 # AdamW: share of the mean squared gradient that is kept each step
     eps: float=1e-4 # AdamW: added to the root of the mean squared gradient
     weight_decay: float=0.1 # AdamW: pull of matrices towards zero, times the learning rate each step
     clip_norm: float|None=1.0 # Longest gradient, as a Euclidean norm; a longer one is shortened to it; None: never
-    precision: Literal["auto", "float32", "bfloat16"]="auto" # Numbers that matrices are multiplied in; auto: bfloat16 where the device has it
+    mask_documents: bool=False # Hide the documents of a block from each other; positions then begin anew in each
+    precision: Literal["auto", "float32", "bfloat16"]="auto" # Numbers that matrices are multiplied in; auto: the faster on this device, measured at the start
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]="auto" # Who computes attention: auto is ours, the others are transformers'; flash needs a GPU
+    compile: bool=False # Let torch.compile fuse the layers: minutes at the start, faster steps on GPUs
+    gradient_checkpointing: bool=False # Compute each layer twice instead of storing its values: a third more time, much less memory
     evaluate_every: int=100 # Steps between rows of metrics.csv; the last step has one too
     evaluate_sequences: int|None=None # Validation sequences to evaluate on, evenly spaced; unset: all
+    sample_every: int|None=None # Steps between samples of text, written to samples.csv; unset: none
     checkpoint_every: int=200 # Steps between checkpoints: what a kill may lose
+    keep_checkpoints: int=0 # How many checkpoints, the newest, to leave in the model's folder; while it trains there are at least two
     seed: int=0 # Initial weights and order of the blocks; 0 or more
 
     def __post_init__(self):
-        for name in ("tokens", "batch_size", "micro_batch_size", "learning_rate", "clip_norm", "eps", "evaluate_every", "evaluate_sequences", "checkpoint_every"):
+        for name in ("tokens", "batch_size", "micro_batch_size", "learning_rate", "clip_norm", "eps", "evaluate_every", "evaluate_sequences", "sample_every", "checkpoint_every"):
             value = getattr(self, name)
             if value is not None and not value > 0: raise InputError(f"{name} {value}: must be above 0")
-        for name in ("warmup_steps", "weight_decay", "seed"):
+        for name in ("warmup_tokens", "weight_decay", "keep_checkpoints", "seed"):
             if (getattr(self, name) or 0) < 0: raise InputError(f"{name} {getattr(self, name)}: must not be below 0")
-        for name in ("final_fraction", "beta1", "beta2"):
+        for name in ("decay_fraction", "final_fraction", "beta1", "beta2"):
             if not 0 <= getattr(self, name) <= 1: raise InputError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise InputError(f"precision {self.precision!r}: must be auto, float32 or bfloat16")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices: raise InputError(f"{name} {getattr(self, name)!r}: must be one of {', '.join(choices)}")
 
 # %% ../nbs/31_training.ipynb #b5bf5102
 def mix(
@@ -98,6 +120,17 @@ def shuffled(
     return x.astype(np.int64)
 
 # %% ../nbs/31_training.ipynb #4f7e7051
+def epoch_order(
+    epoch: int, # Counted from 0
+    places: np.ndarray, # Places in its order
+    blocks: int, # How many there are
+    seed: int=0, # Which of all the orders
+) -> np.ndarray: # Which block stands at each place
+    "The order of one epoch"
+    keys = mix(mix(np.arange(8, dtype=np.uint64) + np.uint64(8*epoch)) ^ np.uint64(seed))
+    return shuffled(places, blocks, keys)
+
+# %% ../nbs/31_training.ipynb #464c2145
 def block_order(
     step: int, # Counted from 0
     batch_size: int, # Sequences a step
@@ -107,9 +140,7 @@ def block_order(
     "Blocks of a step: each block once an epoch, every epoch in another order"
     epochs, places = np.divmod(np.arange(step*batch_size, (step + 1)*batch_size), blocks)
     order = np.empty(batch_size, np.int64)
-    for epoch in np.unique(epochs):
-        keys = mix(mix(np.arange(8, dtype=np.uint64) + np.uint64(8*epoch)) ^ np.uint64(seed))
-        order[epochs == epoch] = shuffled(places[epochs == epoch], blocks, keys)
+    for epoch in np.unique(epochs): order[epochs == epoch] = epoch_order(epoch, places[epochs == epoch], blocks, seed)
     return order
 
 # %% ../nbs/31_training.ipynb #39a43ad0
@@ -121,16 +152,20 @@ def peak_rate(
 
 # %% ../nbs/31_training.ipynb #62be1080
 def rate_at(
-    step: int, # Counted from 0
-    steps: int, # Of the whole run
-    warmup: int, # Steps of linear warm-up
+    tokens: int, # Read so far, those of the present step included
+    total: int, # Of the whole run
+    warmup: int, # Tokens of linear warm-up
     peak: float, # Highest rate
+    schedule: str="cosine", # "cosine", "wsd" or "constant"
     final_fraction: float=0.5, # Where it ends, as a fraction of the peak
-) -> float: # Learning rate of the step
-    "Linear warm-up, then half a cosine down to `final_fraction` of the peak (paper)"
-    if step < warmup: return peak*(step + 1)/warmup
-    done = (step + 1 - warmup)/(steps - warmup)
-    return peak*(final_fraction + (1 - final_fraction)*(1 + math.cos(math.pi*done))/2)
+    decay_fraction: float=0.2, # Share of the run in which "wsd" falls
+) -> float: # Learning rate
+    "Linear warm-up, then the schedule (cosine: the paper's; wsd: Hu et al. 2024)"
+    if tokens < warmup: return peak*(tokens/warmup)
+    falling = {"cosine": total - warmup, "wsd": min(decay_fraction*total, total - warmup), "constant": 0}[schedule]
+    if (past := tokens - (total - falling)) <= 0: return peak
+    height = 1 - past/falling if schedule == "wsd" else (1 + math.cos(math.pi*past/falling))/2
+    return peak*(final_fraction + (1 - final_fraction)*height)
 
 # %% ../nbs/31_training.ipynb #50991dc6
 def projection_loss(
@@ -160,21 +195,42 @@ def attend(
     query: torch.Tensor, # (B, heads, T, width of a head)
     key: torch.Tensor, # As `query`
     value: torch.Tensor, # As `query`
-    attention_mask: None=None, # Blocks are full: causal attention needs no mask
+    attention_mask: torch.Tensor|None=None, # True where a position may look, (B, 1, T, T); None: at itself and all before
     **options, # As transformers passes them
 ) -> tuple: # The output, (B, T, heads, width of a head), and None for the weights
     "Causal attention, on CPUs in float32: the backward pass of their bfloat16 kernel takes three times as long at these widths"
     dtype = query.dtype
     if query.device.type == "cpu": query, key, value = query.float(), key.float(), value.float()
     with torch.autocast(query.device.type, enabled=False):
-        out = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        out = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, is_causal=attention_mask is None)
     return out.transpose(1, 2).to(dtype), None
 
-# %% ../nbs/31_training.ipynb #67444c2c
+# %% ../nbs/31_training.ipynb #590006af
+def document_positions(
+    inputs: torch.Tensor, # Blocks of tokens, (B, T)
+    start: int, # Id of `<s>`, which opens a document
+) -> torch.Tensor: # (B, T)
+    "Positions counted from the start of each document"
+    place = torch.arange(inputs.shape[1], device=inputs.device).expand_as(inputs)
+    return place - torch.where(inputs == start, place, 0).cummax(1).values
+
+# %% ../nbs/31_training.ipynb #10aabfe2
+def set_attention(
+    model: torch.nn.Module, # A `LlamaForCausalLM`
+    attention: str="auto", # As in `TrainingConfig`
+    masked: bool=False, # Whether documents are hidden from each other
+) -> None:
+    "Choose who computes attention; ours goes by two names, since only with masks transformers has to make them"
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+    for name in ("simplelm", "simplelm_documents"): AttentionInterface.register(name, attend)
+    AttentionMaskInterface.register("simplelm_documents", sdpa_mask)
+    model.set_attn_implementation(attention if attention != "auto" else "simplelm_documents" if masked else "simplelm")
+
+# %% ../nbs/31_training.ipynb #f171050f
 @cache
 def training_module() -> type: # A subclass of torch's `Module`
     "The class that gives a model's summed loss; made when first asked for, since torch is loaded late"
-    from transformers import AttentionInterface
     class ProjectionLoss(torch.autograd.Function):
         @staticmethod
         def forward(ctx, hidden, weight, targets, dtype):
@@ -187,33 +243,22 @@ def training_module() -> type: # A subclass of torch's `Module`
             return by_hidden*slope, by_weight*slope, None, None
 
     class SummedLoss(torch.nn.Module):
-        def __init__(self, model, dtype):
+        _no_split_modules = ["LlamaDecoderLayer"] # what FSDP gathers and frees together
+        def __init__(self, model, dtype, attention="auto", start=None): # `start`: id of `<s>`, to hide documents from each other
             super().__init__()
-            self.model, self.dtype = model, dtype
-            AttentionInterface.register("simplelm", attend)
-            model.set_attn_implementation("simplelm")
+            self.model, self.dtype, self.start = model, dtype, start
+            set_attention(model, attention, start is not None)
         def forward(self, blocks): # (B, T+1)
             inputs, targets = blocks[:, :-1], blocks[:, 1:].reshape(-1)
+            positions = None if self.start is None else document_positions(inputs, self.start)
             with torch.autocast(blocks.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                hidden = self.model.model(input_ids=inputs, use_cache=False).last_hidden_state
+                hidden = self.model.model(input_ids=inputs, position_ids=positions, use_cache=False).last_hidden_state
             hidden, weight = hidden.reshape(len(targets), -1), self.model.lm_head.weight
             with torch.autocast(blocks.device.type, enabled=False):
                 if torch.is_grad_enabled(): return ProjectionLoss.apply(hidden, weight, targets, self.dtype)
                 return projection_loss(hidden.to(self.dtype), weight.to(self.dtype), targets)[0]
 
     return SummedLoss
-
-# %% ../nbs/31_training.ipynb #1b1dfbe4
-def resolve_precision(
-    precision: str, # "auto", "float32" or "bfloat16"
-    device: torch.device, # Where the model is trained
-) -> str: # "float32" or "bfloat16"
-    "Choose bfloat16 for `auto` where the device multiplies it in hardware"
-    if precision != "auto": return precision
-    if device.type == "cuda": return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type != "cpu": return "float32"
-    able = torch.cpu.get_capabilities()
-    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 # %% ../nbs/31_training.ipynb #432984bf
 @dataclass
@@ -223,39 +268,77 @@ class Run:
     config: TrainingConfig # Options
     blocks: Path # Artifact of `pack_blocks`
     processes: int=1 # How many share each step
+    asked: bool=False # Whether the system has asked this process to end (SIGTERM)
+    stopping: bool=False # Whether any process had been asked when the last step began: all of them stop together
 
     def __post_init__(self):
         self.train, self.validation = open_blocks(self.blocks, "train"), open_blocks(self.blocks, "validation")
+        self.tokenizer = load_tokenizer(self.blocks)
         c, m = self.config, self.model
         self.step_tokens = c.batch_size*m.context
         self.steps = (c.tokens or len(self.train)*m.context)//self.step_tokens
-        self.warmup = min(1000, self.steps//10) if c.warmup_steps is None else c.warmup_steps
+        self.warmup = min(1000*512*128, self.steps//10*self.step_tokens) if c.warmup_tokens is None else c.warmup_tokens
         self.peak = peak_rate(m.hidden) if c.learning_rate is None else c.learning_rate
         self.sequences = min(len(self.validation), c.evaluate_sequences or len(self.validation))
         check_run(self)
 
     def rate(self, step: int) -> float: # Learning rate of a step, counted from 0
-        return rate_at(step, self.steps, self.warmup, self.peak, self.config.final_fraction)
+        c = self.config
+        return rate_at((step + 1)*self.step_tokens, self.steps*self.step_tokens, self.warmup, self.peak, c.schedule, c.final_fraction, c.decay_fraction)
 
     def due(self, step: int, every: int) -> bool: # Whether to do after `step` steps what is done each `every`, and at the end
         return step % every == 0 or step == self.steps
 
+    def take(self, split: TokenBlocks, places: Sequence[int]) -> torch.Tensor: # Blocks, (n, T+1)
+        batch = split.take(places)
+        if batch.max() < self.model.vocab_size: return torch.from_numpy(batch)
+        raise Stopped(f"{self.blocks}: block {places[batch.max(1).argmax()]} holds token {batch.max()}, but its tokenizer has {self.model.vocab_size} entries; pack the corpus again")
+
 # %% ../nbs/31_training.ipynb #f90a530e
+class Stopped(Exception): "Training cannot go on; unlike after an `InputError`, what has been done stays"
+
+# %% ../nbs/31_training.ipynb #321fdbbf
 def check_run(
     run: Run, # To be checked
 ) -> None:
     "Refuse a run that cannot work, in one line"
     m, c, b = run.model, run.config, run.train
+    entries = max(run.tokenizer.get_vocab().values()) + 1
     for complaint, bad in {
+        f"its tokenizer has {entries} entries, but its tokens were made by one of {b.vocab_size}; pack the corpus again": entries != b.vocab_size,
         f"its tokenizer has {b.vocab_size} entries, the model {m.vocab_size}; set the model's vocab_size to {b.vocab_size}": b.vocab_size != m.vocab_size,
         f"packed for context {b.context}, the model has {m.context}; pack them anew, or set the model's context to {b.context}": b.context != m.context,
         f"the validation split has {run.validation.tokens} tokens, less than one block of {m.context}; pack them with a larger validation_fraction": not run.sequences,
         f"the training split has {len(b)} sequences, fewer than batch_size {c.batch_size}; add text, or lower batch_size": len(b) < c.batch_size,
+        "packed without marks, so where documents begin is not known; pack them with marks, or leave mask_documents": c.mask_documents and not read_manifest(run.blocks).config.get("marks", True),
     }.items():
         if bad: raise InputError(f"{run.blocks}: {complaint}")
     if c.batch_size % run.processes: raise InputError(f"batch_size {c.batch_size}: must be a multiple of the {run.processes} processes")
     if run.steps < 1: raise InputError(f"tokens {c.tokens}: less than one step of {run.step_tokens} (batch_size {c.batch_size} x context {m.context})")
-    if run.warmup > run.steps: raise InputError(f"warmup_steps {run.warmup}: more than the {run.steps} steps of the run; lower it, or train on more tokens")
+    if run.warmup > run.steps*run.step_tokens: raise InputError(f"warmup_tokens {run.warmup}: more than the {run.steps*run.step_tokens} tokens of the run; lower it, or train on more tokens")
+
+# %% ../nbs/31_training.ipynb #db7380dc
+def preflight(
+    run: Run, # What is about to be done
+) -> str: # A few lines for people
+    "What a run comes to, and two blocks of its first step as text, special tokens visible"
+    plan = (f"{run.model.name}: {parameter_count(run.model):,} parameters; {run.steps:,} steps of {run.config.batch_size} x {run.model.context} tokens, "
+            f"{run.steps*run.step_tokens/(len(run.train)*run.model.context):.2f} epochs; learning rate up to {run.peak:.3g}; {training_flops(run.model, run.steps*run.step_tokens):.3g} FLOPs")
+    shown = block_order(0, run.config.batch_size, len(run.train), run.config.seed)[:2]
+    return "\n".join([plan, *(f"block {i}: {run.tokenizer.decode(run.train[i])!r}" for i in shown)])
+
+# %% ../nbs/31_training.ipynb #23109376
+def check_device(
+    config: TrainingConfig, # Options
+    device: torch.device, # Where the model is trained
+) -> None:
+    "Refuse what this device or installation cannot do"
+    if config.attention.startswith("flash"):
+        if device.type != "cuda": raise InputError(f"attention {config.attention}: needs a CUDA GPU, and training is on {device.type}; take auto or sdpa")
+        if not find_spec("flash_attn"): raise InputError(f"attention {config.attention}: the package flash-attn is not installed; install it, or take auto or sdpa")
+        if config.precision != "bfloat16": raise InputError(f"attention {config.attention}: works in bfloat16 alone; set precision to bfloat16")
+    if config.compile and device.type == "cpu" and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
+        raise InputError("compile: needs a C++ compiler on the CPU, and there is none; install g++, or leave compile")
 
 # %% ../nbs/31_training.ipynb #e99de536
 def make_optimizer(
@@ -268,7 +351,31 @@ def make_optimizer(
               dict(params=[p for p in parameters if p.ndim < 2], weight_decay=0.0)]
     return torch.optim.AdamW(groups, lr=0.0, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
 
+# %% ../nbs/31_training.ipynb #1b35497f
+@dataclass
+class Setup:
+    "A model and what trains it, as accelerate prepared them"
+    bare: torch.nn.Module # transformers' model
+    whole: torch.nn.Module # A `training_module` around it
+    module: torch.nn.Module # That, shared between processes
+    optimizer: torch.optim.Optimizer # AdamW
+    accelerator: object # Accelerate's `Accelerator`
+
 # %% ../nbs/31_training.ipynb #9557e11b
+def set_up(
+    run: Run, # What to do
+    accelerator: object, # Accelerate's `Accelerator`
+) -> Setup: # In float32 as yet
+    "Build a fresh model with all its options, ready for steps"
+    check_device(run.config, accelerator.device)
+    bare = build_model(run.model, run.config.seed)
+    if run.config.gradient_checkpointing: getattr(bare, "activation_checkpointing_enable", bare.gradient_checkpointing_enable)(dict(use_reentrant=False)) # its name before transformers 6
+    whole = training_module()(bare, torch.float32, run.config.attention, run.tokenizer.bos_token_id if run.config.mask_documents else None)
+    if run.config.compile: bare.model.compile(dynamic=False) # shapes are few; one that changes its kernels midway would not repeat to the bit
+    module, optimizer = accelerator.prepare(whole, make_optimizer(bare, run.config))
+    return Setup(bare, whole, module, optimizer, accelerator)
+
+# %% ../nbs/31_training.ipynb #1b16f5bd
 def train_step(
     run: Run, # What to do
     step: int, # Counted from 0
@@ -280,20 +387,84 @@ def train_step(
     order = block_order(step, run.config.batch_size, len(run.train), run.config.seed)
     mine = np.split(order, run.processes)[accelerator.process_index]
     parts = np.split(mine, range(run.config.micro_batch_size, len(mine), run.config.micro_batch_size))
-    total = torch.zeros((), device=accelerator.device)
+    total = torch.tensor([0.0, run.asked], device=accelerator.device) # the summed loss, and who was told to stop
     for i, part in enumerate(parts):
-        batch = torch.from_numpy(run.train.take(part)).to(accelerator.device)
         with accelerator.no_sync(module) if i < len(parts) - 1 else nullcontext():
-            loss = module(batch)
+            loss = module(run.take(run.train, part).to(accelerator.device))
             accelerator.backward(loss*(run.processes/run.step_tokens)) # DDP averages over processes; the loss is a sum over tokens
-        total += loss.detach()
-    mean = accelerator.reduce(total).item()/run.step_tokens
-    if not math.isfinite(mean): raise InputError(f"the loss of step {step + 1} is {mean}: lower learning_rate (now {run.peak:g}), or set precision to float32")
-    if run.config.clip_norm is not None: accelerator.clip_grad_norm_(module.parameters(), run.config.clip_norm)
+        total[0] += loss.detach()
+    loss, told = accelerator.reduce(total).tolist()
+    mean, run.stopping = loss/run.step_tokens, told > 0
+    if not math.isfinite(mean): raise Stopped(explain_loss(run, step, mean, module, accelerator))
+    norm = accelerator.clip_grad_norm_(module.parameters(), run.config.clip_norm or math.inf).item()
+    if not math.isfinite(norm): raise Stopped(f"the gradient of step {step + 1} is {norm}, though its loss is a number: lower learning_rate (now {run.peak:g}), or set precision to float32")
     for group in optimizer.param_groups: group["lr"] = run.rate(step)
     optimizer.step()
     optimizer.zero_grad()
     return mean
+
+# %% ../nbs/31_training.ipynb #b5c4baf8
+def explain_loss(
+    run: Run, # What was being done
+    step: int, # Counted from 0
+    mean: float, # The step's loss, which is not finite
+    module: torch.nn.Module, # As the step used it
+    accelerator: object, # Accelerate's `Accelerator`
+) -> str: # A line that names the step and the blocks
+    "Ask for the loss of each block of a step by itself, and name those that have none"
+    from accelerate.utils import gather_object
+    order = block_order(step, run.config.batch_size, len(run.train), run.config.seed)
+    with torch.no_grad():
+        bad = [int(i) for i in np.split(order, run.processes)[accelerator.process_index]
+               if not math.isfinite(module(run.take(run.train, [i]).to(accelerator.device)).item())]
+    bad = gather_object(bad)
+    if len(bad) == len(order): where = "every one of its blocks: the weights have diverged"
+    else:
+        documents = lambda i: f" ({', '.join(run.train.documents(i))})" if run.train.indexes else ""
+        where = f"{len(bad)} of its {len(order)} blocks: " + ", ".join(f"{i}{documents(i)}" for i in sorted(bad)[:5]) + (" ..." if len(bad) > 5 else "")
+    return f"the loss of step {step + 1} is {mean}, in {where}; lower learning_rate (now {run.peak:g}), or set precision to float32"
+
+# %% ../nbs/31_training.ipynb #667fa2ae
+def able_precisions(
+    device: torch.device, # Where the model is trained
+) -> tuple[str, ...]: # Some of "float32", "bfloat16"
+    "What matrices are multiplied in by this device's hardware"
+    if device.type == "cuda": able = torch.cuda.is_bf16_supported(including_emulation=False)
+    else: able = device.type == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return ("float32", "bfloat16") if able else ("float32",)
+
+# %% ../nbs/31_training.ipynb #9831d461
+def time_precision(
+    run: Run, # What is about to be done
+    setup: Setup, # What does it; its gradients are cleared
+    precision: str, # "float32" or "bfloat16"
+    times: int=3, # How often to measure, after once without
+) -> float: # Seconds, the least
+    "How long this model takes for a micro-batch, forwards and backwards"
+    setup.whole.dtype = getattr(torch, precision)
+    batch = run.take(run.train, range(min(run.config.micro_batch_size, run.config.batch_size//run.processes))).to(setup.accelerator.device)
+    seconds = []
+    for _ in range(times + 1):
+        started = time.perf_counter()
+        setup.accelerator.backward(setup.module(batch))
+        if batch.is_cuda: torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+        setup.optimizer.zero_grad()
+    return min(seconds[1:])
+
+# %% ../nbs/31_training.ipynb #7118343d
+def choose_precision(
+    run: Run, # What is about to be done
+    setup: Setup, # What does it
+) -> str: # "float32" or "bfloat16"
+    "The precision that was named, or the faster of those that the device has"
+    from accelerate.utils import broadcast_object_list
+    able = able_precisions(setup.accelerator.device)
+    if run.config.precision != "auto": return run.config.precision
+    if len(able) == 1: return able[0]
+    seconds = {name: time_precision(run, setup, name) for name in able}
+    logger.info("a micro-batch takes %s", ", ".join(f"{1000*t:.3g} ms in {name}" for name, t in seconds.items()))
+    return broadcast_object_list([min(seconds, key=seconds.get)])[0]
 
 # %% ../nbs/31_training.ipynb #211d5826
 def validation_loss(
@@ -306,8 +477,12 @@ def validation_loss(
     places = np.arange(run.sequences)*len(run.validation)//run.sequences # evenly spaced: a corpus is ordered by source
     mine = places[accelerator.process_index::run.processes]
     with torch.no_grad():
-        for i in range(0, len(mine), size):
-            total += module(torch.from_numpy(run.validation.take(mine[i:i+size])).to(accelerator.device)).item()
+        for i in range(0, -(-len(places)//run.processes), size):
+            part = mine[i:i+size] # empty on some processes at last; they take part all the same, since FSDP gathers weights from all
+            loss = module(run.take(run.validation, part if len(part) else places[:1]).to(accelerator.device)).item()
+            if len(part): total += loss
+    for part in module.modules():
+        if hasattr(part, "reshard"): part.reshard() # FSDP does it after a backward pass; here there was none
     return accelerator.reduce(torch.tensor(total, device=accelerator.device)).item()/(run.sequences*run.model.context)
 
 # %% ../nbs/31_training.ipynb #6fffa56e
@@ -318,7 +493,7 @@ def bits_per_byte(
     "The loss in a unit that does not depend on the tokenizer"
     return loss/math.log(2)*blocks.tokens/blocks.text_bytes
 
-# %% ../nbs/31_training.ipynb #a5ffd0ab
+# %% ../nbs/31_training.ipynb #1b1ecfa5
 def add_row(
     run: Run, # What is being done
     state: dict, # Gets the row; the losses it sums up are dropped
@@ -331,115 +506,297 @@ def add_row(
     tokens = step*run.step_tokens
     state["rows"].append(dict(
         step=step, tokens=tokens, flops=training_flops(run.model, tokens), learning_rate=run.rate(step - 1),
-        train_loss=math.fsum(losses)/len(losses), validation_loss=loss, bits_per_byte=bits_per_byte(loss, run.validation)))
-    accelerator.log(state["rows"][-1], step=step) # goes to the tracker, if there is one
+        train_loss=math.fsum(losses)/len(losses), validation_loss=loss, bits_per_byte=bits_per_byte(loss, run.validation), precision=state["precision"]))
+    accelerator.log({k: v for k, v in state["rows"][-1].items() if k != "precision"}, step=step) # goes to the tracker, if there is one
     losses.clear()
 
+# %% ../nbs/31_training.ipynb #a5ffd0ab
+def sample_texts(
+    run: Run, # What is being done
+    model: torch.nn.Module, # transformers' model, with whole weights
+    step: int, # Decides the draws, with the seed
+) -> list[dict]: # `step`, `prompt`, `text`
+    "Go on from the beginnings of the first two validation blocks, at temperature 1, to the end of a document or of the context"
+    known, context = max(run.model.context//4, 1), run.model.context
+    ids = torch.from_numpy(run.validation.take(range(min(2, len(run.validation)))))[:, :-1] # (2, T): of constant shape, which compiled models like
+    draw = torch.Generator().manual_seed(run.config.seed*2**32 + step)
+    with torch.no_grad():
+        for n in range(known, context):
+            ids[:, n:] = 0 # what is to come cannot be seen anyway
+            chances = model(input_ids=ids.to(model.device), use_cache=False).logits[:, n - 1].float().softmax(-1).cpu()
+            ids[:, n] = torch.multinomial(chances, 1, generator=draw)[:, 0]
+    until = lambda row: row[:row.index(run.tokenizer.eos_token_id)] if run.tokenizer.eos_token_id in row else row
+    return [dict(step=step, prompt=run.tokenizer.decode(row[:known]), text=run.tokenizer.decode(until(row[known:]))) for row in ids.tolist()]
+
+# %% ../nbs/31_training.ipynb #ae8fa31b
+def gathered(
+    tensor: torch.Tensor, # Maybe shared out over processes by FSDP; then all of them have to ask
+) -> torch.Tensor: # All of it, on the CPU
+    "A whole tensor"
+    whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return whole.detach().cpu().contiguous()
+
 # %% ../nbs/31_training.ipynb #7bb08452
-def save_checkpoint(
-    folder: Path, # Where checkpoints lie
+def placed(
+    tensor: torch.Tensor, # A whole tensor
+    like: torch.Tensor, # A parameter, maybe shared out
+) -> torch.Tensor: # A copy where and as the parameter is
+    "Undo `gathered`"
+    if not hasattr(like, "full_tensor"): return tensor.to(like.device, copy=True)
+    from torch.distributed.tensor import distribute_tensor
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+
+# %% ../nbs/31_training.ipynb #7c37991a
+def training_tensors(
     model: torch.nn.Module, # The bare model
     optimizer: torch.optim.Optimizer, # Its AdamW
+) -> dict[str, torch.Tensor]: # Name -> tensor on the CPU
+    "All tensors that training goes on from; under FSDP every process has to call it"
+    tensors = {f"model.{name}": gathered(p) for name, p in model.named_parameters()}
+    for name, p in model.named_parameters():
+        for key, value in optimizer.state[p].items(): tensors[f"{key}.{name}"] = gathered(value)
+    return tensors
+
+# %% ../nbs/31_training.ipynb #ec41217b
+def checksum(
+    state: str, # JSON
+    tensors: Mapping[str, torch.Tensor], # On the CPU
+) -> str: # CRC-32 in hexadecimal digits
+    "What tells a damaged checkpoint"
+    crc = zlib.crc32(state.encode())
+    for name in sorted(tensors): crc = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), zlib.crc32(name.encode(), crc))
+    return f"{crc:08x}"
+
+# %% ../nbs/31_training.ipynb #5d08fa98
+@contextmanager
+def disk_errors():
+    "Let safetensors report a full disk as Python does"
+    from safetensors import SafetensorError
+    try: yield
+    except SafetensorError as e: raise OSError(errno.ENOSPC if "os error 28" in str(e) else errno.EIO, str(e)) from None
+
+# %% ../nbs/31_training.ipynb #5f36dd8e
+def save_checkpoint(
+    folder: Path, # Where checkpoints lie
+    tensors: Mapping[str, torch.Tensor], # From `training_tensors`
     state: Mapping, # All else, in JSON's types; has the `step`
-    keep: int=2, # How many to keep
 ) -> Path: # The file
     "Write all that training goes on from to one safetensors file, whole or not at all"
     from safetensors.torch import save_file
-    tensors = {f"model.{name}": p for name, p in model.named_parameters()}
-    for name, p in model.named_parameters():
-        for key, value in optimizer.state[p].items(): tensors[f"{key}.{name}"] = value
-    tensors["random"] = torch.get_rng_state()
-    path = folder/f"{state['step']:08d}.safetensors"
+    path, text = folder/f"{state['step']:08d}.safetensors", json.dumps(state)
     partial = path.with_suffix(".partial")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial, metadata={"state": json.dumps(state)})
-    os.replace(partial, path)
-    for old in sorted(folder.glob("*.safetensors"))[:-keep]: old.unlink()
+    try:
+        with disk_errors(): save_file(tensors, partial, metadata={"state": checksum(text, tensors) + text}) # one entry: of several, safetensors changes the order
+        os.replace(partial, path)
+    finally: partial.unlink(missing_ok=True)
     return path
 
-# %% ../nbs/31_training.ipynb #ec41217b
+# %% ../nbs/31_training.ipynb #759d0bb9
+def read_checkpoint(
+    path: Path, # The file
+) -> tuple[dict, dict[str, torch.Tensor]]: # The state and the tensors
+    "Read a checkpoint; a damaged one is a `ValueError`"
+    from safetensors import SafetensorError, safe_open
+    try:
+        with safe_open(path, framework="pt") as f: head, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
+    except (SafetensorError, OSError) as e: raise ValueError(str(e)) from None
+    found, text = (head or {}).get("state", "")[:8], (head or {}).get("state", "")[8:]
+    if found != checksum(text, tensors): raise ValueError("its checksum differs")
+    return json.loads(text), tensors
+
+# %% ../nbs/31_training.ipynb #793300c4
 def load_checkpoint(
     folder: Path, # Where checkpoints lie
     model: torch.nn.Module, # Gets the weights
     optimizer: torch.optim.Optimizer, # Gets its moments
 ) -> dict|None: # The state as saved, or None if there is no checkpoint
     "Go back to the newest checkpoint; one that cannot be read is reported, and the one before taken"
-    from safetensors import SafetensorError, safe_open
     for path in sorted(folder.glob("*.safetensors"), reverse=True):
-        try:
-            with safe_open(path, framework="pt") as f:
-                state, tensors = json.loads(f.metadata()["state"]), {k: f.get_tensor(k) for k in f.keys()}
-        except (SafetensorError, OSError, ValueError) as e:
-            logger.warning("%s: cannot be read (%s); going back to the one before", path.name, e)
+        try: state, tensors = read_checkpoint(path)
+        except ValueError as e:
+            logger.warning("%s: damaged (%s); going back to the one before", path.name, e)
             continue
-        torch.set_rng_state(tensors.pop("random"))
         with torch.no_grad():
             for name, p in model.named_parameters():
-                p.copy_(tensors[f"model.{name}"])
-                optimizer.state[p] = {k: tensors[f"{k}.{name}"].to(p.device, copy=True) for k in ("step", "exp_avg", "exp_avg_sq")}
+                p.copy_(placed(tensors[f"model.{name}"], p))
+                if f"step.{name}" not in tensors: continue # before the first step
+                optimizer.state[p] = {k: placed(tensors[f"{k}.{name}"], p) for k in ("exp_avg", "exp_avg_sq")} | {"step": tensors[f"step.{name}"].to(p.device)}
         return state
     return None
 
-# %% ../nbs/31_training.ipynb #a1be73d2
-def write_model(
-    run: Run, # What was done
-    folder: Path, # Where to
-    model: torch.nn.Module, # The trained model
-    rows: Sequence[Mapping], # The loss curve
+# %% ../nbs/31_training.ipynb #a5b0a423
+def drop_checkpoints(
+    run: Run, # What is being done
+    folder: Path, # Where checkpoints lie
+    keep: int, # How many regular ones to keep
+    newest: bool=True, # Keep the newest of all in any case
 ) -> None:
-    "Write the model in the Hub's layout with its tokenizer; the loss curve comes last and says that all is there"
-    from transformers.utils import logging
-    logging.disable_progress_bar() # one file, written in a moment
-    model.save_pretrained(folder)
-    for name in TOKENIZER_FILES: shutil.copyfile(run.blocks/name, folder/name)
-    with atomic_write(folder/"metrics.csv") as f:
+    "Remove old checkpoints and what a kill left"
+    found = sorted(folder.glob("*.safetensors"))
+    regular = [path for path in found if run.due(int(path.stem), run.config.checkpoint_every)]
+    kept = {*regular[len(regular) - min(keep, len(regular)):], *(found[-1:] if newest else [])}
+    for path in folder.iterdir():
+        if path not in kept: path.unlink()
+
+# %% ../nbs/31_training.ipynb #4d11ceb2
+def write_rows(
+    path: Path, # A CSV file
+    rows: Sequence[Mapping], # At least one
+) -> None:
+    "Write a table, whole or not at all"
+    with atomic_write(path) as f:
         table = csv.DictWriter(f, rows[0], lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
 
+# %% ../nbs/31_training.ipynb #a1be73d2
+def whole_model(
+    run: Run, # What is being done
+    model: torch.nn.Module, # The bare model
+) -> torch.nn.Module: # The same, or a copy with whole weights
+    "Undo FSDP, for which every process has to call it"
+    if not any(hasattr(p, "full_tensor") for p in model.parameters()): return model
+    weights = {name: gathered(p) for name, p in model.named_parameters()}
+    copy = build_model(run.model)
+    copy.load_state_dict(weights, strict=False) # tied tables have one name here
+    return copy
+
+# %% ../nbs/31_training.ipynb #1ddf908a
+def write_model(
+    run: Run, # What was done
+    folder: Path, # Where to
+    model: torch.nn.Module, # The trained model, whole
+) -> None:
+    "Write the model in the Hub's layout with its tokenizer"
+    from transformers.utils import logging
+    logging.disable_progress_bar() # one file, written in a moment
+    for debris in folder.glob(".tmp*"): debris.unlink() # of a kill at this point
+    with disk_errors(): model.save_pretrained(folder)
+    for name in TOKENIZER_FILES: shutil.copyfile(run.blocks/name, folder/name)
+
 # %% ../nbs/31_training.ipynb #3fe1c85b
+@contextmanager
+def listening(
+    run: Run, # Its `asked` is set when the system asks to end
+):
+    "Take note of SIGTERM instead of dying of it, where that is possible: in the main thread"
+    def note(*_): run.asked = True
+    try: before = signal.signal(signal.SIGTERM, note)
+    except ValueError: # another thread
+        yield
+        return
+    try: yield
+    finally: signal.signal(signal.SIGTERM, before)
+
+# %% ../nbs/31_training.ipynb #fd19b3d1
+def identity(
+    run: Run, # What is done
+) -> dict: # In JSON's types
+    "What tells which blocks each step of a run reads"
+    return dict(blocks=read_manifest(run.blocks).fingerprint, batch_size=run.config.batch_size, seed=run.config.seed, model=asdict(run.model))
+
+# %% ../nbs/31_training.ipynb #ca48e654
+def begin(
+    run: Run, # What to do
+    saved: Path, # Where checkpoints lie
+    setup: Setup, # Gets weights and moments
+) -> dict: # The state
+    "Go back to the newest checkpoint, or make one of step 0, which holds what was measured at the start"
+    state = load_checkpoint(saved, setup.bare, setup.optimizer)
+    if state is None:
+        state = dict(step=0, losses=[], rows=[], samples=[], precision=choose_precision(run, setup), run=identity(run))
+        tensors = training_tensors(setup.bare, setup.optimizer)
+        setup.accelerator.wait_for_everyone() # nobody looks for a checkpoint any more
+        if setup.accelerator.is_main_process: save_checkpoint(saved, tensors, state)
+    setup.whole.dtype = getattr(torch, state["precision"])
+    setup.accelerator.wait_for_everyone() # nobody reads a checkpoint while another replaces it
+    return state
+
+# %% ../nbs/31_training.ipynb #b0a4107f
+def record(
+    run: Run, # What is being done
+    folder: Path, # Hidden folder of the artifact
+    setup: Setup, # What does it
+    state: dict, # After a step
+) -> None:
+    "Do what is due after a step: a row, samples, a checkpoint"
+    step, config, main = state["step"], run.config, setup.accelerator.is_main_process
+    if run.due(step, config.evaluate_every):
+        add_row(run, state, setup.whole, setup.accelerator)
+        if main and step < run.steps: write_rows(folder/"metrics.csv", state["rows"])
+    if config.sample_every and run.due(step, config.sample_every):
+        model = whole_model(run, setup.bare)
+        if main:
+            state["samples"] += sample_texts(run, model, step)
+            write_rows(folder/"samples.csv", state["samples"])
+    if run.due(step, config.checkpoint_every) or run.stopping:
+        tensors = training_tensors(setup.bare, setup.optimizer)
+        if main:
+            save_checkpoint(folder/"checkpoints", tensors, state)
+            drop_checkpoints(run, folder/"checkpoints", max(2, config.keep_checkpoints))
+
+# %% ../nbs/31_training.ipynb #0d10f427
+def advance(
+    run: Run, # What is being done
+    bar: object, # A progress bar that counts tokens
+    loss: float, # Of the step
+) -> None:
+    "Move the bar by a step: tokens a second and time left are its own, the achieved FLOP/s ours"
+    rate = bar.format_dict["rate"] or 0
+    bar.set_postfix_str(f"loss {loss:.3f}, {bar.format_sizeof(rate*training_flops(run.model, 1), 'FLOP/s')}", refresh=False)
+    bar.update(run.step_tokens)
+
+# %% ../nbs/31_training.ipynb #f0ae47fc
 def optimise(
     run: Run, # What to do
     folder: Path, # Hidden folder of the artifact
     accelerator: object, # Accelerate's `Accelerator`
 ) -> None:
     "Train from the newest checkpoint, or from the start, to the end, and write the model"
-    precision = resolve_precision(run.config.precision, accelerator.device)
-    bare = build_model(run.model, run.config.seed)
-    whole = training_module()(bare, getattr(torch, precision))
-    module, optimizer = accelerator.prepare(whole, make_optimizer(bare, run.config))
     saved = folder/"checkpoints"
     saved.mkdir(exist_ok=True)
-    state = load_checkpoint(saved, bare, optimizer) or dict(step=0, losses=[], rows=[], precision=precision)
-    if state["precision"] != precision:
-        raise InputError(f"training began in {state['precision']}, this device would go on in {precision}: set precision to {state['precision']}")
-    accelerator.wait_for_everyone() # nobody reads a checkpoint while another replaces it
+    setup = set_up(run, accelerator)
+    state = begin(run, saved, setup)
     quiet = {} if accelerator.is_main_process else dict(disable=True)
-    with progress(total=run.steps*run.step_tokens, initial=state["step"]*run.step_tokens, desc=f"train {run.model.name}",
-                  unit="tok", unit_scale=True, **quiet) as bar:
+    with listening(run), progress(total=run.steps*run.step_tokens, initial=state["step"]*run.step_tokens, desc=f"train {run.model.name}",
+                                  unit="tok", unit_scale=True, **quiet) as bar:
         while state["step"] < run.steps:
-            loss = train_step(run, state["step"], module, optimizer, accelerator)
-            state["losses"].append(loss)
+            state["losses"].append(train_step(run, state["step"], setup.module, setup.optimizer, accelerator))
+            advance(run, bar, state["losses"][-1])
             state["step"] += 1
-            if run.due(state["step"], run.config.evaluate_every): add_row(run, state, whole, accelerator)
-            if run.due(state["step"], run.config.checkpoint_every) and accelerator.is_main_process:
-                save_checkpoint(saved, bare, optimizer, state)
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            bar.update(run.step_tokens)
-    if accelerator.is_main_process: write_model(run, folder, bare, state["rows"])
+            record(run, folder, setup, state)
+            if run.stopping:
+                logger.info("stopped after step %s of %s, as the system asked; the same command goes on from there", state["step"], run.steps)
+                accelerator.end_training()
+                raise SystemExit(128 + signal.SIGTERM)
+    model = whole_model(run, setup.bare)
+    if not accelerator.is_main_process: return
+    write_model(run, folder, model)
+    write_rows(folder/"metrics.csv", state["rows"]) # its last row says that all is there
 
-# %% ../nbs/31_training.ipynb #ca48e654
+# %% ../nbs/31_training.ipynb #3559daae
+def last_row(
+    folder: Path, # With or without a `metrics.csv`
+) -> dict[str, str]: # Column -> value as text; empty without
+    "The last row of the loss curve so far"
+    if not (folder/"metrics.csv").is_file(): return {}
+    with (folder/"metrics.csv").open(encoding="utf-8") as f: return list(csv.DictReader(f))[-1]
+
+# %% ../nbs/31_training.ipynb #e23530c0
 def fit(
     run: Run, # What to do
     folder: Path, # Hidden folder of the artifact
     accelerator: object, # Accelerate's `Accelerator`
 ) -> dict: # Counts for the manifest
-    "Train unless that is done, drop the checkpoints, and say what came out"
-    if not (folder/"metrics.csv").is_file(): optimise(run, folder, accelerator)
+    "Train unless that is done, drop checkpoints, and say what came out"
+    if last_row(folder).get("step") != str(run.steps): optimise(run, folder, accelerator)
     if not accelerator.is_main_process: return {}
-    shutil.rmtree(folder/"checkpoints", ignore_errors=True)
-    with (folder/"metrics.csv").open(encoding="utf-8") as f: last = list(csv.DictReader(f))[-1]
+    saved = folder/"checkpoints"
+    if saved.exists(): drop_checkpoints(run, saved, run.config.keep_checkpoints, newest=False)
+    if saved.exists() and not run.config.keep_checkpoints: saved.rmdir()
+    last = last_row(folder)
     return dict(parameters=parameter_count(run.model), non_embedding_parameters=non_embedding_parameter_count(run.model),
-                steps=run.steps, tokens=int(last["tokens"]), flops=float(last["flops"]),
+                steps=run.steps, tokens=int(last["tokens"]), flops=float(last["flops"]), precision=last["precision"],
                 validation_loss=float(last["validation_loss"]), bits_per_byte=float(last["bits_per_byte"]))
 
 # %% ../nbs/31_training.ipynb #746ab7b9
@@ -450,21 +807,34 @@ def keep_memory() -> None:
     libc.mallopt(-4, 0) # M_MMAP_MAX: no block outside the heap
     libc.mallopt(-1, 2**31 - 1) # M_TRIM_THRESHOLD: never shrink the heap
 
-# %% ../nbs/31_training.ipynb #c296254a
-TRACKERS = ("tensorboard", "wandb")
+# %% ../nbs/31_training.ipynb #010fc168
+TRACKERS = ("tensorboard", "wandb", "trackio")
 
-def tracked(
+def make_accelerator(
     out: Path, # The model's folder
-    tracker: str|None, # One of `TRACKERS`, or None
+    tracker: str|None=None, # One of `TRACKERS`; "auto": tensorboard where it is installed; None: none
 ) -> object: # Accelerate's `Accelerator`
-    "An accelerator that knows where loss curves go besides `metrics.csv`"
+    "An accelerator that knows where loss curves go besides `metrics.csv`, on a kind of machinery that this module works with"
     from accelerate import Accelerator
-    if tracker is None: return Accelerator(mixed_precision="no")
-    if tracker not in TRACKERS: raise InputError(f"tracker {tracker!r}: choose one of {', '.join(TRACKERS)}")
-    if not find_spec(tracker): raise InputError(f"tracker {tracker}: is not installed; pip install 'simplelm[tracking]'")
-    accelerator = Accelerator(mixed_precision="no", log_with=tracker, project_dir=f"{out}-logs")
-    accelerator.init_trackers("simplelm", init_kwargs={"wandb": {"name": out.name}})
+    if tracker == "auto": tracker = "tensorboard" if find_spec("tensorboard") else None
+    if tracker is not None and tracker not in TRACKERS: raise InputError(f"tracker {tracker!r}: choose one of {', '.join(TRACKERS)}")
+    if tracker and not find_spec(tracker): raise InputError(f"tracker {tracker}: is not installed; pip install {'trackio' if tracker == 'trackio' else chr(39) + 'simplelm[tracking]' + chr(39)}")
+    accelerator = Accelerator(mixed_precision="no", **(dict(log_with=tracker, project_dir=f"{out}-logs") if tracker else {}))
+    kind = accelerator.distributed_type.value
+    if kind not in ("NO", "FSDP") and not kind.startswith("MULTI_"): raise InputError(f"accelerate was set to {kind}: take MULTI_GPU or FSDP")
+    if kind == "FSDP" and not accelerator.is_fsdp2: raise InputError("fsdp_version 1: its flattened weights fit no checkpoint of ours; set fsdp_version to 2")
+    if kind == "MULTI_CPU" and os.environ.get("ACCELERATE_USE_FSDP") == "true": raise InputError("accelerate has no FSDP on CPUs; launch without it")
     return accelerator
+
+# %% ../nbs/31_training.ipynb #c296254a
+def finish(
+    run: Run, # What to do
+    folder: Path, # Hidden folder of the artifact
+    accelerator: object, # Accelerate's `Accelerator`
+) -> dict: # Counts for the manifest
+    "Begin the tracker's log, and `fit`"
+    if accelerator.log_with: accelerator.init_trackers("simplelm", init_kwargs={"wandb": {"name": folder.name.strip(".").removesuffix(".partial")}})
+    return fit(run, folder, accelerator)
 
 # %% ../nbs/31_training.ipynb #5945d890
 def train(
@@ -472,27 +842,109 @@ def train(
     blocks: str|Path, # Artifact of `pack_blocks`
     out: str|Path, # Where the model's folder goes
     config: TrainingConfig=TrainingConfig(), # How to train
-    tracker: str|None=None, # Send the loss curve also to "tensorboard" (files in OUT-logs) or "wandb"
-) -> Manifest: # Counts: parameters, tokens, FLOPs, final validation loss and bits per byte
+    tracker: str|None=None, # Send the loss curve also to "tensorboard" (files in OUT-logs), "wandb" or "trackio"; "auto": to tensorboard where it is installed
+) -> Manifest: # Counts: parameters, tokens, FLOPs, precision, final validation loss and bits per byte
     "Train a model from scratch; under `accelerate launch`, on all its processes, the first of which makes the folder"
     from accelerate.utils import broadcast_object_list
     keep_memory()
-    accelerator = tracked(Path(out), tracker)
+    accelerator = make_accelerator(Path(out), tracker)
     run = Run(model, config, Path(blocks), accelerator.num_processes)
-    if not accelerator.is_main_process:
-        verdict, detail = broadcast_object_list([None, None])
-        if verdict == "refused": raise InputError(detail)
-        if verdict == "begun": fit(run, Path(detail), accelerator)
-    else:
-        begun = []
-        def build(folder):
-            begun.append(broadcast_object_list(["begun", str(folder)]))
-            return fit(run, folder, accelerator)
-        try: make_artifact(out, "train", dict(model=model, training=config), build, dict(blocks=blocks), config.seed)
-        except InputError as e:
-            if not begun: broadcast_object_list(["refused", str(e)])
-            raise
-        if not begun: broadcast_object_list(["found", None])
+    check_device(config, accelerator.device)
+    try:
+        if not accelerator.is_main_process:
+            verdict, detail = broadcast_object_list([None, None])
+            if verdict == "refused": raise InputError(detail)
+            if verdict == "begun": finish(run, Path(detail), accelerator)
+        else:
+            begun = []
+            def build(folder):
+                begun.append(broadcast_object_list(["begun", str(folder)]))
+                return finish(run, folder, accelerator)
+            try: make_artifact(out, "train", dict(model=model, training=config), build, dict(blocks=blocks), config.seed, format=2)
+            except InputError as e:
+                if not begun: broadcast_object_list(["refused", str(e)])
+                raise
+            if not begun: broadcast_object_list(["found", None])
+    except Stopped as e: raise InputError(f"{out}: {e}") from None # outside `make_artifact`, so that checkpoints stay
     accelerator.wait_for_everyone()
-    accelerator.end_training()
+    accelerator.end_training() # closes the log, and what joins the processes
     return read_manifest(out)
+
+# %% ../nbs/31_training.ipynb #fafe0a68
+def checkpoint_identity(
+    checkpoint: str|Path, # A checkpoint, or a model's folder
+) -> dict: # `step`, `blocks`, `batch_size`, `seed`
+    "Which blocks a model has read, as its checkpoint or its manifest says"
+    path = Path(checkpoint)
+    if path.suffix != ".safetensors":
+        made = read_manifest(path)
+        if made.stage != "train": raise InputError(f"{checkpoint}: no model of ours (it is the artifact of stage {made.stage!r})")
+        return dict(step=made.counts["steps"], blocks=made.inputs["blocks"], batch_size=made.config["training"]["batch_size"], seed=made.seed)
+    if not path.is_file(): raise InputError(f"{checkpoint}: no such checkpoint; name a .safetensors file below checkpoints/")
+    try: state = read_checkpoint(path)[0]
+    except ValueError as e: raise InputError(f"{checkpoint}: not a whole checkpoint ({e}); take another") from None
+    return dict(step=state["step"], **state["run"])
+
+# %% ../nbs/31_training.ipynb #729b2bc1
+def times_read(
+    step: int, # Steps done
+    batch_size: int, # Sequences a step
+    blocks: int, # How many there are
+    seed: int, # Of the order
+) -> np.ndarray: # How often each block was read, (blocks,)
+    "Whole epochs count once for each block; of the present one its places are looked up"
+    epochs, left = divmod(step*batch_size, blocks)
+    times = np.full(blocks, epochs)
+    times[epoch_order(epochs, np.arange(left), blocks, seed)] += 1
+    return times
+
+# %% ../nbs/31_training.ipynb #175be11c
+def documents_seen(
+    blocks: str|Path, # The artifact of `pack_blocks` that the model was trained on
+    checkpoint: str|Path, # A checkpoint, or the folder of a finished model
+) -> pd.DataFrame: # `document`, `source`, and `readings`: how many of the blocks read hold some of it; in the corpus's order
+    "The documents of which a model had read something when a checkpoint was made"
+    run = checkpoint_identity(checkpoint)
+    if (mine := read_manifest(blocks).fingerprint) != run["blocks"]: raise InputError(f"{blocks}: not what {checkpoint} was trained on (their fingerprints are {mine} and {run['blocks']})")
+    train = open_blocks(blocks)
+    before = np.concatenate([[0], times_read(run["step"], run["batch_size"], len(train), run["seed"]).cumsum()]) # readings of blocks 0 to i - 1
+    index = train.index.to_pandas()
+    index = index[index.document != index.document.shift()] # one that lies across shards begins in each
+    starts, ends = index.start.to_numpy(), np.append(index.start.to_numpy()[1:], train.tokens)
+    first = np.minimum(np.maximum(starts - 1, 0)//train.context, len(train)) # a block's last target is the next one's first token
+    last = np.minimum((ends - 1)//train.context + 1, len(train))
+    seen = index[["document", "source"]].assign(readings=before[np.maximum(last, first)] - before[first])
+    return seen[seen.readings > 0].reset_index(drop=True)
+
+# %% ../nbs/31_training.ipynb #02d4b6c5
+def find_rate(
+    model: ModelConfig, # Dimensions
+    blocks: str|Path, # Artifact of `pack_blocks`
+    config: TrainingConfig=TrainingConfig(), # How to train; its own rate is not used
+    lowest: float=1e-5, # First rate
+    highest: float=1.0, # Last rate
+    steps: int=100, # In between
+) -> pd.DataFrame: # `rate`, `loss`, and `smooth`, the running mean of the loss
+    "Train with a growing rate and write down the losses; nothing is kept"
+    from accelerate import Accelerator
+    accelerator = Accelerator(mixed_precision="no")
+    run = Run(model, replace(config, warmup_tokens=0), Path(blocks), accelerator.num_processes)
+    setup, table, smooth = set_up(run, accelerator), [], None
+    setup.whole.dtype = getattr(torch, choose_precision(run, setup))
+    run.rate = lambda step: lowest*(highest/lowest)**(step/(steps - 1))
+    for step in progress(range(steps), desc=f"rates {model.name}", unit="step"):
+        try: loss = train_step(run, step, setup.module, setup.optimizer, accelerator)
+        except Stopped: break # it has exploded
+        smooth = loss if smooth is None else 0.8*smooth + 0.2*loss
+        table.append(dict(rate=run.rate(step), loss=loss, smooth=smooth))
+        if smooth > 2*table[0]["loss"]: break
+    return pd.DataFrame(table)
+
+# %% ../nbs/31_training.ipynb #79cc940e
+def suggested_rate(
+    table: pd.DataFrame, # From `find_rate`
+) -> float: # A learning rate
+    "Where the smooth loss falls fastest for a given factor of the rate, before it is lowest"
+    falling = table.smooth[:table.smooth.idxmin() + 1]
+    if len(falling) < 3: raise InputError("the loss does not fall at any rate tried; begin with a lower one")
+    return float(table.rate[np.gradient(falling.to_numpy()).argmin()])

@@ -20,6 +20,18 @@ def call(*arguments, cwd=None, environment=None, timeout=300):
                           cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
 
 
+class Group(subprocess.Popen):
+    """A process in a group of its own, so that what it starts can be killed with it."""
+    def kill_all(self): os.killpg(self.pid, signal.SIGKILL)
+
+
+def launch(processes, *arguments, cwd, program=("-m", "simplelm")):
+    """Start `simplelm ARGUMENTS` on so many processes with gloo between them, and do not wait."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] if processes > 1 else []
+    return Group([sys.executable, *launcher, *program, *map(str, arguments)], cwd=cwd, env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
 def kill_when(condition, *arguments, cwd, timeout=120):
     """Start `simplelm ARGUMENTS` and `kill -9` it once `condition()` holds; fail if it ends or takes too long before."""
     process = subprocess.Popen([sys.executable, "-m", "simplelm", *map(str, arguments)], cwd=cwd,

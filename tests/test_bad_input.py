@@ -2,6 +2,7 @@
 import gzip
 import json
 import os
+import shutil
 import subprocess
 
 import pyarrow as pa
@@ -284,6 +285,50 @@ def test_train_and_evaluate_refuse(tmp_path, blocks):
     refused(call("report", "nowhere", cwd=tmp_path), "nowhere")
     refused(call("fit", "nowhere.csv", cwd=tmp_path), "nowhere.csv")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options, said", [
+    (("--size", "huge"), "huge"), (("--batch-size", 10**7), "fewer than batch_size 10000000"), (("--tokens", 5), "less than one step"),
+    (("--warmup-tokens", 10**9), "warmup_tokens 1000000000"), (("--attention", "flash_attention_2"), "needs a CUDA GPU")], ids=lambda o: str(o[0]) if isinstance(o, tuple) else "")
+def test_training_options_that_cannot_be(tmp_path, blocks, options, said):
+    done = call("train", blocks, "--size", "32x2", "--batch-size", 16, *options, "--out", "model", cwd=tmp_path, environment={"ACCELERATE_USE_CPU": "true"})
+    refused(done, said)
+    assert not list(tmp_path.iterdir()), "something half-written was left"
+
+
+def test_blocks_with_another_tokenizer(tmp_path, blocks):
+    shutil.copytree(blocks, tmp_path/"blocks")
+    tokenizer = json.loads((tmp_path/"blocks"/"tokenizer.json").read_text())
+    first = max(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].get)
+    del tokenizer["model"]["vocab"][first]
+    tokenizer["model"]["merges"] = [m for m in tokenizer["model"]["merges"] if "".join(m) != first]
+    (tmp_path/"blocks"/"tokenizer.json").write_text(json.dumps(tokenizer))
+    refused(call("train", "blocks", "--size", "32x2", "--batch-size", 16, "--out", "model", cwd=tmp_path), "its tokenizer has 511 entries, but its tokens were made by one of 512")
+    assert not list(tmp_path.glob("*model*"))
+
+
+def test_damaged_blocks(tmp_path, blocks):
+    """A token that is no entry of the vocabulary is named when a step meets it; what has been done stays."""
+    shutil.copytree(blocks, tmp_path/"blocks")
+    path = next((tmp_path/"blocks").glob("train-*.bin"))
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    refused(call("train", "blocks", "--size", "32x2", "--batch-size", 16, "--out", "model", cwd=tmp_path), "holds token 65535, but its tokenizer has 512 entries")
+    assert not (tmp_path/"model").exists()
+
+
+def test_a_full_disk_in_training(tmp_path, blocks):
+    disk = tmp_path/"disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode: pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        arguments = "train", blocks, "--size", "32x2", "--batch-size", 16, "--tokens", 40960, "--checkpoint-every", 10, "--evaluate-sequences", 16, "--precision", "float32", "--tracker", "none"
+        refused(call(*arguments, "--out", disk/"out", cwd=tmp_path), "out", "no space left")
+        assert not (disk/"out").exists()
+        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+        for out in (disk/"out", "whole"): assert call(*arguments, "--out", out, cwd=tmp_path).returncode == 0
+        assert hashes(disk/"out") == hashes(tmp_path/"whole")
+    finally: subprocess.run(["umount", disk], check=True)
 
 
 def test_two_points_are_too_few_for_a_law(tmp_path):

@@ -1,38 +1,94 @@
-"""Training by the command line: two gloo processes train as one does, and a tracker gets what the CSV gets."""
-import os
-import socket
-import subprocess
-import sys
+"""Training by the command line: several processes train as one does, kills and signals change nothing, and a tracker gets what the CSV gets."""
+import shutil
+import signal
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import call
+from conftest import ROOT, call, hashes, launch
+
+OPTIONS = ("--size", "32x2", "--batch-size", 16, "--tokens", 204800, "--evaluate-every", 20, "--evaluate-sequences", 33, "--sample-every", 100,
+           "--checkpoint-every", 25, "--precision", "float32", "--tracker", "none") # 200 steps; 33 sequences: the processes have unequal shares
 
 
-def test_two_processes_give_the_same_losses(tmp_path, blocks):
-    arguments = ["train", str(blocks), "--size", "32x2", "--tokens", "65536", "--batch-size", "16", "--evaluate-every", "8", "--warmup-steps", "4"]
-    one = call(*arguments, "--out", "one", cwd=tmp_path)
-    assert one.returncode == 0, one.stderr
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = str(s.getsockname()[1])
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-              "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", port, "-m", "simplelm", *arguments, "--out", "two"]
-    two = subprocess.run(launch, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
-    assert two.returncode == 0, two.stderr[-3000:]
-    a, b = (pd.read_csv(tmp_path/name/"metrics.csv") for name in ("one", "two"))
-    assert a.step.tolist() == b.step.tolist() and len(a) >= 8
+def train(blocks, out, *more, cwd, processes=1, program=("-m", "simplelm")):
+    """Train, and read the loss curve."""
+    process = launch(processes, "train", blocks, *OPTIONS, *more, "--out", out, cwd=cwd, program=program)
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said[-3000:]
+    return pd.read_csv(cwd/out/"metrics.csv")
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory, blocks):
+    """A model by one process: its folder and its curve."""
+    folder = tmp_path_factory.mktemp("one")
+    return folder/"one", train(blocks, "one", cwd=folder)
+
+
+def same_losses(a, b):
     # sums in another order differ in the last bits of float32; 1e-4 is the promise
-    for column in ("train_loss", "validation_loss"): np.testing.assert_allclose(b[column], a[column], rtol=1e-4)
+    assert a.step.tolist() == b.step.tolist() and a.step.iloc[-1] == 200
+    for column in ("train_loss", "validation_loss"): np.testing.assert_allclose(a[column], b[column], rtol=1e-4)
+
+
+def test_ddp(tmp_path, blocks, one):
+    same_losses(train(blocks, "two", cwd=tmp_path, processes=2), one[1])
+    assert (tmp_path/"two"/"model.safetensors").read_bytes() != (one[0]/"model.safetensors").read_bytes(), "there was one process"
+
+
+def test_fsdp(tmp_path, blocks, one):
+    same_losses(train(blocks, "two", cwd=tmp_path, processes=2, program=[str(ROOT/"tests"/"fsdp_on_cpu.py")]), one[1])
+    from transformers import AutoModelForCausalLM
+    a, b = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (tmp_path/"two", one[0]))
+    for name in b: np.testing.assert_allclose(a[name], b[name], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("more", [("--micro-batch-size", 5), ("--gradient-checkpointing",), ("--attention", "sdpa"), ("--compile",)], ids=lambda m: m[0])
+def test_options_that_change_no_loss(tmp_path, blocks, one, more):
+    if more == ("--compile",) and not (shutil.which("g++") or shutil.which("clang++")): pytest.skip("needs a C++ compiler")
+    same_losses(train(blocks, "other", *more, cwd=tmp_path), one[1])
+
+
+@pytest.mark.parametrize("processes, program", [(1, ("-m", "simplelm")), (2, ("-m", "simplelm")), (2, (str(ROOT/"tests"/"fsdp_on_cpu.py"),))], ids=["one", "ddp", "fsdp"])
+def test_sigterm_loses_nothing(tmp_path, blocks, processes, program):
+    expected = train(blocks, "whole", cwd=tmp_path, processes=processes, program=program)
+    process = launch(processes, "train", blocks, *OPTIONS, "--out", "stopped", cwd=tmp_path, program=program)
+    found = lambda: sorted(int(p.stem) for p in (tmp_path/".stopped.partial"/"checkpoints").glob("*.safetensors"))
+    until = time.monotonic() + 120
+    while max(found(), default=0) < 25:
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=120)[1]
+    assert "the same command goes on from there" in said, said[-3000:]
+    if processes == 1: assert process.returncode == 143 # torch's launcher has a code of its own
+    assert not (tmp_path/"stopped").exists() and found()[-1] > 25
+    resumed = train(blocks, "stopped", cwd=tmp_path, processes=processes, program=program)
+    pd.testing.assert_frame_equal(resumed, expected)
+    assert hashes(tmp_path/"stopped") == hashes(tmp_path/"whole")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_random_kills(tmp_path, processes):
+    from faults.train import kill_often, make_blocks
+    made, resumed = kill_often(tmp_path, make_blocks(tmp_path), kills=3, seed=1, processes=processes)
+    assert made == 3 and resumed
+
+
+def test_no_document_lies_in_both_splits(blocks):
+    from simplelm.tokenization import open_blocks
+    train, held = (set(open_blocks(blocks, split).index["document"].to_pylist()) for split in ("train", "validation"))
+    assert train and held and not train & held
 
 
 def test_a_tracker_gets_the_curve(tmp_path, blocks):
     pytest.importorskip("tensorboard", reason="needs the extra `tracking`")
-    done = call("train", blocks, "--size", "32x2", "--tokens", 32768, "--batch-size", 16, "--evaluate-every", 8, "--tracker", "tensorboard",
-                "--out", "model", cwd=tmp_path)
+    done = call("train", blocks, "--size", "32x2", "--tokens", 32768, "--batch-size", 16, "--evaluate-every", 8, "--out", "model", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("block ") >= 2 and "</s><s>" in done.stderr # the preflight
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     log = EventAccumulator(str(next((tmp_path/"model-logs").rglob("events*")).parent))
     log.Reload()
