@@ -633,7 +633,7 @@ def gather_statistics(
     return found
 
 # %% ../nbs/12_corpus.ipynb #31231d6d
-SAMPLE_CHARACTERS, SAMPLE_FILES = 400_000, 4
+SAMPLE_CHARACTERS, SAMPLE_FILES = 200_000, 4
 
 def sample_texts(
     paths: Sequence[Path], # Files of a corpus
