@@ -177,14 +177,16 @@ def projection_loss(
 ) -> tuple: # Summed loss in nats; gradients by `hidden` and `weight`, or None
     "Cross-entropy summed over positions, a few at a time, so that all (n, V) logits never exist together"
     total = hidden.new_zeros((), dtype=torch.float32)
-    by_hidden = torch.empty_like(hidden) if gradients else None
-    by_weight = torch.zeros_like(weight, dtype=torch.float32) if gradients else None
+    if not gradients:
+        for i in range(0, len(targets), chunk):
+            total += torch.nn.functional.cross_entropy((hidden[i:i+chunk] @ weight.T).float(), targets[i:i+chunk], reduction="sum")
+        return total, None, None
+    by_hidden, by_weight, least = torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32), torch.finfo(torch.float32).tiny
     for i in range(0, len(targets), chunk):
         h, t = hidden[i:i+chunk], targets[i:i+chunk, None]
-        logp = torch.log_softmax(h @ weight.T, 1, dtype=torch.float32) # (chunk, V)
-        total -= logp.gather(1, t).sum()
-        if not gradients: continue
-        slope = logp.exp_().scatter_add_(1, t, logp.new_full(t.shape, -1.0)).to(h.dtype) # softmax - 1 at the target
+        slope = torch.softmax(h @ weight.T, 1) # (chunk, V), one pass over memory
+        total -= slope.gather(1, t).float().clamp_min(least).log().sum() # at most 87 nats for a token
+        slope.scatter_add_(1, t, slope.new_full(t.shape, -1.0)) # softmax - 1 at the target
         torch.mm(slope, weight, out=by_hidden[i:i+chunk])
         by_weight += slope.T @ h
     return total, by_hidden, by_weight
