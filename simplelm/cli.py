@@ -151,6 +151,7 @@ class Simplify:
     text_column: str = "text" # The column that holds the text
     columns: tuple[str, ...] = () # Further columns to carry along, as strings
     joined: bool = False # One row a document, its spans joined as the paper's `<s> ... </s>`, instead of one row a span
+    books_twice: bool = False # Let documents of every source but ArXiv enter a second time, as the released code does
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or write it to rejected.jsonl and go on
     config: OmitArgPrefixes[simplification.SimplificationConfig]
     engine: OmitArgPrefixes[Engine]
@@ -158,7 +159,7 @@ class Simplify:
     def __call__(self):
         words = vocabulary.Vocabulary.from_csv(self.vocabulary)
         make = partial(corpus.simplify_corpus, list(self.source), self.out, words, self.config, text_column=self.text_column,
-                       joined=self.joined, bad_records=self.bad_records, columns=self.columns)
+                       joined=self.joined, bad_records=self.bad_records, columns=self.columns, books_twice=self.books_twice)
         if made := self.engine(make, self.out): print_counts(self.out, made)
 
 # %% ../nbs/62_cli.ipynb #0d6a320a

@@ -33,7 +33,7 @@ __all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'CORPUS_COLUMNS
            'MOST_SOURCES', 'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'COUNTS', 'write_part', 'file_format', 'find_sources',
            'name_sources', 'Block', 'read_blocks', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label',
            'open_sources', 'stream_hub', 'read_corpus', 'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts',
-           'simplify_table', 'count_table', 'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups',
+           'simplify_table', 'count_table', 'add_books', 'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups',
            'gather_statistics', 'sample_texts', 'write_statistics', 'simplify_corpus', 'simplify_batch']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
@@ -490,6 +490,16 @@ def count_table(
     for length, n in zip(*np.unique(classes, return_counts=True)): counts[f"length|{length}"] += int(n)
     return counts
 
+# %% ../nbs/12_corpus.ipynb #30695d4e
+def add_books(
+    documents: pa.Table, # text, document, source, and further columns
+) -> pa.Table: # Twice as many, but for those of ArXiv
+    "Let documents enter a second time, as the released code does"
+    again = documents.filter(pc.invert(pc.match_substring(documents["source"], "arxiv", ignore_case=True)))
+    for column, value in (("document", pc.binary_join_element_wise(again["document"], "books", ":")), ("source", pa.repeat("books", len(again)))):
+        again = again.set_column(again.schema.get_field_index(column), column, value)
+    return pa.concat_tables([documents, again])
+
 # %% ../nbs/12_corpus.ipynb #112e20a1
 def join_table(
     documents: pa.Table, # text, document, source
@@ -515,6 +525,7 @@ class Simplifier:
     joined: bool = False # Whether a row is a document, in the paper's joined form
     bad_records: str = "stop" # "stop" or "set-aside"
     columns: tuple[str, ...] = () # Further columns to carry along
+    books_twice: bool = False # Whether documents enter a second time, as `add_books` says
 
     def __call__(self, group: Group) -> Counter: # Its counts
         "Make the parts of a group that are not there, one after the other"
@@ -540,6 +551,7 @@ class Simplifier:
         for block in part.blocks:
             documents, bad = parse_block(block, self.text_column, self.columns)
             rejected += checked(block, bad, self.bad_records)
+            if self.books_twice: documents = add_books(documents)
             spans, fates = simplify_table(documents, self.vocabulary, self.config)
             tables.append(join_table(documents, spans) if self.joined else spans.drop_columns("row"))
             counts.update(count_table(documents, spans, fates))
@@ -685,6 +697,7 @@ def simplify_corpus(
     joined: bool=False, # One row a document, `<s> span </s> <s> span </s>`, instead of one row a span
     bad_records: str="stop", # "stop" at a bad record, or "set-aside" to go on without it and list it in rejected.jsonl
     columns: Sequence[str]=(), # Further columns to carry along, as strings: what is none becomes its JSON
+    books_twice: bool=False, # Let documents of every source but ArXiv enter a second time, as books, as the released code does
     run: Callable|None=None, # An engine that applies a `Simplifier` to groups wherever it likes; by default the threads of this process
 ) -> Manifest: # Its counts: documents = kept + emptied + rejected
     "Simplify a corpus of any size into Parquet parts"
@@ -693,7 +706,7 @@ def simplify_corpus(
     taken = {"text", "document", "source", "start", "end", "word_count", "oov_count", "spans", "row"} & {*columns}
     if taken: raise InputError(f"columns: {', '.join(sorted(taken))} is a column of every simplified corpus; carry others")
     def build(folder):
-        simplify = Simplifier(folder, vocabulary, config, text_column, joined, bad_records, columns)
+        simplify = Simplifier(folder, vocabulary, config, text_column, joined, bad_records, columns, books_twice)
         with progress(total=sum(s.size for s in sources) or None, desc="simplify", unit="B", unit_scale=True) as bar:
             if run: run(simplify, groups)
             waiting = [g for g in groups if not simplify.done(g).exists()]
@@ -708,7 +721,7 @@ def simplify_corpus(
         return {name: totals[name] for name in COUNTS}
     request = dict(simplification=config, vocabulary=dict(name=vocabulary.name, words=len(vocabulary), fingerprint=vocabulary.fingerprint),
                    sources=[f"{s.name}@{s.revision}" if s.revision else s.name for s in sources], text_column=text_column,
-                   joined=joined, bad_records=bad_records, columns=list(columns), part_bytes=PART_BYTES, group_bytes=GROUP_BYTES)
+                   joined=joined, bad_records=bad_records, columns=list(columns), books_twice=books_twice, part_bytes=PART_BYTES, group_bytes=GROUP_BYTES)
     return make_artifact(out, "simplify", request, build, inputs={s.name: s.path for s in sources if s.path}, format=2)
 
 # %% ../nbs/12_corpus.ipynb #1c628903

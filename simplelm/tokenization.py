@@ -32,8 +32,8 @@ __all__ = ['tokenizers', 'SPECIAL_TOKENS', 'LETTER', 'NUMBER', 'SIGN', 'SPACE', 
            'corpus_request', 'write_rejected', 'document_hash', 'document_numbers', 'sample_texts', 'drop_rows',
            'write_tokenizer', 'train_tokenizer', 'load_tokenizer', 'DocumentTokenizer', 'read_tokenizer',
            'document_marks', 'measure_tokenizer', 'PackingConfig', 'held_out', 'token_type', 'lay_rows', 'Packed',
-           'pack_split', 'encode_piece', 'write_index', 'index_path', 'pack_shard', 'shards_of', 'pack_rows',
-           'join_validation', 'block_counts', 'pack_blocks', 'check_split', 'TokenBlocks', 'open_blocks']
+           'pack_split', 'encode_piece', 'deal_blocks', 'write_index', 'index_path', 'pack_shard', 'shards_of',
+           'pack_rows', 'join_validation', 'block_counts', 'pack_blocks', 'check_split', 'TokenBlocks', 'open_blocks']
 
 # %% ../nbs/20_tokenization.ipynb #5a186c02
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
@@ -524,8 +524,10 @@ class PackingConfig:
     max_tokens: int|None=None # Stop with the row that brings the training split to this many tokens; None packs all of the corpus
     seed: int=0 # Which documents are held out depends on it, and on nothing else but their ids
     marks: bool=True # Whether each row is laid down as `<s> … </s>`; the paper's regular language is not
+    split: Literal["documents", "blocks"]="documents" # What is held out: whole documents, or blocks of the packed text, as the paper does; a document can then lie on both sides
 
     def __post_init__(self):
+        if self.split not in ("documents", "blocks"): raise InputError(f"split={self.split!r}: choose 'documents' or 'blocks'")
         if self.context < 1: raise InputError(f"context={self.context}: a block needs at least one token")
         if not 0 < self.validation_fraction < 1: raise InputError(f"validation_fraction={self.validation_fraction}: take a share between 0 and 1, such as 0.003")
         if self.max_tokens is not None and self.max_tokens <= self.context:
@@ -599,11 +601,31 @@ def encode_piece(
 ) -> dict[str, Packed]: # The rows of each split
     "Encode rows and deal them to the two splits"
     encoded = tokenizer.encoder.encode(piece.texts)
-    held, rows = document_numbers(piece, config.seed) < np.uint64(config.validation_fraction * 2**64), len(piece.texts)
+    fraction = config.validation_fraction if config.split == "documents" else 0
+    held, rows = document_numbers(piece, config.seed) < np.uint64(fraction * 2**64), len(piece.texts)
     if config.max_tokens:
         lengths = np.diff(encoded[1]) + 2*config.marks
         rows = 1 + int(np.searchsorted(tokens + np.where(held, 0, lengths).cumsum(), config.max_tokens))
     return {split: pack_split(piece, np.flatnonzero(mine[:rows]), encoded, tokenizer, config.marks) for split, mine in (("train", ~held), ("validation", held))}
+
+# %% ../nbs/20_tokenization.ipynb #c51d865e
+def deal_blocks(
+    packed: Packed, # A shard, all in one split
+    number: int, # The shard's
+    config: PackingConfig, # Length of a block, share, seed
+) -> dict[str, Packed]: # Of each split
+    "Deal the blocks of a shard to the two splits"
+    blocks, tokens = -(-len(packed.ids)//config.context), len(packed.ids)
+    held = np.repeat(np.random.default_rng([config.seed, number]).random(blocks) < config.validation_fraction, config.context)[:tokens]
+    starts = np.array([start for *_, start in packed.index], np.int64)
+    ends, dealt = np.append(starts[1:], tokens), {}
+    shared = {k: round(packed.counts[k]*float(held.mean())) for k in ("rows", "marks", "text_bytes")} if tokens else {}
+    for split, mine in (("train", ~held), ("validation", held)):
+        before = np.concatenate([[0], np.cumsum(mine)])
+        index = [(*entry[:2], int(before[entry[2]])) for entry, here in zip(packed.index, before[ends] > before[starts]) if here]
+        counts = Counter(documents=len(index), tokens=int(mine.sum()), **{k: n if split == "validation" else packed.counts[k] - n for k, n in shared.items()})
+        dealt[split] = Packed(packed.ids[mine], counts, index)
+    return dealt
 
 # %% ../nbs/20_tokenization.ipynb #eb638fa2
 INDEX = pa.schema([("document", pa.string()), ("source", pa.string()), ("start", pa.int64())])
@@ -643,6 +665,9 @@ def pack_shard(
             new = [entry for k, entry in enumerate(packed.index) if k or not index[split] or entry[0] != index[split][-1][0]] # a document may go on from the piece before
             index[split] += [(document, source, start + counts[split]["tokens"]) for document, source, start in new]
             counts[split].update(packed.counts)
+    if config.split == "blocks" and ids["train"]:
+        for split, packed in deal_blocks(Packed(np.concatenate(ids["train"]), counts["train"], index["train"]), number, config).items():
+            ids[split], index[split], counts[split] = [packed.ids], packed.index, packed.counts
     for split, arrays in ids.items():
         with atomic_write(folder/f"{split}-{number:05d}.bin", "wb") as f: f.writelines(arrays)
         write_index(index[split], index_path(folder/f"{split}-{number:05d}.bin"))
