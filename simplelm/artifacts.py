@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -129,8 +130,8 @@ class PartialArtifact:
     ):
         self.folder = Path(folder)
         self.partial = self.folder.with_name(f".{self.folder.name}.partial")
-        self.request = dict(stage=stage, format=format, config=plain(config), seed=seed,
-                            inputs={k: source_fingerprint(v) for k, v in (inputs or {}).items()})
+        with ThreadPoolExecutor() as pool: prints = [*pool.map(source_fingerprint, (inputs or {}).values())] # hashing leaves other threads alone
+        self.request = dict(stage=stage, format=format, config=plain(config), seed=seed, inputs=dict(zip(inputs or {}, prints)))
         self.fingerprint = fingerprint(self.request)
 
     def finished(self) -> Manifest|None: # The manifest if the same artifact is there, `None` if the place is free

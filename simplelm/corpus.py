@@ -12,7 +12,7 @@ import os
 import re
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json
 import pyarrow.parquet as pq
 
 from .artifacts import InputError, Manifest, atomic_write, find_data, make_artifact, progress
+from .json_lines import PADDING, padded, read_strings
 from .simplification import CLOSING, KEPT, NEWLINE, READ, SHORT, SimplificationConfig, count_between, join_spans, simplify_column
 from .statistics import collect, describe, oov_counts
 from .vocabulary import Vocabulary
@@ -103,17 +103,16 @@ class Block:
     name: str # Short name of the file
     path: str # The file, as errors name it
     first: int # Row of the first record
-    data: bytes|memoryview|pa.RecordBatch|None # Lines, a text, or rows; `None` if the file cannot be read on from here
+    data: np.ndarray|bytes|pa.RecordBatch|None # Lines as `padded` makes them, a text, or rows; `None` if the file cannot be read on from here
     position: int # Bytes of the file read so far, compressed
     problem: str = "" # Why it cannot be read
-    records: int|None = None # How many lines it has
 
 # %% ../nbs/12_corpus.ipynb #d36d9999
-def _line_end(data: memoryview, backwards: bool=False) -> int:
+def _line_end(data: np.ndarray, backwards: bool=False) -> int:
     "Behind the first `\\n`, or the last; 0 if there is none"
     size = 1 << 16 # long enough for most lines, and nothing to copy
     while True:
-        part = bytes(data[-size:] if backwards else data[:size])
+        part = (data[-size:] if backwards else data[:size]).tobytes()
         found = part.rfind(b"\n") if backwards else part.find(b"\n")
         if found >= 0: return found + 1 + (len(data) - len(part) if backwards else 0)
         if size >= len(data): return 0
@@ -122,31 +121,32 @@ def _line_end(data: memoryview, backwards: bool=False) -> int:
 def _read_lines(name: str, path: Path, size: int) -> Iterator[Block]:
     "Blocks of whole lines of a plain or compressed file"
     codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
-    row, rest, too_long, problem = 0, memoryview(b""), False, ""
+    row, rest, too_long, problem = 0, np.empty(0, np.uint8), False, ""
     with pa.OSFile(str(path)) as file:
         stream = pa.CompressedInputStream(file, codec) if codec else file
         if codec and not file.size(): problem = "the file is empty, not even compressed"
         while not problem:
-            data = memoryview(pa.allocate_buffer(len(rest) + size)).cast("B") # from Arrow's pool, whose pages are there
+            data = np.frombuffer(pa.allocate_buffer(len(rest) + size + 1 + PADDING), np.uint8) # from Arrow's pool, whose pages are there
             data[:len(rest)] = rest
-            try: new = stream.readinto(data[len(rest):])
+            try: new = stream.readinto(data[len(rest):len(rest) + size])
             except OSError as e:
                 problem = f"the file is damaged or breaks off here ({e})"
                 break
-            data, ended = data[:len(rest) + new], not new
-            if ended and not data and not too_long: break
+            filled, ended = len(rest) + new, not new
+            if ended and not filled and not too_long: break
+            if ended and filled and data[filled - 1] != NEWLINE: data[filled], filled = NEWLINE, filled + 1 # the last line may lack it
+            data = data[:filled]
             if too_long or (_line_end(data) or len(data)) > LINE_BYTES: # pass over the line without holding it
                 end = _line_end(data)
-                too_long, rest = not (end or ended), memoryview(b"")
+                too_long, rest = not (end or ended), data[:0]
                 if too_long: continue
                 yield Block(name, str(path), row, None, file.tell(), f"a line of more than {LINE_BYTES >> 20} MiB")
-                row, data = row + 1, data[end:] if end else data[:0]
-                if not data: continue
+                row, data = row + 1, data[end:]
+                if not len(data): continue
             cut = len(data) if ended else _line_end(data, backwards=True)
             if cut:
-                records = count_between(np.frombuffer(data, np.uint8), 0, cut, NEWLINE, NEWLINE) + (data[cut - 1] != NEWLINE)
-                yield Block(name, str(path), row, data[:cut], file.tell(), records=records)
-                row += records
+                yield Block(name, str(path), row, data[:cut], file.tell())
+                row += count_between(data, 0, cut, NEWLINE, NEWLINE)
             rest = data[cut:]
     if problem: yield Block(name, str(path), row, None, path.stat().st_size, problem)
 
@@ -221,34 +221,32 @@ def _parse_line(line: bytes, text_column: str) -> dict:
     return record
 
 # %% ../nbs/12_corpus.ipynb #367ea3e4
-def _parse_fast(block: Block, text_column: str, columns: tuple[str, ...]=()) -> dict[str, pa.Array]|None:
-    "Columns of a block of lines if none is bad and all fields wanted are strings, else `None`"
-    schema = pa.schema([(c, pa.string()) for c in dict.fromkeys((text_column, "document", "source", *columns))])
-    try:
-        table = pyarrow.json.read_json(pa.py_buffer(block.data),
-            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(block.data) + 1),
-            parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"))
-        table.validate(full=True) # UTF-8
-    except pa.ArrowInvalid: return None
-    if table.num_rows != block.records or table[text_column].null_count: return None
-    return {c: table[c].combine_chunks() for c in table.column_names}
-
 def _as_string(value: object) -> str|None:
     "A value as text: a string as it is, anything else as JSON"
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
-def _parse_slowly(block: Block, text_column: str, columns: tuple[str, ...]=()) -> tuple[dict, list[Rejected]]:
-    "Columns of the good records of a block of lines, and the bad ones; blank lines are neither"
-    names = dict.fromkeys(("document", "source", *columns))
-    rows, rejected = {"text": [], "row": [], **{c: [] for c in names}}, []
-    for row, line in enumerate(bytes(block.data).split(b"\n"), block.first):
+def _parse_left(block: Block, left: np.ndarray, text_column: str, names: list[str]) -> tuple[dict[str, list], list[int], list[Rejected]]:
+    "Columns and rows of the good ones of some lines of a block, and the bad ones; a line of white space is neither"
+    found, rows, rejected = {name: [] for name in names}, [], []
+    for row, begin, end in left.tolist():
+        line = block.data[begin:end].tobytes()
         if not line.strip(): continue
         try: record = _parse_line(line, text_column)
         except ValueError as e: rejected.append(Rejected(block.name, row, str(e), line[:200].decode(errors="replace")))
         else:
-            for column, value in (("text", record[text_column]), ("row", row)): rows[column].append(value)
-            for column in names: rows[column].append(_as_string(record.get(column)))
-    return rows, rejected
+            rows.append(row)
+            for name in names: found[name].append(_as_string(record.get(name)))
+    return found, rows, rejected
+
+def _parse_lines(block: Block, text_column: str, columns: tuple[str, ...]=()) -> tuple[dict[str, pa.Array], np.ndarray, list[Rejected]]:
+    "Columns and rows of the good records of a block of lines, and the bad ones"
+    names = list(dict.fromkeys((text_column, "document", "source", *columns)))
+    found, rows, left = read_strings(block.data, block.first, names)
+    if not len(left): return found, rows, []
+    more, more_rows, rejected = _parse_left(block, left, text_column, names)
+    rows = np.concatenate([rows, np.array(more_rows, np.int64)])
+    order = np.argsort(rows)
+    return {name: pa.concat_arrays([found[name], pa.array(more[name], pa.string())]).take(order) for name in names}, rows[order], rejected
 
 # %% ../nbs/12_corpus.ipynb #98556f17
 def _as_strings(column: pa.Array) -> pa.Array:
@@ -256,10 +254,9 @@ def _as_strings(column: pa.Array) -> pa.Array:
     if pa.types.is_string(column.type): return column
     return pa.array(map(_as_string, column.to_pylist()), pa.string())
 
-def _corpus_table(block: Block, text: pa.Array, rows: Iterable[int], found: dict, columns: tuple[str, ...]=()) -> pa.Table:
+def _corpus_table(block: Block, text: pa.Array, rows: Sequence[int], found: dict, columns: tuple[str, ...]=()) -> pa.Table:
     "Text with its document and source, made up from the file's name where the record has none, and the further columns"
-    rows = pa.array(np.fromiter(rows, np.int64), pa.int64()).cast(pa.string())
-    document = pc.binary_join_element_wise(pa.scalar(block.name), rows, ":")
+    document = pc.binary_join_element_wise(pa.scalar(block.name), pa.array(rows, pa.int64()).cast(pa.string()), ":")
     if "document" in found: document = pc.coalesce(_as_strings(found["document"]), document)
     source = pa.scalar(block.name)
     source = pc.coalesce(_as_strings(found["source"]), source) if "source" in found else pa.repeat(source, len(document))
@@ -283,7 +280,7 @@ def _parse_rows(block: Block, text_column: str, columns: tuple[str, ...]=()) -> 
             except UnicodeDecodeError as e: reasons[i] = f"its {text_column!r} is invalid UTF-8 at its byte {e.start}"
     good = [i for i in range(len(batch)) if i not in reasons]
     if reasons: batch, text = batch.take(good), text.take(good)
-    table = _corpus_table(block, text.cast(pa.string()), (block.first + i for i in good), {c: batch[c] for c in batch.schema.names}, columns)
+    table = _corpus_table(block, text.cast(pa.string()), block.first + np.array(good, np.int64), {c: batch[c] for c in batch.schema.names}, columns)
     return table, [Rejected(block.name, block.first + i, reason, "") for i, reason in sorted(reasons.items())]
 
 # %% ../nbs/12_corpus.ipynb #cea1a865
@@ -300,11 +297,8 @@ def parse_block(
         try: text = block.data.decode("utf-8-sig")
         except UnicodeDecodeError as e: return schema.empty_table(), [Rejected(block.name, block.first, f"invalid UTF-8 at byte {e.start}", "")]
         return _corpus_table(block, pa.array([text]), [block.first], {}, columns), []
-    found = _parse_fast(block, text_column, columns)
-    if found is not None: return _corpus_table(block, found[text_column], range(block.first, block.first + block.records), found, columns), []
-    rows, rejected = _parse_slowly(block, text_column, columns)
-    found = {c: pa.array(rows[c], pa.string()) for c in rows if c != "row"}
-    return _corpus_table(block, found["text"], rows["row"], found, columns), rejected
+    found, rows, rejected = _parse_lines(block, text_column, columns)
+    return _corpus_table(block, found[text_column], rows, found, columns), rejected
 
 # %% ../nbs/12_corpus.ipynb #0844e6d5
 def checked(
@@ -446,7 +440,7 @@ def cut_parts(
     for s in group.sources:
         for block in _blocks(s, text_column, columns):
             gathered.append(block)
-            size += block.data.nbytes if isinstance(block.data, pa.RecordBatch) else len(block.data or b"")
+            size += len(block.data) if isinstance(block.data, bytes) else getattr(block.data, "nbytes", 0)
             if size >= PART_BYTES:
                 yield Part(number, gathered, before + block.position - done)
                 number, gathered, size, done = number + 1, [], 0, before + block.position
@@ -461,7 +455,8 @@ def simplify_table(
 ) -> tuple[pa.Table, np.ndarray]: # The spans, with `row` of their document; the fates of words, of each document
     "Simplify some documents"
     spans, fates = simplify_column(documents["text"], vocabulary, config)
-    spans = spans.filter(pc.less(spans["start"], spans["end"]))
+    there = pc.less(spans["start"], spans["end"])
+    if not pc.all(there).as_py(): spans = spans.filter(there) # a copy
     of = documents.drop_columns("text").take(spans["row"])
     return pa.table(dict(text=spans["text"], document=of["document"], source=of["source"],
                          **{c: spans[c] for c in ("row", "start", "end", "word_count", "oov_count")}, **{c: of[c] for c in of.column_names[2:]})), fates

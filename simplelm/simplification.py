@@ -519,7 +519,8 @@ def string_buffers(
     "The buffers of a column of strings, without a copy where it has one chunk and no null"
     column = pa.concat_arrays(texts.chunks or [pa.array([], texts.type)]) if isinstance(texts, pa.ChunkedArray) else texts
     if not len(column): return np.empty(0, np.uint8), np.zeros(1, np.int64)
-    column = column.cast(pa.large_string()).fill_null("")
+    column = column.cast(pa.large_string())
+    if column.null_count: column = column.fill_null("") # a copy
     _, offsets, data = column.buffers()
     offsets = np.frombuffer(offsets, np.int64)[column.offset:column.offset + len(column) + 1]
     return np.frombuffer(data or b"", np.uint8), offsets

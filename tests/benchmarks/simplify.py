@@ -9,8 +9,8 @@ Whatever is compared is run in turns and by the median of its times, on one core
 - `kernel_mb_per_s`: `simplify_array` over an Arrow column in memory, regular English, MB of text a second.
 - `kernel_over_scan`: its time over that of adding up the same bytes as 64-bit integers.
 - `whole_over_read_zst`, `whole_over_read_parquet`: `simplify_corpus` with one worker, from files to Parquet parts, over only decompressing and parsing
-  the same files with pyarrow. Start-up and compiling, which a larger corpus would hide, are not in it.
-- `speedup_2_workers`: the time of `simplify_corpus` with one worker over that with two, on some 0.7 GB of text in files of the same size.
+  the same files with pyarrow, on some 0.7 GB of text. Start-up and compiling, which a larger corpus would hide, are not in it.
+- `speedup_2_workers`: the time of `simplify_corpus` with one worker over that with two, on the same 0.7 GB.
 - `peak_mb_per_worker`: the most resident memory of a process `simplelm simplify`, divided by its workers; the worst of several runs.
 - `encode_over_tokenizers`: the rate of `FastEncoder` over that of `tokenizers` on one thread, simplified text, ids compared; the encoder starts empty
   each time.
@@ -129,30 +129,33 @@ def measure_kernel(regular, vocabulary, repeats):
     return dict(kernel_mb_per_s=round(len(data)/1e6/kernel[0], 1), kernel_over_scan=round(kernel[0]/scan[0], 2))
 
 
+def copied(folder, files, copies):
+    """Several copies of some files, under names of their own."""
+    return [Path(shutil.copy(path, folder/f"{k}-{path.name}")) for k in range(copies) for path in files]
+
+
+def simplify(folder, files, vocabulary, workers=1):
+    """The whole job, and its result thrown away."""
+    simplify_corpus(files, folder/"out", vocabulary, workers=workers)
+    shutil.rmtree(folder/"out")
+
+
 def measure_whole(folder, files, megabytes, vocabulary, repeats):
     """The whole job against only reading."""
-    def simplify(files):
-        simplify_corpus(files, folder/"out", vocabulary)
-        shutil.rmtree(folder/"out")
     found = {}
     for kind, read in (("zst", read_zst), ("parquet", read_parquet)):
-        only, whole = in_turns(repeats, lambda: read(files[kind]), lambda: simplify(files[kind]))
+        only, whole = in_turns(repeats, lambda: read(files[kind]), lambda: simplify(folder, files[kind], vocabulary))
         show(f"read only, {kind}", only, megabytes)
         show(f"whole job, {kind}", whole, megabytes, only)
         found[f"whole_over_read_{kind}"] = round(whole[0]/only[0], 3)
     return found
 
 
-def measure_workers(folder, files, copies, megabytes, vocabulary, repeats):
-    """One worker against two, on several copies of the corpus."""
-    sources = [Path(shutil.copy(path, folder/f"{k}-{path.name}")) for k in range(copies) for path in files]
-    def simplify(workers):
-        simplify_corpus(sources, folder/"out", vocabulary, workers=workers)
-        shutil.rmtree(folder/"out")
-    one, two = in_turns(repeats, lambda: simplify(1), lambda: simplify(2))
-    show("1 worker", one, megabytes * copies)
-    show("2 workers", two, megabytes * copies)
-    for path in sources: path.unlink()
+def measure_workers(folder, files, megabytes, vocabulary, repeats):
+    """One worker against two."""
+    one, two = in_turns(repeats, lambda: simplify(folder, files, vocabulary, 1), lambda: simplify(folder, files, vocabulary, 2))
+    show("1 worker", one, megabytes)
+    show("2 workers", two, megabytes)
     return dict(speedup_2_workers=round(one[0]/two[0], 3))
 
 
@@ -226,8 +229,9 @@ def main():
         memory = [options.megabytes] * 2 if options.megabytes else [500 * scale, 200 * scale]
         print(f"{len(by_name)} files, {megabytes:.1f} MB of text: {', '.join(by_name)}; {len(vocabulary):,} words")
         found = measure_kernel(regular, vocabulary, options.repeats)
-        found |= measure_whole(folder, files, megabytes, vocabulary, options.repeats)
-        found |= measure_workers(folder, files["zst"], copies, megabytes, vocabulary, max(1, options.repeats // 2))
+        many = {kind: copied(folder, paths, copies) for kind, paths in files.items()}
+        found |= measure_whole(folder, many, megabytes * copies, vocabulary, max(1, options.repeats // 2))
+        found |= measure_workers(folder, many["zst"], megabytes * copies, vocabulary, max(1, options.repeats // 2))
         found |= measure_memory(folder, by_name, *memory, vocabulary)
         found |= measure_encoder(by_name, regular, vocabulary, options.megabytes or 20, max(1, options.repeats // 2))
     print(json.dumps(found))

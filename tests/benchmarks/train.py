@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 from torch.nn import functional as F
 from transformers import Trainer, TrainerCallback, TrainingArguments, get_cosine_schedule_with_warmup
@@ -50,10 +51,16 @@ class Turns:
         if counts: self.rates.append(steps*BATCH*CONTEXT/(time.perf_counter() - began))
 
 
+def accelerator(mixed_precision):
+    """A fresh one: accelerate allows one precision in a process."""
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=mixed_precision)
+
+
 def ours(size, blocks, precision):
     """This package's own step."""
     run = Run(size, TrainingConfig(tokens=BATCH*CONTEXT*10**6, batch_size=BATCH, micro_batch_size=BATCH, learning_rate=RATE, precision=precision), blocks)
-    setup = set_up(run, Accelerator(mixed_precision="no"))
+    setup = set_up(run, accelerator("no"))
     setup.whole.dtype = getattr(torch, precision)
     steps = iter(range(10**6))
     return lambda: train_step(run, next(steps), setup.module, setup.optimizer, setup.accelerator)
@@ -69,16 +76,16 @@ def batches(run):
 
 def plain(size, run, precision):
     """Accelerate's plain loop."""
-    accelerator = Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no")
+    here = accelerator("bf16" if precision == "bfloat16" else "no")
     model = build_model(size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95), eps=1e-4, weight_decay=0.1)
-    model, optimizer, schedule = accelerator.prepare(model, optimizer, get_cosine_schedule_with_warmup(optimizer, 100, 10**6))
+    model, optimizer, schedule = here.prepare(model, optimizer, get_cosine_schedule_with_warmup(optimizer, 100, 10**6))
     data = batches(run)
     def step():
         inputs, _ = next(data)
         loss = model(input_ids=inputs, labels=inputs).loss
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        here.backward(loss)
+        here.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
