@@ -16,9 +16,10 @@ from .artifacts import InputError
 from .tokenization import SPECIAL_TOKENS
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'PAPER_SIZES', 'SPECIAL_IDS', 'LOSS_CHUNK', 'BASE_MEMORY', 'HEAP_FACTOR', 'ModelConfig', 'model_size',
-           'llama_config', 'build_model', 'non_embedding_parameter_count', 'parameter_count', 'forward_flops',
-           'training_flops', 'stored_bytes', 'training_memory', 'process_memory', 'size_table', 'size_chart']
+__all__ = ['torch', 'pd', 'PAPER_SIZES', 'SPECIAL_IDS', 'LOSS_CHUNK', 'WRITTEN_DOWN', 'BASE_MEMORY', 'HEAP_FACTOR', 'ModelConfig',
+           'model_size', 'llama_config', 'build_model', 'non_embedding_parameter_count', 'parameter_count',
+           'forward_flops', 'training_flops', 'stored_bytes', 'training_memory', 'process_memory', 'size_table',
+           'size_chart']
 
 # %% ../nbs/30_model.ipynb #211c3f7a
 torch = lazy.load("torch")
@@ -130,6 +131,7 @@ def training_flops(
 
 # %% ../nbs/30_model.ipynb #947ab009
 LOSS_CHUNK = 512 # Positions whose logits exist at the same time in training
+WRITTEN_DOWN = 256 # Longest block whose attention weights are kept for the backward pass, on a CPU in bfloat16
 
 # %% ../nbs/30_model.ipynb #a3872660
 def stored_bytes(
@@ -137,8 +139,9 @@ def stored_bytes(
     precision: Literal["float32", "bfloat16"]="float32", # Numbers that matrices are multiplied in
 ) -> int: # Bytes a token, in all layers
     "What a forward pass stores for the backward pass"
-    each = {"float32": 104, "bfloat16": 76}[precision]
-    return config.layers*(each*config.hidden + 4*config.heads + 8)
+    each, softmax = {"float32": (104, 4*config.heads), "bfloat16": (76, 4*config.heads)}[precision]
+    if precision == "bfloat16" and config.context <= WRITTEN_DOWN: each, softmax = 66, 2*config.heads*config.context
+    return config.layers*(each*config.hidden + softmax + 8)
 
 # %% ../nbs/30_model.ipynb #ac7988e7
 def training_memory(

@@ -33,15 +33,15 @@ from .model import (LOSS_CHUNK, ModelConfig, build_model, non_embedding_paramete
 from .tokenization import TOKENIZER_FILES, TokenBlocks, load_tokenizer, open_blocks
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'CHOICES', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'epoch_order', 'block_order', 'peak_rate',
-           'rate_at', 'projection_loss', 'attend', 'document_positions', 'set_attention', 'training_module', 'Run',
-           'Stopped', 'check_run', 'preflight', 'check_device', 'make_optimizer', 'Setup', 'set_up', 'train_step',
-           'explain_loss', 'able_precisions', 'time_precision', 'choose_precision', 'validation_loss', 'bits_per_byte',
-           'add_row', 'sample_texts', 'gathered', 'placed', 'training_tensors', 'checksum', 'disk_errors',
-           'save_checkpoint', 'read_checkpoint', 'load_checkpoint', 'drop_checkpoints', 'write_rows', 'whole_model',
-           'write_model', 'listening', 'identity', 'begin', 'record', 'advance', 'optimise', 'last_row', 'fit',
-           'keep_memory', 'make_accelerator', 'finish', 'train', 'checkpoint_identity', 'times_read', 'documents_seen',
-           'find_rate', 'suggested_rate']
+__all__ = ['torch', 'pd', 'CHOICES', 'WRITTEN_DOWN', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'epoch_order',
+           'block_order', 'peak_rate', 'rate_at', 'projection_loss', 'plain_attention', 'attend', 'document_positions',
+           'set_attention', 'training_module', 'Run', 'Stopped', 'check_run', 'preflight', 'check_device',
+           'make_optimizer', 'Setup', 'set_up', 'train_step', 'explain_loss', 'able_precisions', 'time_precision',
+           'choose_precision', 'validation_loss', 'bits_per_byte', 'add_row', 'sample_texts', 'gathered', 'placed',
+           'training_tensors', 'checksum', 'disk_errors', 'save_checkpoint', 'read_checkpoint', 'load_checkpoint',
+           'drop_checkpoints', 'write_rows', 'whole_model', 'write_model', 'listening', 'identity', 'begin', 'record',
+           'advance', 'optimise', 'last_row', 'fit', 'keep_memory', 'make_accelerator', 'finish', 'train',
+           'checkpoint_identity', 'times_read', 'documents_seen', 'find_rate', 'suggested_rate']
 
 # %% ../nbs/31_training.ipynb #c8c5d3d8
 torch = lazy.load("torch")
@@ -184,14 +184,30 @@ def projection_loss(
     by_hidden, by_weight, least = torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32), torch.finfo(torch.float32).tiny
     for i in range(0, len(targets), chunk):
         h, t = hidden[i:i+chunk], targets[i:i+chunk, None]
-        slope = torch.softmax(h @ weight.T, 1) # (chunk, V), one pass over memory
-        total -= slope.gather(1, t).float().clamp_min(least).log().sum() # at most 87 nats for a token
-        slope.scatter_add_(1, t, slope.new_full(t.shape, -1.0)) # softmax - 1 at the target
-        torch.mm(slope, weight, out=by_hidden[i:i+chunk])
-        by_weight += slope.T @ h
+        chance = torch.softmax(h @ weight.T, 1) # (chunk, V), one pass over memory
+        total -= chance.gather(1, t).float().clamp_min(least).log().sum() # at most 87 nats for a token
+        torch.mm(chance, weight, out=by_hidden[i:i+chunk])
+        by_weight += chance.T @ h
+    by_hidden -= weight[targets]
+    by_weight.index_put_((targets,), -hidden.float(), accumulate=True) # in a fixed order on every device, unlike `index_add_`
     return total, by_hidden, by_weight
 
 # %% ../nbs/31_training.ipynb #144a0f06
+WRITTEN_DOWN = 256 # Longest block whose attention weights are all kept for the backward pass
+
+def plain_attention(
+    query: torch.Tensor, # (B, heads, T, width of a head)
+    key: torch.Tensor, # As `query`
+    value: torch.Tensor, # As `query`
+    mask: torch.Tensor|None=None, # True where a position may look, (B, 1, T, T); None: at itself and all before
+) -> torch.Tensor: # As `query`
+    "Attention by two matrix products and a softmax, which keeps its (B, heads, T, T) weights"
+    if mask is None: mask = torch.ones(query.shape[2], query.shape[2], dtype=torch.bool, device=query.device).tril()
+    hidden = torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, -math.inf)
+    weights = torch.softmax((query*query.shape[-1]**-0.5) @ key.transpose(2, 3) + hidden, -1)
+    return weights @ value
+
+# %% ../nbs/31_training.ipynb #df04f79f
 def attend(
     module: torch.nn.Module, # An attention layer
     query: torch.Tensor, # (B, heads, T, width of a head)
@@ -200,10 +216,12 @@ def attend(
     attention_mask: torch.Tensor|None=None, # True where a position may look, (B, 1, T, T); None: at itself and all before
     **options, # As transformers passes them
 ) -> tuple: # The output, (B, T, heads, width of a head), and None for the weights
-    "Causal attention, on CPUs in float32: the backward pass of their bfloat16 kernel takes three times as long at these widths"
-    dtype = query.dtype
-    if query.device.type == "cpu": query, key, value = query.float(), key.float(), value.float()
-    with torch.autocast(query.device.type, enabled=False):
+    "Causal attention, the fastest way there is for narrow heads on this device"
+    dtype, slow = value.dtype, value.device.type == "cpu" and value.dtype == torch.bfloat16
+    plain = slow and query.shape[2] <= WRITTEN_DOWN
+    query, key, value = (x.to(torch.float32 if slow and not plain else dtype) for x in (query, key, value)) # rotation may have made 32 bits of two of them
+    with torch.autocast(value.device.type, enabled=False):
+        if plain: return plain_attention(query, key, value, attention_mask).transpose(1, 2), None
         out = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, is_causal=attention_mask is None)
     return out.transpose(1, 2).to(dtype), None
 

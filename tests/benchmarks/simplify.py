@@ -9,8 +9,8 @@ Whatever is compared is run in turns and by the median of its times, on one core
 - `kernel_mb_per_s`: `simplify_array` over an Arrow column in memory, regular English, MB of text a second.
 - `kernel_over_scan`: its time over that of adding up the same bytes as 64-bit integers.
 - `whole_over_read_zst`, `whole_over_read_parquet`: `simplify_corpus` with one worker, from files to Parquet parts, over only decompressing and parsing
-  the same files with pyarrow, on some 0.7 GB of text. Start-up and compiling, which a larger corpus would hide, are not in it.
-- `speedup_2_workers`: the time of `simplify_corpus` with one worker over that with two, on the same 0.7 GB.
+  the same files with pyarrow, on some 1.4 GB of text. Start-up and compiling, which a larger corpus would hide, are not in it.
+- `speedup_2_workers`: the time of `simplify_corpus` with one worker over that with two, on the same 1.4 GB.
 - `peak_mb_per_worker`: the most resident memory of a process `simplelm simplify`, divided by its workers; the worst of several runs.
 - `encode_over_tokenizers`: the rate of `FastEncoder` over that of `tokenizers` on one thread, simplified text, ids compared; the encoder starts empty
   each time.
@@ -224,7 +224,7 @@ def main():
         folder = Path(place)
         files, by_name, regular, vocabulary = gather(folder, options.megabytes)
         megabytes = sum(len(t.encode()) for texts in by_name.values() for t in texts)/1e6
-        copies = 2 if options.megabytes else max(1, round(700 / megabytes))
+        copies = 2 if options.megabytes else max(1, round(1400 / megabytes))
         scale = 10 if options.big else 1
         memory = [options.megabytes] * 2 if options.megabytes else [500 * scale, 200 * scale]
         print(f"{len(by_name)} files, {megabytes:.1f} MB of text: {', '.join(by_name)}; {len(vocabulary):,} words")
