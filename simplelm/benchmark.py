@@ -37,7 +37,7 @@ __all__ = ['datasets', 'pd', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE'
            'fill_blank', 'strip_question', 'strip_support', 'cut_last_word', 'storyworld_task', 'register',
            'read_declaration', 'load_task', 'task_names', 'task_file', 'read_file', 'is_offline', 'read_hub',
            'read_records', 'select_items', 'letter_item', 'tidy_item', 'worked_example', 'add_shots', 'ask_item',
-           'example_pool', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple', 'local_tasks']
+           'pose_items', 'example_pool', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple', 'local_tasks']
 
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
 datasets = lazy.load("datasets") # only a task that is fetched from the Hub needs it
@@ -560,6 +560,7 @@ def select_items(
     if limit is not None and limit < 1: raise InputError(f"limit {limit}: at least one item is needed")
     if form == "simple" and vocabulary is None and task.group != "storyworld":
         raise InputError(f"task {task.name}: its simple form needs a vocabulary; name one, or leave the form out")
+    if strict and vocabulary is not None and not hasattr(vocabulary, "allows"): vocabulary = Vocabulary.from_words(vocabulary) # once, not for every item
     items = list(items)
     if limit is not None: random.Random(f"{task.name} {seed}").shuffle(items)
     if form == "simple" and vocabulary is not None: items = [i for i in items if is_simple(i.text, vocabulary, strict)]
@@ -634,6 +635,20 @@ def ask_item(
         return letter_item(item, task.name if isinstance(task.label, int) else None)
     return tidy_item(item) if tidy and task.kind != "text" else item
 
+# %% ../nbs/40_benchmark.ipynb #4c8862fa
+def pose_items(
+    task: Task, # Whose items they are
+    items: Iterable[Item], # As `make_item` makes them, or changed since, such as twins
+    pool: Iterable[Item]=(), # Items of the same kind that examples are drawn from
+    shots: int=0, # How many answered examples stand before each question
+    draw: int=0, # Which examples; another number, others
+    style: str|None=None, # "cloze" or "letters"; by default the task's own
+    tidy: bool=False, # Mend the white space at the seam
+) -> list[Item]: # In the same order
+    "Put items and examples into a style, and examples in front of items"
+    items, pool = ([ask_item(task, i, style, tidy) for i in part] for part in (items, pool))
+    return add_shots(task, items, pool, shots, draw, tidy) if shots or task.description else items
+
 # %% ../nbs/40_benchmark.ipynb #6895330f
 def example_pool(
     task: Task, # A task
@@ -672,8 +687,7 @@ def load_items(
     own = [make_item(task, r, i, where) for i, (where, r) in enumerate(read_records(task, form, limit, seed))]
     items = select_items(task, own, form, vocabulary, limit, seed, strict)
     pool = select_items(task, example_pool(task, own, form, draw, shots_from), form, vocabulary, strict=strict) if shots else []
-    items, pool = ([ask_item(task, i, style, tidy) for i in part] for part in (items, pool))
-    return add_shots(task, items, pool, shots, draw, tidy) if shots or task.description else items
+    return pose_items(task, items, pool, shots, draw, style, tidy)
 
 # %% ../nbs/40_benchmark.ipynb #447edc53
 def guess_accuracy(
