@@ -20,10 +20,10 @@ from .artifacts import InputError, find_data
 from .storyworld import STORYWORLD_TASKS, storyworld_items
 
 # %% auto #0
-__all__ = ['datasets', 'pd', 'PIQA', 'ARC_EASY', 'HELLASWAG', 'RTE', 'BLIMP_NAMES', 'TASKS', 'Item', 'Task', 'describe_task',
-           'make_item', 'simple_words', 'is_simple', 'prepare_arc', 'clean_hellaswag', 'prepare_hellaswag',
-           'blimp_task', 'storyworld_task', 'task_names', 'task_file', 'read_file', 'read_hub', 'read_records',
-           'select_items', 'load_items', 'count_simple']
+__all__ = ['datasets', 'pd', 'KINDS', 'PIQA', 'ARC_EASY', 'HELLASWAG', 'RTE', 'BLIMP_NAMES', 'TASKS', 'Item', 'Task',
+           'describe_task', 'read_field', 'find_answer', 'make_item', 'simple_words', 'is_simple', 'prepare_arc',
+           'clean_hellaswag', 'prepare_hellaswag', 'blimp_task', 'storyworld_task', 'task_names', 'task_file',
+           'read_file', 'read_hub', 'read_records', 'select_items', 'load_items', 'count_simple']
 
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
 datasets = lazy.load("datasets") # only a task that is fetched from the Hub needs it
@@ -35,11 +35,23 @@ class Item:
     "One question of a task"
     id: int # Row in the task's file, counted from 0
     context: str # What comes before the choice; may be empty
-    choices: tuple[str, ...] # Possible continuations, without the space that joins them to the context
-    label: int # Index of the right choice
+    choices: tuple[str, ...] # Possible continuations, without what joins them to the context; of a generated answer, the worked one
+    label: int # Index of the right choice; where `truths` marks several, of the first
     text: str # The fields that the rule for simple items looks at, joined by spaces
+    joint: str = " " # What joins context and choice
+    contexts: tuple[str, ...] = () # A context for each choice, where contexts differ and the choices are the same (WinoGrande); else empty
+    truths: tuple[int, ...] = () # 1 or 0 for each choice, where several are right (TruthfulQA mc2); else empty
+    answer: str = "" # What a generated text must end in, where the model writes its answer itself; else empty
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]: # One for each choice
+        "Contexts and continuations, as a model scores them"
+        return tuple((context, self.joint + choice) for context, choice in zip(self.contexts or (self.context,)*len(self.choices), self.choices))
 
 # %% ../nbs/40_benchmark.ipynb #41ad1317
+KINDS = {"choice": "the most probable of several choices", "word": "the probability of one word, and whether it is the most probable",
+         "text": "the probability of a whole text", "generate": "an answer that the model writes after its steps"}
+
 @dataclass(frozen=True)
 class Task:
     "How the records of a benchmark become items, and where they lie"
@@ -49,14 +61,25 @@ class Task:
     label: int|str # The right choice, or the name of the field that holds its index
     fields: tuple[str, ...] # Fields that must be simple for the item to be, in order
     chance: float # Accuracy of a guess
-    metric: str = "acc" # What papers mostly print: "acc", or "acc_norm" (by length)
+    kind: str = "choice" # A key of `KINDS`: how it is scored
+    metric: str = "acc" # What papers mostly print: "acc", "acc_norm" (by length), "mc2", "exact_match" or "bits_per_byte"
     group: str = "" # Tasks of a group are also averaged
     prepare: Callable[[dict], dict]|None = None # Computes fields from a record before the templates are filled
+    keys: tuple|str = () # What the label's field holds for each choice, or the name of the field that lists it, where it holds no index
+    joint: str = " " # What joins context and choice
+    contexts: str = "" # The field that lists a context for each choice, where contexts differ
+    truths: str = "" # The field that lists 1 or 0 for each choice, where several are right
+    answer: str = "" # Kind generate: pattern (Python's `re`) whose first group is the final answer
+    stop: tuple[str, ...] = () # Kind generate: texts that end the answer
     path: str = "" # Name of the file below $SIMPLELM_DATA
     hub: str = "" # Id of the data set on the Hub
     config: str|None = None # Its configuration
     split: str = "validation" # Its split
     revision: str = "" # Its commit, so that everyone scores the same items
+    shots_split: str = "" # The split that few-shot examples come from; none: the other items of the same split
+    shots_path: str = "" # The file of that split below $SIMPLELM_DATA
+    description: str = "" # What stands before few-shot examples and question
+    version: str = "1.0" # Of the prompt, as in lm-evaluation-harness
     paper: str = "" # Where the task was published
 
 # %% ../nbs/40_benchmark.ipynb #bb1550b4
@@ -64,7 +87,8 @@ def describe_task(
     task: Task, # A task
 ) -> dict: # Whatever of it a score depends on
     "What of a task goes into the fingerprint of a score: prompt, choices, label and revision"
-    names = ("context", "choices", "label", "fields", "config", "split", "revision")
+    names = ("kind", "context", "choices", "label", "keys", "fields", "joint", "contexts", "truths", "answer", "stop", "config", "split", "revision",
+             "shots_split", "description", "version")
     return {n: getattr(task, n) for n in names} | {"prepare": task.prepare.__name__ if task.prepare else None}
 
 # %% ../nbs/40_benchmark.ipynb #448b2b88
@@ -73,6 +97,24 @@ PIQA = Task("piqa", context="Question: {goal}\nAnswer:", choices=("{sol1}", "{so
             revision="142f6d7367fd9877f0fb3b5734ea6a545f54cdd1", paper="Bisk et al. 2020, arXiv 1911.11641")
 
 # %% ../nbs/40_benchmark.ipynb #38ecf7ff
+def read_field(
+    record: Mapping, # Fields of a record
+    name: str, # Of one of them; "choices.text" is the field `text` in the field `choices`
+) -> object: # What it holds
+    "The value of a field, also of a field within a field"
+    for part in name.split("."): record = record[part]
+    return record
+
+# %% ../nbs/40_benchmark.ipynb #753e9e2c
+def find_answer(
+    pattern: str, # Python's `re`; its first group is the final answer
+    text: str, # A worked answer, or what a model wrote
+) -> str|None: # `None` if the pattern is not found
+    "The final answer of a text: the first match, without `,` and `$` and the last full stop, in lower case"
+    found = re.search(pattern, text)
+    return found and re.sub(r"[,$]|\.$", "", found[1].strip()).lower()
+
+# %% ../nbs/40_benchmark.ipynb #f03c6d5c
 def make_item(
     task: Task, # How to read it
     record: Mapping, # Fields of a record
@@ -82,18 +124,27 @@ def make_item(
     "Make an item of a record, or say what is wrong with the record"
     try:
         record = task.prepare(record) if task.prepare else record
+        def values(of): return read_field(record, of) if isinstance(of, str) else of
         context = task.context.format_map(record)
-        choices = record[task.choices] if isinstance(task.choices, str) else [c.format_map(record) for c in task.choices]
-        label = record[task.label] if isinstance(task.label, str) else task.label
-        fields = [record[f] for f in task.fields]
+        choices = values(task.choices) if isinstance(task.choices, str) else [c.format_map(record) for c in task.choices]
+        label, keys = values(task.label), list(values(task.keys))
+        contexts, truths = (tuple(values(of)) if of else () for of in (task.contexts, task.truths))
+        fields = [read_field(record, f) for f in task.fields]
     except KeyError as e: raise InputError(f"{where}: no field {e}, which task {task.name} needs; correct the record") from None
-    except (AttributeError, TypeError, ValueError) as e: raise InputError(f"{where}: not a record of task {task.name} ({e})") from None
-    if not isinstance(choices, list) or len(choices) < 2: raise InputError(f"{where}: {task.name} needs a list of two choices or more")
+    except (AttributeError, IndexError, TypeError, ValueError) as e: raise InputError(f"{where}: not a record of task {task.name} ({e})") from None
+    least = 2 if task.kind == "choice" else 1
+    if not isinstance(choices, list) or len(choices) < least: raise InputError(f"{where}: {task.name} needs a list of {least} choices or more")
     for i, choice in enumerate(choices):
         if not isinstance(choice, str) or not choice.strip(): raise InputError(f"{where}: choice {i} is empty or no text; correct the record")
+    if keys and label not in keys: raise InputError(f"{where}: label {label!r} is not one of {', '.join(map(repr, keys))}; correct it")
+    label = keys.index(label) if keys else label
     if label not in range(len(choices)): raise InputError(f"{where}: label {label!r} is not one of 0 to {len(choices) - 1}; correct it")
+    if truths and (len(truths) != len(choices) or {*truths} != {0, 1}): raise InputError(f"{where}: {task.truths} must say 1 or 0 for each choice, both at least once; correct it")
+    if contexts and len(contexts) != len(choices): raise InputError(f"{where}: {len(contexts)} contexts for {len(choices)} choices; correct the record")
+    answer = find_answer(task.answer, choices[label]) if task.kind == "generate" else ""
+    if answer is None: raise InputError(f"{where}: no answer of the form {task.answer} in the worked answer; correct the record, or the pattern of task {task.name}")
     texts = [t for f in fields for t in (f if isinstance(f, list) else [f])]
-    return Item(row, context, tuple(choices), label, " ".join(t for t in texts if t))
+    return Item(row, context, tuple(choices), label, " ".join(t for t in texts if t), task.joint, contexts, truths, answer)
 
 # %% ../nbs/40_benchmark.ipynb #0a58655f
 _deleted = str.maketrans("", "", "0123456789!:&“”—-_,@#$?;’.'()\"")
