@@ -11,7 +11,7 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError
-from .scaling import COLOURS, FitRefused, described, log_x, styled
+from .scaling import FitRefused, described, language_marks, log_x, styled
 
 # %% auto #0
 __all__ = ['alt', 'pd', 'scipy', 'METRICS', 'AXES', 'TASK', 'LEFT', 'JUMP', 'with_resources', 'check_scores', 'metric_curves',
@@ -361,12 +361,12 @@ def emergence_panel(
     "Accuracy (filled, solid) and probability (open, dashed) of one task, with intervals and the chance line"
     x = log_x(axis, curves.x.max())
     def y(column): return alt.Y(f"{column}:Q", title="", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
-    color = alt.Color("language:N", title=None, scale=alt.Scale(domain=languages, range=list(COLOURS[:len(languages)])), legend=alt.Legend(orient="top") if len(languages) > 1 else None)
+    marks = language_marks(languages)
     dash = alt.StrokeDash("metric:N", title=None, scale=alt.Scale(domain=["accuracy", "probability"], range=[[1, 0], [4, 3]]), legend=alt.Legend(orient="top"))
-    base = alt.Chart(curves, title=alt.TitleParams(title[0], subtitle=title[1:], subtitleColor="#888888", subtitleFontSize=11)).encode(x=x, color=color)
+    base = alt.Chart(curves, title=alt.TitleParams(title[0], subtitle=title[1:], subtitleColor="#888888", subtitleFontSize=11)).encode(x=x, color=marks["color"])
     chance = alt.Chart(curves[:1]).mark_rule(strokeDash=[1, 3], color="#888888").encode(y=y("baseline"))
     bars = base.transform_filter("isValid(datum.low)").mark_rule(opacity=0.6).encode(y=y("low"), y2="high:Q")
-    said = base.encode(y=y("value"), tooltip="about:N", description="about:N")
+    said = base.encode(y=y("value"), shape=marks["shape"], tooltip="about:N", description="about:N")
     dots = said.transform_filter("datum.metric == 'accuracy'").mark_point(size=34, filled=True, opacity=1) + said.transform_filter("datum.metric != 'accuracy'").mark_point(size=34, opacity=1)
     return (chance + base.mark_line(opacity=0.7).encode(y=y("value"), strokeDash=dash) + bars + dots).properties(width=width, height=150)
 
