@@ -15,7 +15,7 @@ from .scaling import FitRefused, described, language_marks, log_x, styled
 
 # %% auto #0
 __all__ = ['alt', 'pd', 'scipy', 'METRICS', 'AXES', 'TASK', 'LEFT', 'JUMP', 'with_resources', 'check_scores', 'metric_curves',
-           'crossing', 'leaving_chance', 'jump_share', 'interpolate_rows', 'log_odds', 'smooth_course',
+           'levelled', 'crossing', 'leaving_chance', 'jump_share', 'interpolate_rows', 'log_odds', 'smooth_course',
            'simulate_accuracy', 'Verdict', 'judge', 'word', 'judge_emergence', 'judge_scores', 'emergence',
            'Equivalence', 'shifted_line', 'size_equivalence', 'equivalences', 'equivalence_text', 'emergence_panel',
            'emergence_chart']
@@ -69,21 +69,33 @@ def metric_curves(
     return pd.concat(parts, ignore_index=True).sort_values([*TASK, "metric", "x"], kind="stable", ascending=[True]*4 + [x != "bits_per_byte"], ignore_index=True)
 
 # %% ../nbs/51_emergence.ipynb #036ad57a
+def levelled(
+    values: np.ndarray, # [draws, sizes] curves
+) -> np.ndarray: # [draws, sizes] the nearest curves that never fall
+    "Isotonic regression of many short curves at once: at k, the highest over i of the lowest over j of the mean from i to j, i <= k <= j (Barlow and Brunk 1972)"
+    n = values.shape[1]
+    sums = np.concatenate([np.zeros((len(values), 1)), values.cumsum(1)], 1)
+    length = np.arange(1, n + 1)[None, :] - np.arange(n)[:, None] # [i, j]
+    means = np.where(length > 0, (sums[:, None, 1:] - sums[:, :-1, None])/np.where(length > 0, length, 1), np.inf)
+    lowest = np.minimum.accumulate(means[:, :, ::-1], axis=2)[:, :, ::-1] # [draws, i, k]
+    return np.where(length > 0, lowest, -np.inf).max(1)
+
+# %% ../nbs/51_emergence.ipynb #a8597e55
 LEFT = 0.1 # A task has left chance when this share of the way from chance to perfect is passed
 
 def crossing(
     u: np.ndarray, # [sizes] log of the axis, ascending
-    value: np.ndarray, # [sizes] a metric that grows
+    values: np.ndarray, # [draws, sizes] a metric that grows
     level: float, # To be passed
-) -> float: # Log of the axis; minus infinity if it is passed from the start, infinity if never
-    "Where a rising curve passes a level, by isotonic regression and straight lines between sizes"
-    rising = scipy.optimize.isotonic_regression(value).x
-    if rising[0] >= level: return -np.inf
-    if rising[-1] < level: return np.inf
-    k = int(np.argmax(rising >= level))
-    return float(u[k - 1] + (level - rising[k - 1])/(rising[k] - rising[k - 1])*(u[k] - u[k - 1]))
+) -> np.ndarray: # [draws] log of the axis; minus infinity if it is passed from the start, infinity if never
+    "Where rising curves pass a level, by isotonic regression and straight lines between sizes"
+    rising = levelled(values)
+    k = np.clip((rising >= level).argmax(1), 1, None)
+    before, after = np.take_along_axis(rising, np.stack([k - 1, k], 1), 1).T
+    with np.errstate(divide="ignore", invalid="ignore"): at = u[k - 1] + (level - before)/(after - before)*(u[k] - u[k - 1])
+    return np.where(rising[:, 0] >= level, -np.inf, np.where(rising[:, -1] < level, np.inf, at))
 
-# %% ../nbs/51_emergence.ipynb #a8597e55
+# %% ../nbs/51_emergence.ipynb #a467e641
 def leaving_chance(
     curves: pd.DataFrame, # As of `metric_curves`; its accuracies are used
     draws: int=1000, # Behind the interval
@@ -94,8 +106,8 @@ def leaving_chance(
     for key, t in curves[curves.metric == "accuracy"].groupby(TASK, sort=False):
         u, level = np.log(t.x.to_numpy()), float(t.baseline.iloc[0] + LEFT*(1 - t.baseline.iloc[0]))
         sign = np.sign(u[-1] - u[0]) or 1.0 # the loss falls as models grow
-        values = [t.value.to_numpy(), *(t.value.to_numpy() + t.stderr.fillna(0).to_numpy()*rng.standard_normal((draws, len(t))))]
-        at = np.array([crossing(sign*u, v, level) for v in values])
+        values = np.vstack([t.value, t.value.to_numpy() + t.stderr.fillna(0).to_numpy()*rng.standard_normal((draws, len(t)))])
+        at = crossing(sign*u, values, level)
         low, high = np.quantile(at[1:], (0.025, 0.975), method="nearest") # infinities must not be averaged
         with np.errstate(over="ignore"): rows.append(dict(zip(TASK, key)) | dict(leaves=np.exp(sign*at[0]), low=np.exp(sign*low), high=np.exp(sign*high)))
     return pd.DataFrame(rows, columns=[*TASK, "leaves", "low", "high"])
@@ -108,7 +120,7 @@ def jump_share(
     values: np.ndarray, # [draws, sizes] a metric that grows
 ) -> np.ndarray: # [draws] 0 for a straight line, 1 for a step; NaN for a curve that does not rise
     "How far the rise of a curve is gathered within a third of its axis; what falls is levelled by isotonic regression"
-    rising = np.array([scipy.optimize.isotonic_regression(v).x for v in values])
+    rising = levelled(values)
     width = (u[-1] - u[0])/3
     starts = np.unique(np.r_[u, u - width].clip(u[0], u[-1] - width)) # between these, what is gained changes evenly
     gained = (interpolate_rows(starts + width, u, rising) - interpolate_rows(starts, u, rising)).max(1)

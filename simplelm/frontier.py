@@ -17,7 +17,7 @@ from .scaling import COLOURS, SHAPES, FitRefused, ParametricLaw, check_numbers, 
 # %% auto #0
 __all__ = ['alt', 'pd', 'Frontier', 'optimal_parameters', 'make_frontier', 'resampled', 'check_runs', 'envelope_frontier',
            'isoflop_budgets', 'isoflop_parabolas', 'isoflop_frontier', 'parametric_frontier', 'compare_frontiers',
-           'agreement', 'isoflop_chart', 'frontier_lines', 'frontier_chart']
+           'agreement', 'possible_frontiers', 'isoflop_chart', 'frontier_lines', 'frontier_chart']
 
 # %% ../nbs/50b_frontier.ipynb #eac35082
 alt, pd = lazy.load("altair"), lazy.load("pandas")
@@ -169,11 +169,24 @@ def agreement(
     frontiers: list[Frontier], # Two or more
 ) -> str: # A sentence or two
     "Whether frontiers agree, in words"
-    table = compare_frontiers(frontiers)
     listed = ", ".join(f"{f.method} {f.a:.2f} ({f.a_low:.2f} to {f.a_high:.2f})" for f in frontiers)
+    if len(frontiers) == 1: return f"One frontier only, so nothing to agree with: N_opt grows as C to the power of {listed}."
+    table = compare_frontiers(frontiers)
     if table.agree.all(): return f"The frontiers agree: N_opt grows as C to the power of {listed}."
     apart = "; ".join(f"{r.one} and {r.other} differ by {r.difference:+.2f} ({r.low:+.2f} to {r.high:+.2f})" for r in table[~table.agree].itertuples())
     return f"The frontiers disagree: {apart}. N_opt grows as C to the power of {listed}."
+
+# %% ../nbs/50b_frontier.ipynb #9a832ca5
+def possible_frontiers(
+    runs: pd.DataFrame, # parameters, flops, loss: ends of runs
+    law: ParametricLaw, # Fitted to them, with bootstraps
+) -> list[Frontier]: # Those that the runs allow; the parametric one always
+    "Every frontier that some runs allow"
+    found = []
+    for find in (envelope_frontier, isoflop_frontier):
+        try: found.append(find(runs))
+        except FitRefused: pass
+    return [*found, parametric_frontier(law, runs.flops)]
 
 # %% ../nbs/50b_frontier.ipynb #eb239e72
 def isoflop_chart(

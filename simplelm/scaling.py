@@ -24,10 +24,10 @@ __all__ = ['alt', 'pd', 'scipy', 'EXPONENT_BOUND', 'RUNS_TO_RESAMPLE', 'RESAMPLI
            'check_numbers', 'check_duplicates', 'check_points', 'fit_power_law', 'run_numbers', 'other_valleys',
            'refit', 'to_constants', 'summarise', 'fit_facts', 'checklist', 'parametric_starts', 'lower_delta',
            'fitted_scale', 'ParametricLaw', 'check_parametric', 'fit_parametric', 'fit_with_scale', 'scale_objective',
-           'summarise_parametric', 'profile_interval', 'broken_law', 'rival_laws', 'held_out_errors', 'compare_laws',
-           'read_points', 'compute_envelope', 'check_conventions', 'study_points', 'fit_laws', 'study_facts',
-           'count_text', 'verdict', 'fit_study', 'law_lines', 'language_marks', 'styled', 'law_residuals', 'described',
-           'log_x', 'law_panel', 'residual_panel', 'scaling_chart']
+           'summarise_parametric', 'parametric_text', 'profile_interval', 'broken_law', 'rival_laws', 'held_out_errors',
+           'compare_laws', 'read_points', 'compute_envelope', 'check_conventions', 'study_points', 'fit_laws',
+           'study_facts', 'count_text', 'verdict', 'fit_study', 'law_lines', 'language_marks', 'styled',
+           'law_residuals', 'described', 'log_x', 'law_panel', 'residual_panel', 'scaling_chart']
 
 # %% ../nbs/50_scaling.ipynb #f7907fa0
 alt, pd, scipy = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy") # loaded at first use: the command line starts without them
@@ -607,6 +607,15 @@ def summarise_parametric(
     return ParametricLaw(**named, method=method, objective=float(objective), log_scale=float(log_scale), points=len(loss),
                          residual=float(np.sqrt(np.mean(residual**2))), significant=bool((low[3:] > 0).all()), bootstrap=how, lowest=float(loss.min()),
                          constants=constants, made=made | dict(points=len(loss), runs=len(loss)))
+
+# %% ../nbs/50_scaling.ipynb #f0318718
+def parametric_text(
+    law: ParametricLaw, # A fit
+) -> str: # One or two sentences
+    "A parametric law in words"
+    def said(name): return f"{name} = {getattr(law, name):.4g}" + ("" if np.isnan(getattr(law, f"{name}_low")) else f" ({getattr(law, f'{name}_low'):.3g} to {getattr(law, f'{name}_high'):.3g})")
+    shown = "The loss falls with parameters and with tokens" if law.significant else "Not significant: the interval of an exponent holds 0 or is not known"
+    return f"{shown}: {', '.join(map(said, ('E', 'A', 'B', 'alpha', 'beta')))}; {law.points} runs, {law.bootstrap}, residual {law.residual:.2%}."
 
 # %% ../nbs/50_scaling.ipynb #3700d504
 def profile_interval(
