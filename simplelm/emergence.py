@@ -17,8 +17,8 @@ from .scaling import FitRefused, described, language_marks, log_x, styled
 __all__ = ['alt', 'pd', 'scipy', 'METRICS', 'AXES', 'TASK', 'LEFT', 'JUMP', 'with_resources', 'check_scores', 'metric_curves',
            'levelled', 'crossing', 'leaving_chance', 'jump_share', 'interpolate_rows', 'log_odds', 'smooth_course',
            'simulate_accuracy', 'Verdict', 'judge', 'word', 'judge_emergence', 'judge_scores', 'emergence',
-           'Equivalence', 'shifted_line', 'size_equivalence', 'equivalences', 'equivalence_text', 'emergence_panel',
-           'emergence_chart']
+           'Equivalence', 'shifted_line', 'drawn_accuracies', 'size_equivalence', 'equivalences', 'equivalence_text',
+           'emergence_panel', 'emergence_chart']
 
 # %% ../nbs/51_emergence.ipynb #d690cd29
 alt, pd, scipy = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy")
@@ -66,7 +66,9 @@ def metric_curves(
         g = t.groupby([*TASK, "size"], sort=False).agg(x=("at", "mean"), value=("value", "mean"), variance=("variance", "mean"), spread=("value", "var"), seeds=("seed", "nunique"),
                                                         baseline=("baseline", "first"), items=("items", "first")).reset_index()
         parts.append(g.assign(metric=metric, stderr=np.sqrt(g.variance/g.seeds + g.spread.fillna(0)/g.seeds)).drop(columns=["variance", "spread"]))
-    return pd.concat(parts, ignore_index=True).sort_values([*TASK, "metric", "x"], kind="stable", ascending=[True]*4 + [x != "bits_per_byte"], ignore_index=True)
+    table = pd.concat(parts, ignore_index=True).sort_values("x", kind="stable", ascending=x != "bits_per_byte")
+    order = {c: {v: i for i, v in enumerate(dict.fromkeys(scores[c]))} for c in ("task", "form", "language")} # as the scores have them
+    return table.sort_values(["task", "form", "language", "metric"], key=lambda c: c.map(order[c.name]) if c.name in order else c, kind="stable", ignore_index=True)
 
 # %% ../nbs/51_emergence.ipynb #036ad57a
 def levelled(
@@ -318,11 +320,27 @@ def shifted_line(
     with np.errstate(divide="ignore", invalid="ignore"): return coefficients[2]/coefficients[1], coefficients[1]
 
 # %% ../nbs/51_emergence.ipynb #8e47e2af
+def drawn_accuracies(
+    acc: pd.DataFrame, # Rows of `metric_curves`: language, size, value, stderr
+    items: pd.DataFrame|None, # language, size, item, correct; None if they are not known
+    draws: int, # How many
+    rng: np.random.Generator, # Chance
+) -> np.ndarray: # [1 + draws, rows] accuracy: measured, then drawn again
+    "Draw whole items, the same for every model, so that what they share cancels; where they are not known, each accuracy with its error"
+    alone = np.vstack([acc.value, acc.value.to_numpy() + acc.stderr.fillna(0).to_numpy()*rng.standard_normal((draws, len(acc)))])
+    if items is None or items.empty: return alone
+    right = items.assign(right=items.correct.astype(float)).groupby(["language", "size", "item"]).right.mean().unstack("item").reindex(pd.MultiIndex.from_frame(acc[["language", "size"]]))
+    if right.isna().any(axis=None): return alone
+    n = right.shape[1]
+    return np.vstack([np.full(n, 1/n), rng.multinomial(n, np.full(n, 1/n), draws)/n]) @ right.to_numpy().T
+
+# %% ../nbs/51_emergence.ipynb #e960aca6
 def size_equivalence(
     curves: pd.DataFrame, # As of `metric_curves`, of two languages, one task and form
     x: str="parameters", # What its x is: "parameters", "flops" or "tokens"
     language: str="simple", # The one
     baseline: str="regular", # The other
+    items: pd.DataFrame=None, # Of the task and form, where they are known: language, size, item, correct
     draws: int=4000, # Behind the interval
     seed: int=0, # Of chance
 ) -> Equivalence: # With NaN and a reason where k cannot be determined
@@ -333,24 +351,26 @@ def size_equivalence(
     def none(why): return Equivalence(language, baseline, x, task, form, np.nan, np.nan, np.nan, why)
     for name in (language, baseline):
         if (n := acc.x[acc.language == name].nunique()) < 2: return none(f"{name} was scored at {n} value{'s'*(n != 1)} of {AXES[x]}; two are needed")
-    rng = np.random.default_rng(seed)
-    values = np.vstack([acc.value, acc.value.to_numpy() + acc.stderr.fillna(0).to_numpy()*rng.standard_normal((draws, len(acc)))])
-    log_k, slope = shifted_line(np.log(acc.x.to_numpy()), (acc.language == language).to_numpy(), values)
+    values = drawn_accuracies(acc, items, draws, np.random.default_rng(seed))
+    log_k, slope = shifted_line(np.log(acc.x.to_numpy()), (acc.language == language).to_numpy(), log_odds(values))
     if np.mean(slope[1:] <= 0) > 0.025: return none(f"accuracy is not shown to rise with {AXES[x]}, so no factor is determined")
     low, high = np.quantile(log_k[1:], (0.025, 0.975))
-    with np.errstate(over="ignore"): return Equivalence(language, baseline, x, task, form, *map(float, np.exp([log_k[0], low, high])), f"{len(acc)} accuracies, slope {slope[0]:.3f} a factor of e")
+    with np.errstate(over="ignore"): return Equivalence(language, baseline, x, task, form, *map(float, np.exp([log_k[0], low, high])), f"{len(acc)} accuracies, log-odds rise by {slope[0]:.3f} for a factor of e")
 
 # %% ../nbs/51_emergence.ipynb #e2ab2180
 def equivalences(
     scores: pd.DataFrame, # As of `metric_curves`, with flops and tokens where they are known
     language: str="simple", # The one
     baseline: str="regular", # The other
+    items: pd.DataFrame=None, # items.parquet of the run folder, where it is there
 ) -> pd.DataFrame: # The fields of `Equivalence`, a row for each axis, task and form
     "The factor of every task at equal tokens, compute and size"
     rows = []
     for x in ("parameters", "flops", "tokens"):
         if x not in scores or scores[x].isna().all(): continue
-        for _, t in metric_curves(scores, x).groupby(["task", "form"], sort=False): rows.append(asdict(size_equivalence(t, x, language, baseline)))
+        for (task, form), t in metric_curves(scores, x).groupby(["task", "form"], sort=False):
+            own = None if items is None else items[(items.task == task) & (items.form == form)]
+            rows.append(asdict(size_equivalence(t, x, language, baseline, own)))
     return pd.DataFrame(rows, columns=[f for f in Equivalence.__dataclass_fields__])
 
 # %% ../nbs/51_emergence.ipynb #75e394d1

@@ -200,6 +200,7 @@ def calibration_chart(
     "Each size's interval, forecast from the smaller ones, and what came of it; hover names the model"
     languages = list(dict.fromkeys(table.language))
     marks = language_marks(languages)
+    table = table.assign(x=table.x*table.language.map({l: 1.06**(i - (len(languages) - 1)/2) for i, l in enumerate(languages)})) # a little sideways, so that none hides another
     said = described(table.assign(hit=np.where(table.inside, "inside", "outside")), language="", size="", forecast=".3f", low=".3f", high=".3f", measured=".3f", hit="")
     x = log_x(axis, table.x.max())
     def y(column): return alt.Y(f"{column}:Q", title=unit, scale=alt.Scale(zero=False, nice=False, padding=10), axis=alt.Axis(tickCount=6))

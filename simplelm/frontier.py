@@ -52,6 +52,7 @@ def make_frontier(
     budgets: np.ndarray, # FLOPs of the runs
 ) -> Frontier: # With its interval
     "Put a frontier together"
+    if np.isfinite(draws[1:, 1]).mean() < 0.5: raise FitRefused(f"{method}: most draws of these runs give no frontier, so it has no interval; train more sizes a budget")
     low, high = np.nanquantile(draws[1:, 1], (0.025, 0.975))
     return Frontier(method, float(draws[0, 1]), float(low), float(high), float(np.min(budgets)), float(np.max(budgets)), best, draws[np.isfinite(draws[:, 1])])
 
@@ -113,13 +114,14 @@ def isoflop_budgets(
 # %% ../nbs/50b_frontier.ipynb #cf5d0fbf
 def isoflop_parabolas(
     runs: pd.DataFrame, # parameters, flops, loss, budget
+    least: int=5, # So many sizes a budget must have
 ) -> pd.DataFrame: # budget, flops, runs, curvature, slope, level (of loss over log N), center, parameters (the lowest point), used
-    "A parabola in log N for each budget of five runs or more (approach 2 of Hoffmann et al. 2022)"
+    "A parabola in log N for each budget of five sizes or more (approach 2 of Hoffmann et al. 2022)"
     rows = []
     for budget, t in runs[runs.budget >= 0].groupby("budget"):
         x, center = np.log(t.parameters.to_numpy(float)), np.log(t.parameters).mean()
         flops = float(np.exp(np.log(t.flops).mean()))
-        if t.parameters.nunique() < 5: rows.append(dict(budget=budget, flops=flops, runs=len(t), used=False)); continue
+        if t.parameters.nunique() < least: rows.append(dict(budget=budget, flops=flops, runs=len(t), used=False)); continue
         curvature, slope, level = np.polyfit(x - center, t.loss, 2)
         lowest = center - slope/(2*curvature)
         rows.append(dict(budget=budget, flops=flops, runs=len(t), curvature=curvature, slope=slope, level=level, center=center, parameters=float(np.exp(min(lowest, 700))),
@@ -135,8 +137,8 @@ def isoflop_frontier(
     "The frontier of the lowest points of parabolas through runs of one budget"
     check_runs(runs)
     runs = runs if "budget" in runs else runs.assign(budget=isoflop_budgets(runs))
-    def find(t): return isoflop_parabolas(t).query("used")
-    used = find(runs)
+    used = isoflop_parabolas(runs).query("used")
+    def find(t): return isoflop_parabolas(t, least=3).query("used") # a draw of five runs holds fewer sizes
     if len(used) < 3: raise FitRefused(f"3 budgets with five runs on both sides of a lowest point are needed for IsoFLOP parabolas; there {'is' if len(used) == 1 else 'are'} {len(used)}")
     draws, best = resampled(find, runs[runs.budget.isin(used.budget)], runs.budget[runs.budget.isin(used.budget)].to_numpy(), bootstraps, seed)
     return make_frontier("IsoFLOP parabolas", draws, best[["flops", "parameters"]], best.flops)

@@ -851,8 +851,8 @@ def emergence_section(
     "A verdict on the rise of every task, and how many times larger a model must be in the other language"
     scores = headline_scores(run)
     if scores[scores["items"] > 0].empty: return "<p>No model has been scored yet.</p>"
-    items = conventional(run.items, run.scores).assign(correct=lambda t: t.right) if "probability" in run.items else None
-    table = emergence(scores, items)
+    items = conventional(run.items, run.scores).assign(correct=lambda t: t.right)
+    table = emergence(scores, items if "probability" in items else None)
     picture = figure(emergence_chart(metric_curves(scores), table), "Accuracy (filled) and, where it was measured, the mean probability of the right choice (open) against parameters, with 95% bars; under each task the verdict on its rise.", "emergence")
     def where(v): return "before the smallest" if v == 0 else "not by the largest" if np.isinf(v) else count_words(v)
     rows = [("", [escape(r.task), escape(r.form), escape(r.language), f"<b>{r.verdict}</b>" if r.verdict != "undecided" else r.verdict, f"{where(r.leaves)}<br><small>{where(r.low)} to {where(r.high)}</small>",
@@ -860,7 +860,7 @@ def emergence_section(
     note = "Smooth: accuracy rises without a jump. Metric-made: accuracy jumps, the log-odds of the right answer do not, and their smooth course explains it. Sharp: both jump. Undecided: the data cannot tell. Leaves chance: where accuracy passes a tenth of the way from chance to 1."
     html = picture + html_table([head_cells(["task", "form", "language", "verdict", "leaves chance at parameters", "why"], left=3)], rows, left=3, caption=note)
     if not {"simple", "regular"} <= set(run.languages): return html
-    factors = equivalences(scores)
+    factors = equivalences(scores, items=items)
     lines = "".join(f"<li>{escape(equivalence_text(Equivalence(**row)))}</li>" for row in factors[factors.k.notna()].to_dict("records"))
     none = ", ".join(f"{n} in {AXES[x]}" for x, n in factors[factors.k.isna()].groupby("x", sort=False).size().items())
     return html + f"<h3>How many times larger?</h3><ul>{lines}</ul>" + (f"<p class=soft>No factor is determined for {none}: accuracy is not shown to rise there, or the resource did not vary.</p>" if none else "")

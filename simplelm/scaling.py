@@ -472,11 +472,11 @@ def fitted_scale(
 # %% ../nbs/50_scaling.ipynb #a95b4392
 @dataclass(frozen=True)
 class ParametricLaw:
-    "A fitted law L(N, D) = E + A N^-alpha + B D^-beta; `_low` and `_high` are the ends of 95% intervals, `_error` is half the central 68%"
+    "A fitted law L(N, D) = E + A N^-alpha + B D^-beta; `_low` and `_high` are the ends of 95% intervals, `_error` is a bootstrap standard error"
     E: float # The loss that neither parameters nor tokens remove
     E_low: float # NaN without bootstraps
     E_high: float # See above
-    E_error: float # Bootstrap standard error: half the width of the central 68%, which a long tail does not stretch
+    E_error: float # Standard deviation of the bootstraps that lie in the central 95% in every constant, so that a long tail does not stretch it
     A: float # The scale of what parameters remove
     A_low: float # See above
     A_high: float # See above
@@ -601,8 +601,9 @@ def summarise_parametric(
 ) -> ParametricLaw: # The law
     "Turn solved constants into a law with intervals"
     names, refits = ("E", "A", "B", "alpha", "beta"), constants[1:]
-    low, down, up, high = np.quantile(refits, (0.025, 0.16, 0.84, 0.975), axis=0) if len(refits) else np.full((4, 5), np.nan)
-    parts = (("", constants[0]), ("_low", low), ("_high", high), ("_error", (up - down)/2))
+    low, high = np.quantile(refits, (0.025, 0.975), axis=0) if len(refits) else np.full((2, 5), np.nan)
+    central = refits[((refits >= low) & (refits <= high)).all(1)]
+    parts = (("", constants[0]), ("_low", low), ("_high", high), ("_error", central.std(0) if len(central) else low))
     named = {f"{name}{end}": float(v) for end, values in parts for name, v in zip(names, values)}
     return ParametricLaw(**named, method=method, objective=float(objective), log_scale=float(log_scale), points=len(loss),
                          residual=float(np.sqrt(np.mean(residual**2))), significant=bool((low[3:] > 0).all()), bootstrap=how, lowest=float(loss.min()),
@@ -623,12 +624,12 @@ def profile_interval(
     loss: np.ndarray, # The loss at each x
     offset: bool=True, # With E, or without
     level: float=0.95, # Of the interval
-    values: np.ndarray=None, # Exponents to try; by default 401 between -0.5 and 4
+    values: np.ndarray=None, # Exponents to try; by default 451 between -0.5 and 4
 ) -> tuple[float, float]: # The lowest and the highest exponent that the data allow
     "Profile-likelihood interval of the exponent, by least squares of log residuals (normal noise)"
     x, loss = np.asarray(x, float), np.asarray(loss, float)
     check_points(x, loss, offset)
-    values = np.linspace(-0.5, EXPONENT_BOUND, 901) if values is None else np.asarray(values, float)
+    values = np.linspace(-0.5, EXPONENT_BOUND, 451) if values is None else np.asarray(values, float)
     u, y, size = np.log(x) - np.log(x).mean(), np.log(loss), 3 if offset else 2
     if len(x) <= size: raise FitRefused(f"{len(x)} points leave nothing to tell the error of {size} constants; a profile needs one more")
     law = partial(log_law, u=u[None])
@@ -685,7 +686,7 @@ def compare_laws(
     loss: np.ndarray, # The loss at each x
     runs: np.ndarray=None, # The run each point belongs to; by default each point is a run
 ) -> pd.DataFrame: # form, constants, held_out (root mean square log error), worse (than the lowest), error (of that difference), chosen
-    "Which law predicts best what it has not seen; the simplest of those that are within one standard error"
+    "Which law predicts best what it has not seen; the simplest of those that are within two standard errors of the best"
     x, loss = np.asarray(x, float), np.asarray(loss, float)
     check_points(x, loss)
     fold = np.unique(x, return_inverse=True)[1] if runs is None else run_numbers(runs, len(x))
@@ -697,7 +698,7 @@ def compare_laws(
         gap = square - squares[lowest]
         rows.append(dict(form=name, constants=rival_laws(u, y)[name][1].shape[1], held_out=np.sqrt(square.mean()), worse=gap.mean(), error=gap.std(ddof=1)/np.sqrt(len(gap))))
     table = pd.DataFrame(rows)
-    near = table.worse <= table.error
+    near = table.worse <= 2*table.error
     return table.assign(chosen=table.index == near.idxmax())
 
 # %% ../nbs/50_scaling.ipynb #45a505db
@@ -906,7 +907,7 @@ def log_x(
     column: str="x", # Of the table
 ) -> alt.X:
     "A logarithmic axis for parameters, tokens or FLOPs"
-    return alt.X(f"{column}:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=12), axis=alt.Axis(format="~s" if largest < 1e12 else "~e", tickCount=4, labelSeparation=8, grid=False))
+    return alt.X(f"{column}:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=12), axis=alt.Axis(format=".3~s" if largest < 1e12 else "~e", tickCount=4, labelSeparation=8, grid=False))
 
 # %% ../nbs/50_scaling.ipynb #277cbca7
 def law_panel(
