@@ -16,214 +16,21 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError
+from .fitting import EXPONENT_BOUND, RESAMPLING, best_fit, bootstrap_samples, huber, law_starts, log_law, polish, solve_laws
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'scipy', 'EXPONENT_BOUND', 'RUNS_TO_RESAMPLE', 'RESAMPLING', 'CHECKLIST', 'LAWS', 'COLOURS', 'SHAPES',
-           'log_law', 'huber', 'damped_step', 'solve_batch', 'solve_laws', 'law_starts', 'polish', 'best_fit',
-           'redraw_noise', 'flip_runs', 'bootstrap_samples', 'FitRefused', 'PowerLaw', 'predict', 'law_values',
+__all__ = ['alt', 'pd', 'scipy', 'CHECKLIST', 'LAWS', 'COLOURS', 'SHAPES', 'FitRefused', 'PowerLaw', 'predict', 'law_values',
            'check_numbers', 'check_duplicates', 'check_points', 'fit_power_law', 'run_numbers', 'other_valleys',
            'refit', 'to_constants', 'summarise', 'fit_facts', 'checklist', 'parametric_starts', 'lower_delta',
-           'fitted_scale', 'ParametricLaw', 'check_parametric', 'fit_parametric', 'fit_with_scale', 'scale_objective',
-           'summarise_parametric', 'parametric_text', 'profile_interval', 'broken_law', 'rival_laws', 'held_out_errors',
-           'compare_laws', 'read_points', 'compute_envelope', 'check_conventions', 'study_points', 'fit_laws',
-           'study_facts', 'count_text', 'verdict', 'fit_study', 'law_lines', 'language_marks', 'styled',
-           'law_residuals', 'described', 'log_x', 'law_panel', 'residual_panel', 'scaling_chart']
+           'fitted_scale', 'ParametricLaw', 'check_parametric', 'fit_parametric', 'bootstrap_parametric',
+           'fit_with_scale', 'scale_objective', 'summarise_parametric', 'parametric_text', 'profile_interval',
+           'broken_law', 'rival_laws', 'held_out_errors', 'compare_laws', 'read_points', 'compute_envelope',
+           'check_conventions', 'study_points', 'fit_laws', 'study_facts', 'count_text', 'verdict', 'fit_study',
+           'law_lines', 'language_marks', 'styled', 'law_residuals', 'described', 'log_x', 'law_panel',
+           'residual_panel', 'scaling_chart']
 
 # %% ../nbs/50_scaling.ipynb #f7907fa0
 alt, pd, scipy = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy") # loaded at first use: the command line starts without them
-
-# %% ../nbs/50_scaling.ipynb #b9849936
-def log_law(
-    theta: np.ndarray, # [problems, constants] (log E, log A, ..., alpha, ...): scales of all terms, then their exponents; without log E for a law without E
-    u: np.ndarray, # [terms, points] log of what each term depends on
-) -> tuple[np.ndarray, np.ndarray]: # [problems, points] log loss; [problems, constants, points] its derivatives
-    "Logarithm of E + A x^-alpha + ... and its derivatives (log-sum-exp form of Hoffmann et al. 2022, section 3.3)"
-    k, offset = len(u), theta.shape[1] - 2*len(u)
-    parts = theta[:, -2*k:-k, None] - theta[:, -k:, None]*u
-    if offset: parts = np.concatenate([np.broadcast_to(theta[:, :1, None], (len(theta), 1, u.shape[1])), parts], 1)
-    top = parts.max(1, keepdims=True)
-    share = np.exp(parts - top)
-    whole = share.sum(1, keepdims=True)
-    share /= whole
-    return (top + np.log(whole))[:, 0], np.concatenate([share, -share[:, offset:]*u], 1)
-
-# %% ../nbs/50_scaling.ipynb #185a9378
-def huber(
-    residual: np.ndarray, # Difference of log losses
-    delta: float, # Where the cost turns from quadratic to linear, in log loss; infinity for least squares
-) -> np.ndarray: # The cost of each
-    "Huber's cost: r²/2 up to delta, then delta (|r| - delta/2)"
-    size = np.abs(residual)
-    core = np.minimum(size, delta)
-    return core * (size - core/2)
-
-# %% ../nbs/50_scaling.ipynb #fa731ac5
-def damped_step(
-    residual: np.ndarray, # [problems, points] predicted minus measured log loss
-    J: np.ndarray, # [problems, constants, points] derivatives of the prediction
-    weight: np.ndarray, # [problems, points] how often each point counts
-    damping: np.ndarray, # [problems] Levenberg-Marquardt's
-    delta: float, # Huber's, in log loss
-) -> np.ndarray: # [problems, constants] what to subtract from the constants
-    "One damped Newton step of every problem"
-    size = np.maximum(np.abs(residual), 1e-14)
-    slope = ((J * (weight * np.minimum(1, delta/size))[:, None]) @ residual[..., None])
-    curve = weight * np.where(size < delta, 1, 0.1*delta/size)
-    H = (J * curve[:, None]) @ J.swapaxes(1, 2)
-    diagonal = np.einsum("pii->pi", H) # a view: adding to it adds to H
-    diagonal += damping[:, None]*diagonal + 1e-14*weight.sum(1, keepdims=True)
-    return np.clip(np.linalg.solve(H, slope)[..., 0], -2, 2)
-
-# %% ../nbs/50_scaling.ipynb #5f250a4b
-EXPONENT_BOUND = 4.0 # Exponents are looked for between minus and plus this
-
-def solve_batch(
-    law: Callable, # From constants to log loss and derivatives, as `log_law`
-    y: np.ndarray, # [problems, points] log loss
-    weight: np.ndarray, # [problems, points] how often each point counts
-    theta: np.ndarray, # [problems, constants] where to start
-    delta: float, # Huber's, in log loss
-    steps: int, # At most so many
-    tolerance: float, # A problem rests after eight steps that lower its cost by less than this share
-    free: np.ndarray, # [constants] 1 for those to be fitted, 0 for those that stay; the exponents are the last `exponents`
-    exponents: int, # How many of the last constants are exponents
-) -> tuple[np.ndarray, np.ndarray]: # [problems, constants] the constants; [problems] the cost
-    "Fit a handful of problems together; `solve_laws` cuts many into handfuls that fit into the processor's cache"
-    def measure(theta, y, weight):
-        predicted, J = law(theta)
-        return predicted - y, J*free[:, None], (weight*huber(predicted - y, delta)).sum(1)
-    out, found, open_ = theta.copy(), np.empty(len(theta)), np.arange(len(theta))
-    r, J, cost = measure(theta, y, weight)
-    state = [theta.copy(), r, J, cost, y, weight, np.full(len(theta), 1e-2), np.zeros(len(theta), int)]
-    for _ in range(steps):
-        theta, r, J, cost, y, weight, damping, still = state
-        new = theta - damped_step(r, J, weight, damping, delta)
-        new[:, -exponents:] = np.clip(new[:, -exponents:], -EXPONENT_BOUND, EXPONENT_BOUND)
-        tried = (new, *measure(new, y, weight))
-        better = tried[3] < cost
-        still[:] = np.where(cost - tried[3] > tolerance*cost, 0, still + 1)
-        for old, value in zip(state, tried): old[better] = value[better]
-        damping[:] = np.clip(damping*np.where(better, 0.2, 5), 1e-9, 1e9)
-        out[open_], found[open_] = theta, cost
-        go = still < 8
-        if not go.all(): state, open_ = [part[go] for part in state], open_[go]
-        if not len(open_): break
-    return out, found
-
-# %% ../nbs/50_scaling.ipynb #eb0ddbf7
-def solve_laws(
-    law: Callable, # From constants to log loss and derivatives: `partial(log_law, u=...)`
-    y: np.ndarray, # [problems, points] log loss, or [points] if it is the same for all
-    weight: np.ndarray, # [problems, points] how often each point counts, or [points]
-    theta: np.ndarray, # [problems, constants] where to start
-    delta: float=1e-3, # Huber's, in log loss; infinity for least squares
-    steps: int=300, # At most so many
-    tolerance: float=1e-9, # A problem rests after eight steps that lower its cost by less than this share
-    free: np.ndarray=None, # [constants] 1 for those to be fitted, 0 for those that stay as they start; by default all are fitted
-    exponents: int=1, # How many of the last constants are exponents
-    handful: int=128, # Problems that are stepped together
-) -> tuple[np.ndarray, np.ndarray]: # [problems, constants] the constants; [problems] the cost
-    "Fit all problems at once by a damped Newton method on Huber's cost"
-    y, weight = (np.broadcast_to(a, (len(theta), a.shape[-1])) for a in (y, weight))
-    free = np.ones(theta.shape[1]) if free is None else np.asarray(free, float)
-    parts = [solve_batch(law, y[i:i+handful], weight[i:i+handful], theta[i:i+handful], delta, steps, tolerance, free, exponents) for i in range(0, len(theta), handful)]
-    return tuple(np.concatenate(part) for part in zip(*parts))
-
-# %% ../nbs/50_scaling.ipynb #bfc9b42a
-def law_starts(
-    u: np.ndarray, # [points] log x
-    y: np.ndarray, # [points] log loss
-    offset: bool=True, # With E, or without
-) -> np.ndarray: # [starts, constants]
-    "A grid of starting points: 9 exponents, and with an offset 6 shares of E in the lowest loss"
-    alphas = (-0.3, 0.03, 0.1, 0.2, 0.35, 0.5, 0.8, 1.3, 2.0)
-    starts = []
-    for share in (0.01, 0.3, 0.6, 0.8, 0.9, 0.97) if offset else (0.0,):
-        E = share * np.exp(y.min())
-        for alpha in alphas:
-            a = np.mean(np.log(np.exp(y) - E) + alpha*u)
-            starts.append([np.log(E), a, alpha] if offset else [a, alpha])
-    return np.array(starts)
-
-# %% ../nbs/50_scaling.ipynb #d23cc2b9
-def polish(
-    law: Callable, # As `solve_laws` takes it
-    y: np.ndarray, # [points] log loss
-    theta: np.ndarray, # [constants] where to start
-    delta: float, # Huber's, in log loss; infinity for least squares
-) -> np.ndarray: # [constants] as good or better
-    "Let scipy finish a fit, as an outside check that nothing lower is near"
-    def cost(t): return huber(law(t[None])[0][0] - y, delta).sum()
-    shape = dict(loss="linear") if np.isinf(delta) else dict(loss="huber", f_scale=delta)
-    found = scipy.optimize.least_squares(lambda t: law(t[None])[0][0] - y, theta, lambda t: law(t[None])[1][0].T,
-                                         x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=100, **shape).x
-    return found if cost(found) < cost(theta) and np.abs(found[-1]) <= EXPONENT_BOUND else theta
-
-# %% ../nbs/50_scaling.ipynb #7f655c43
-def best_fit(
-    law: Callable, # As `solve_laws` takes it
-    y: np.ndarray, # [points] log loss
-    starts: np.ndarray, # [starts, constants]
-    delta: float=1e-3, # Huber's, in log loss
-    exponents: int=1, # How many of the last constants are exponents
-) -> tuple[np.ndarray, float]: # [constants] of the lowest cost; the share of finalists that reached it (within one in a thousand)
-    "The lowest of many starts, polished by scipy"
-    weight = np.ones(len(y))
-    theta, cost = solve_laws(law, y, weight, starts, delta, steps=15, exponents=exponents)
-    theta, cost = solve_laws(law, y, weight, theta[np.argsort(cost)[:256]], delta, exponents=exponents)
-    return polish(law, y, theta[cost.argmin()], delta), float(np.mean(cost <= cost.min()*1.001 + 1e-15))
-
-# %% ../nbs/50_scaling.ipynb #0bda59ab
-RUNS_TO_RESAMPLE = 20 # For each constant; with fewer independent runs, draws among them make intervals too wide
-
-# %% ../nbs/50_scaling.ipynb #106cf3fc
-def redraw_noise(
-    fitted: np.ndarray, # [points] log loss of the fit
-    residual: np.ndarray, # [points] measured minus fitted
-    constants: int, # How many were fitted
-    bootstraps: int, # How many studies to make
-    rng: np.random.Generator, # Chance
-) -> np.ndarray: # [bootstraps, points] log loss
-    "Losses of other studies with the same few runs: normal noise, its size drawn from what is known of it"
-    scale = np.sqrt((residual**2).sum() / rng.chisquare(len(residual) - constants, (bootstraps, 1)))
-    return fitted + scale * rng.standard_normal((bootstraps, len(residual)))
-
-# %% ../nbs/50_scaling.ipynb #691c6168
-def flip_runs(
-    fitted: np.ndarray, # [points] log loss of the fit
-    residual: np.ndarray, # [points] measured minus fitted
-    run: np.ndarray, # [points] number of the run each point belongs to
-    constants: int, # How many were fitted
-    bootstraps: int, # How many studies to make
-    rng: np.random.Generator, # Chance
-) -> np.ndarray: # [bootstraps, points] log loss
-    "Losses of other studies along the same curves: wild cluster bootstrap, Webb's weights (Webb 2023)"
-    webb = np.sqrt([0.5, 1, 1.5])
-    draws = rng.choice(np.r_[-webb, webb], (bootstraps, run.max() + 1))
-    return fitted + np.sqrt(len(run) / (len(run) - constants)) * residual * draws[:, run]
-
-# %% ../nbs/50_scaling.ipynb #d52107b7
-RESAMPLING = Literal["auto", "runs", "noise"]
-
-def bootstrap_samples(
-    fitted: np.ndarray, # [points] log loss of the fit
-    residual: np.ndarray, # [points] measured minus fitted
-    run: np.ndarray, # [points] number of the run each point belongs to, from 0
-    constants: int, # How many were fitted
-    bootstraps: int, # How many studies to make
-    seed: int=0, # Of chance
-    resampling: RESAMPLING="auto", # Of independent runs: draw runs, redraw their noise, or whichever suits their number
-) -> tuple[np.ndarray, np.ndarray, str]: # [bootstraps, points] log loss and weight; how it was done, in words
-    "The data of other possible studies, by what the points are"
-    rng, points, runs = np.random.default_rng(seed), len(run), run.max() + 1
-    ones = np.ones((bootstraps, points))
-    if runs < points:
-        if runs == 1: run = np.arange(points) * min(10, points) // points
-        how = f"residuals of {runs} runs flipped together" if runs > 1 else "residuals of one curve flipped by stretches"
-        return flip_runs(fitted, residual, run, constants, bootstraps, rng), ones, how
-    if resampling == "noise" or resampling == "auto" and runs < RUNS_TO_RESAMPLE*constants:
-        return redraw_noise(fitted, residual, constants, bootstraps, rng), ones, f"noise of {runs} runs redrawn"
-    return np.tile(fitted + residual, (bootstraps, 1)), rng.multinomial(points, np.full(points, 1/points), bootstraps), f"{runs} runs resampled"
 
 # %% ../nbs/50_scaling.ipynb #ab680f5a
 class FitRefused(InputError):
@@ -545,22 +352,38 @@ def fit_parametric(
     check_parametric(N, D, loss, None if flops is None else np.asarray(flops, float))
     u, y = np.log(np.stack([N, D])), np.log(loss)
     centers, starts = u.mean(1), parametric_starts() if starts is None else np.asarray(starts, float)
-    law, ones = partial(log_law, u=u - centers[:, None]), np.ones(len(y))
     starts = np.concatenate([starts[:, :1], starts[:, 1:3] - starts[:, 3:]*centers, starts[:, 3:]], 1)
-    first = delta if method == "huber" else 1e-3
-    best, reached = best_fit(law, y, starts, first, exponents=2)
-    best, scale = best[None], np.nan
-    if method == "huber-scale": best, scale = fit_with_scale(law, y, best, delta)
-    residual, how = y - law(best)[0][0], "none asked for"
-    if bootstraps:
-        ys, weight, how = bootstrap_samples(y - residual, residual, np.arange(len(y)), 5, bootstraps, seed, resampling)
-        refits = refit(law, ys, weight, best, best[:0], first, exponents=2)
-        if method == "huber-scale": refits = lower_delta(law, ys, weight, refits, 1e-5) # a hundredth of the usual residual: far below what a draw changes
-        best = np.vstack([best, refits])
-    objective = huber(residual, delta).sum() if method == "huber" else scale_objective(residual, scale, delta)
-    said = None if method == "huber" else f"minus the log-likelihood of a Huber density (delta {delta:g} in units of a fitted scale) of log residuals, summed over points"
+    law, said = partial(log_law, u=u - centers[:, None]), None
+    best, reached = best_fit(law, y, starts, delta if method == "huber" else 1e-3, exponents=2)
+    best, log_scale, objective = best[None], np.nan, 0.0
+    if method == "huber-scale":
+        best, scale = fit_with_scale(law, y, best, delta)
+        said = f"minus the log-likelihood of a Huber density (delta {delta:g} in units of a fitted scale) of log residuals, summed over points"
+    residual = y - law(best)[0][0]
+    if method == "huber": objective = huber(residual, delta).sum()
+    else: log_scale, objective = np.log(scale), scale_objective(residual, scale, delta)
+    refits, how = bootstrap_parametric(law, y, best, method, delta, bootstraps, seed, resampling)
     made = fit_facts("L(N, D) = E + A N^-alpha + B D^-beta", delta, len(starts), reached, how, bootstraps, about, said)
-    return summarise_parametric(to_constants(best, centers), residual, loss, method, objective, np.log(scale), how, made)
+    return summarise_parametric(to_constants(np.vstack([best, refits]), centers), residual, loss, method, objective, log_scale, how, made)
+
+# %% ../nbs/50_scaling.ipynb #9d825302
+def bootstrap_parametric(
+    law: Callable, # As `solve_laws` takes it
+    y: np.ndarray, # [points] log loss
+    best: np.ndarray, # [1, 5] the fit
+    method: str, # "huber" or "huber-scale"
+    delta: float, # Huber's
+    bootstraps: int, # How many refits
+    seed: int, # Of chance
+    resampling: RESAMPLING, # As of `bootstrap_samples`
+) -> tuple[np.ndarray, str]: # [bootstraps, 5] the constants; how it was done, in words
+    "Fit the parametric law to other possible studies"
+    if not bootstraps: return best[:0], "none asked for"
+    fitted = law(best)[0][0]
+    ys, weight, how = bootstrap_samples(fitted, y - fitted, np.arange(len(y)), 5, bootstraps, seed, resampling)
+    refits = refit(law, ys, weight, best, best[:0], delta if method == "huber" else 1e-3, exponents=2)
+    if method == "huber-scale": refits = lower_delta(law, ys, weight, refits, 1e-5) # a hundredth of the usual residual: far below what a draw changes
+    return refits, how
 
 # %% ../nbs/50_scaling.ipynb #75b6dada
 def fit_with_scale(
