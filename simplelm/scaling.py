@@ -456,7 +456,7 @@ def profile_interval(
     u, y, size = np.log(x) - np.log(x).mean(), np.log(loss), 3 if offset else 2
     if len(x) <= size: raise FitRefused(f"{len(x)} points leave nothing to tell the error of {size} constants; a profile needs one more")
     law = partial(log_law, u=u[None])
-    starts = np.array([s for s in law_starts(u, y, offset) if s[-1] == 0.35])
+    starts = np.array([s for s in law_starts(u, y, offset) if s[-1] == 0.35])[::2]
     starts = np.repeat(starts, len(values), 0)
     starts[:, -1] = np.tile(values, len(starts)//len(values))
     free = np.r_[np.ones(size - 1), 0]

@@ -2,6 +2,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -193,27 +195,32 @@ def test_forecasts_are_kept_and_cannot_be_changed(tmp_path):
 
 
 @pytest.mark.parametrize("study", ["tiny", "child_directed"])
-def test_commands_on_the_committed_studies(tmp_path, study):
+def test_fit_and_report_on_the_committed_studies(tmp_path, study):
     run = shutil.copytree(ROOT/"nbs"/"results"/study, tmp_path/study)
     fit = call("fit", run, "--bootstraps", 200, "--checklist", "--out", tmp_path/"fits.csv")
     assert fit.returncode == 0, fit.stderr
     assert "parametric law: refused" in fit.stdout and "What is the form of the law? L(x) = E + A x^-alpha" in fit.stdout
     assert len(pd.read_csv(tmp_path/"fits.csv")) == 8
-    done = call("forecast", run, "--size", "256x4", "--language", "regular")
-    assert done.returncode == 0, done.stderr
-    file = next(Path(run).glob("forecast-regular-256x4-*.json"))
-    models = pd.read_csv(run/"models.csv")
-    trained = models[models.language == "regular"][:1].assign(size="256x4", parameters=1e9, non_embedding_parameters=4*(16*256**2 + 2*256) + 256, bits_per_byte=json.loads(file.read_text())["loss"])
-    pd.concat([models, trained]).to_csv(run/"models.csv", index=False)
-    scored = call("forecast", "score", run, file)
-    assert scored.returncode == 0 and "+0.00%, inside" in scored.stdout
-    models.to_csv(run/"models.csv", index=False)
-    assert "of 2 losses lay in their 95% interval" in call("forecast", "calibrate", run).stdout
     report = call("report", run)
     assert report.returncode == 0, report.stderr
     page = (run/"report.html").read_text(encoding="utf-8")
     assert page.index("<h2>Claims</h2>") < page.index("<h2>Headline</h2>") and "<script" not in page and "<title>simple, 32x2, seed 0" in page
-    assert set(pd.read_csv(run/"claims.csv").verdict) <= {"supported", "refuted", "underpowered"}
+    # beyond the last digits, the verdicts are those that are committed
+    pd.testing.assert_frame_equal(pd.read_csv(run/"claims.csv"), pd.read_csv(ROOT/"nbs"/"results"/study/"claims.csv"), rtol=1e-3)
+
+
+def test_forecast_score_calibrate(tmp_path):
+    run = shutil.copytree(ROOT/"nbs"/"results"/"tiny", tmp_path/"tiny")
+    done = call("forecast", run, "--size", "256x4", "--language", "regular")
+    assert done.returncode == 0, done.stderr
+    file = next(run.glob("forecast-regular-256x4-*.json"))
+    models = pd.read_csv(run/"models.csv")
+    trained = models[models.language == "regular"][:1].assign(size="256x4", parameters=4*(16*256**2 + 2*256) + 256 + 2048*256, non_embedding_parameters=4*(16*256**2 + 2*256) + 256,
+                                                             bits_per_byte=json.loads(file.read_text())["loss"])
+    pd.concat([models, trained]).to_csv(run/"models.csv", index=False)
+    scored = call("forecast", "score", run, file)
+    assert scored.returncode == 0 and "+0.00%, inside" in scored.stdout, scored.stderr
+    assert "of 3 losses lay in their 95% interval" in call("forecast", "calibrate", run).stdout
 
 
 def test_fit_of_a_file_with_parameters_and_tokens(tmp_path):
@@ -224,3 +231,9 @@ def test_fit_of_a_file_with_parameters_and_tokens(tmp_path):
     for options, said in ((("--parameters", "M", "--tokens", "D"), "has no column 'M'"), (("--parameters", "N", "--tokens", "D", "--drop", 36), "--drop 36"), (("--x", "N", "--bootstraps", -1), "--bootstraps")):
         refused = call("fit", tmp_path/"runs.csv", *options)
         assert refused.returncode == 2 and said in refused.stderr and len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["fitting", "frontier", "emergence", "forecast"])
+def test_imports_without_torch(module):
+    code = f"import sys, simplelm.{module}; sys.exit('torch._C' in sys.modules or 'altair.vegalite' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
