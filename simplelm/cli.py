@@ -382,7 +382,7 @@ def fit_run(
     for language, t in models.groupby("language", sort=False):
         attempt(f"{language}: parametric law", lambda: scaling.parametric_text(scaling.fit_parametric(t.non_embedding_parameters, t.tokens, t.bits_per_byte, bootstraps=options.bootstraps)))
         read = curves[curves.language == language].dropna(subset=["bits_per_byte"]).rename(columns={"bits_per_byte": "loss"})
-        attempt(f"{language}: frontier of the curves", lambda: frontier.agreement([frontier.envelope_frontier(read, bins=6)]))
+        attempt(f"{language}: frontier of the curves", lambda: frontier.agreement(frontier.curve_frontiers(read)))
     if options.checklist:
         for (language, law), fit in scaling.fit_laws(scaling.study_points(models, curves), options.bootstraps).items():
             if isinstance(fit, scaling.PowerLaw): print(f"\n{language}, {law}"); print_checklist(fit)
@@ -423,7 +423,8 @@ def fit_file(
         attempt("held out", lambda: "\n" + scaling.compare_laws(table[o.x], table[o.loss]).to_string(index=False))
     else:
         tokens = table[o.tokens] if o.tokens else table[o.x]/(6*table[o.parameters])
-        fit = scaling.fit_parametric(table[o.parameters], tokens, table[o.loss], o.method, bootstraps=o.bootstraps, about=about)
+        flops = table[o.x] if o.tokens and o.x in table else None # then FLOPs over 6 N D show whether N is counted in one way
+        fit = scaling.fit_parametric(table[o.parameters], tokens, table[o.loss], o.method, bootstraps=o.bootstraps, flops=flops, about=about)
         print(fit)
         print(scaling.parametric_text(fit))
         runs = pd.DataFrame(dict(parameters=table[o.parameters], flops=6*table[o.parameters]*tokens, loss=table[o.loss])).reset_index(drop=True)

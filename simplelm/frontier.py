@@ -17,7 +17,8 @@ from .scaling import COLOURS, SHAPES, FitRefused, ParametricLaw, check_numbers, 
 # %% auto #0
 __all__ = ['alt', 'pd', 'Frontier', 'optimal_parameters', 'make_frontier', 'resampled', 'check_runs', 'envelope_frontier',
            'isoflop_budgets', 'isoflop_parabolas', 'isoflop_frontier', 'parametric_frontier', 'compare_frontiers',
-           'agreement', 'possible_frontiers', 'isoflop_chart', 'frontier_lines', 'frontier_chart']
+           'agreement', 'possible_frontiers', 'isoflop_readings', 'curve_frontiers', 'isoflop_chart', 'frontier_lines',
+           'frontier_chart']
 
 # %% ../nbs/50b_frontier.ipynb #eac35082
 alt, pd = lazy.load("altair"), lazy.load("pandas")
@@ -59,16 +60,19 @@ def make_frontier(
 # %% ../nbs/50b_frontier.ipynb #13d946bd
 def resampled(
     find: Callable, # From runs to a table of flops and parameters
-    runs: pd.DataFrame, # One row a run
+    runs: pd.DataFrame, # One row a run; or a reading, if size and seed say along which
     groups: np.ndarray, # [runs] runs are drawn within these, so that no budget goes empty
     bootstraps: int, # How many refits
     seed: int, # Of chance
 ) -> tuple[np.ndarray, pd.DataFrame]: # [1 + bootstraps, 2] log k and a; the optima of the runs themselves
-    "Fit log N = log k + a log C to the optima, of the runs and of so many draws of them"
-    rng, members = np.random.default_rng(seed), [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    "Fit log N = log k + a log C to the optima, of the runs and of so many draws of them; readings are drawn by whole curves"
+    rng, curves = np.random.default_rng(seed), {"size", "seed"} <= set(runs) and runs.duplicated(["size", "seed"]).any()
     def line(best): return np.polyfit(np.log(best.flops), np.log(best.parameters), 1)[::-1] if best.flops.nunique() > 2 else (np.nan, np.nan)
-    best = find(runs)
-    draws = [line(find(runs.iloc[np.concatenate([rng.choice(m, len(m)) for m in members])])) for _ in range(bootstraps)]
+    names = runs.groupby(["size", "seed"], sort=False).ngroup().to_numpy() if curves else groups
+    members = [np.flatnonzero(names == g) for g in np.unique(names)]
+    def draw(): return np.concatenate([members[k] for k in rng.choice(len(members), len(members))] if curves else [rng.choice(m, len(m)) for m in members])
+    best, table = find(runs), runs.reset_index(drop=True)
+    draws = [line(find(table.iloc[draw()].reset_index(drop=True))) for _ in range(bootstraps)]
     return np.array([line(best), *draws]), best
 
 # %% ../nbs/50b_frontier.ipynb #6a277c23
@@ -81,18 +85,19 @@ def check_runs(
 
 # %% ../nbs/50b_frontier.ipynb #d6a7f3f4
 def envelope_frontier(
-    runs: pd.DataFrame, # parameters, flops, loss: one row a run, or a reading along one
+    runs: pd.DataFrame, # parameters, flops, loss: one row a run; or a reading, with size and seed
     bins: int=9, # Of log FLOPs
     bootstraps: int=300, # Behind the interval
     seed: int=0, # Of chance
 ) -> Frontier: # As of approach 1 of Hoffmann et al. (2022)
     "The frontier of the lowest loss in each bin of FLOPs"
     check_runs(runs)
+    runs = runs.reset_index(drop=True)
     logs = np.log(runs.flops.to_numpy(float))
     cut = np.minimum(((logs - logs.min())/max(np.ptp(logs), 1e-9)*bins).astype(int), bins - 1)
     runs = runs.assign(bin=cut)
     if (filled := len(np.unique(cut))) < 3: raise FitRefused(f"3 different budgets are needed for a frontier; the {len(runs)} runs fill {filled}")
-    def find(t): return t.loc[t.groupby("bin").loss.idxmin().to_numpy()] if t.index.is_unique else find(t.reset_index(drop=True))
+    def find(t): return t.sort_values("loss", kind="stable").drop_duplicates("bin")
     draws, best = resampled(find, runs, cut, bootstraps, seed)
     return make_frontier("envelope", draws, best[["flops", "parameters"]], runs.flops)
 
@@ -189,6 +194,31 @@ def possible_frontiers(
         try: found.append(find(runs))
         except FitRefused: pass
     return [*found, parametric_frontier(law, runs.flops)]
+
+# %% ../nbs/50b_frontier.ipynb #428f6543
+def isoflop_readings(
+    curves: pd.DataFrame, # size, seed, parameters, flops, loss: one row a reading
+    budgets: np.ndarray=None, # FLOPs; by default six, evenly in log, between the medians of first and of last readings
+) -> pd.DataFrame: # size, seed, parameters, flops, loss, budget: the curves that pass each budget
+    "Losses of every curve at the same budgets"
+    runs = {key: t.sort_values("flops") for key, t in curves.groupby(["size", "seed"], sort=False)}
+    if budgets is None: budgets = np.geomspace(np.median([t.flops.iloc[0] for t in runs.values()]), np.median([t.flops.iloc[-1] for t in runs.values()]), 6)
+    rows = []
+    for (size, seed), t in runs.items():
+        for k, C in enumerate(budgets):
+            if not t.flops.iloc[0] <= C <= t.flops.iloc[-1]: continue
+            rows.append(dict(size=size, seed=seed, parameters=t.parameters.iloc[0], flops=C, loss=float(np.exp(np.interp(np.log(C), np.log(t.flops), np.log(t.loss)))), budget=k))
+    return pd.DataFrame(rows, columns=["size", "seed", "parameters", "flops", "loss", "budget"])
+
+# %% ../nbs/50b_frontier.ipynb #1ec9940e
+def curve_frontiers(
+    curves: pd.DataFrame, # size, seed, parameters, flops, loss: one row a reading, of one language
+) -> list[Frontier]: # That of the envelope and, where five sizes pass the same budgets, that of parabolas
+    "The frontiers that the curves of a study allow"
+    found = [envelope_frontier(curves, bins=6)]
+    try: found.append(isoflop_frontier(isoflop_readings(curves)))
+    except FitRefused: pass
+    return found
 
 # %% ../nbs/50b_frontier.ipynb #eb239e72
 def isoflop_chart(

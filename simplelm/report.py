@@ -20,7 +20,7 @@ import numpy as np
 from .artifacts import InputError, atomic_write
 from .emergence import AXES, Equivalence, emergence, emergence_chart, equivalence_text, equivalences, metric_curves, size_equivalence, with_resources
 from .forecast import calibrate, calibration_chart, calibration_text
-from .frontier import agreement, envelope_frontier
+from .frontier import agreement, curve_frontiers
 from .scaling import LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_text, fit_laws, language_marks, law_lines, law_residuals, scaling_chart, study_points, styled, verdict
 
 # %% auto #0
@@ -882,7 +882,7 @@ def frontier_sentences(
     out = []
     for language in run.languages:
         t = run.curves[run.curves.language == language].dropna(subset=["bits_per_byte"]).rename(columns={"bits_per_byte": "loss"})
-        try: out.append(f"{language.capitalize()}: {agreement([envelope_frontier(t, bins=6)])}" if len(t) else f"{language.capitalize()}: no curve, no frontier.")
+        try: out.append(f"{language.capitalize()}: {agreement(curve_frontiers(t))}" if len(t) else f"{language.capitalize()}: no curve, no frontier.")
         except FitRefused as e: out.append(f"{language.capitalize()}: no compute-optimal frontier: {e}.")
     return "<ul>" + "".join(f"<li>{escape(s)}</li>" for s in out) + "</ul>"
 

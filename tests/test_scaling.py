@@ -228,6 +228,9 @@ def test_fit_of_a_file_with_parameters_and_tokens(tmp_path):
     done = call("fit", tmp_path/"runs.csv", "--parameters", "N", "--tokens", "D", "--bootstraps", 50, "--out", tmp_path/"law.json")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path/"law.json").read_text())["alpha"] == pytest.approx(0.35, rel=1e-3)
+    pd.DataFrame(dict(N=GRID[0], D=GRID[1], loss=SURFACE, flops=6*GRID[0]*GRID[1]*np.where(GRID[0] < 1e6, 2, 1))).to_csv(tmp_path/"mixed.csv", index=False)
+    mixed = call("fit", tmp_path/"mixed.csv", "--parameters", "N", "--tokens", "D")
+    assert mixed.returncode == 2 and "counted in more than one way" in mixed.stderr
     for options, said in ((("--parameters", "M", "--tokens", "D"), "has no column 'M'"), (("--parameters", "N", "--tokens", "D", "--drop", 36), "--drop 36"), (("--x", "N", "--bootstraps", -1), "--bootstraps")):
         refused = call("fit", tmp_path/"runs.csv", *options)
         assert refused.returncode == 2 and said in refused.stderr and len(refused.stderr.splitlines()) == 1
