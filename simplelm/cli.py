@@ -417,10 +417,11 @@ def fit_file(
     table = table.sort_values(o.loss, kind="stable").iloc[:len(table) - o.drop].sort_index()
     about = dict(x=" and ".join(needed), loss=o.loss, source=o.source.name, kind="rows of a file", excluded=f"the {o.drop} of highest loss" if o.drop else "nothing")
     if o.parameters is None:
-        fit = scaling.fit_power_law(table[o.x], table[o.loss], offset=o.offset, bootstraps=o.bootstraps, about=about)
+        held_out = scaling.held_out_text(table[o.x], table[o.loss])
+        fit = scaling.fit_power_law(table[o.x], table[o.loss], offset=o.offset, bootstraps=o.bootstraps, about=about | dict(validation=held_out))
         print(fit)
         print(scaling.verdict(fit, o.x))
-        attempt("held out", lambda: "\n" + scaling.compare_laws(table[o.x], table[o.loss]).to_string(index=False))
+        print(f"Held out: {held_out}.")
     else:
         tokens = table[o.tokens] if o.tokens else table[o.x]/(6*table[o.parameters])
         flops = table[o.x] if o.tokens and o.x in table else None # then FLOPs over 6 N D show whether N is counted in one way

@@ -24,9 +24,9 @@ __all__ = ['alt', 'pd', 'scipy', 'CHECKLIST', 'LAWS', 'COLOURS', 'SHAPES', 'FitR
            'refit', 'to_constants', 'summarise', 'fit_facts', 'checklist', 'parametric_starts', 'lower_delta',
            'fitted_scale', 'ParametricLaw', 'check_parametric', 'fit_parametric', 'bootstrap_parametric',
            'fit_with_scale', 'scale_objective', 'summarise_parametric', 'parametric_text', 'profile_interval',
-           'broken_law', 'rival_laws', 'held_out_errors', 'compare_laws', 'read_points', 'compute_envelope',
-           'check_conventions', 'study_points', 'fit_laws', 'study_facts', 'count_text', 'verdict', 'fit_study',
-           'law_lines', 'language_marks', 'styled', 'law_residuals', 'described', 'log_x', 'law_panel',
+           'broken_law', 'rival_laws', 'held_out_errors', 'compare_laws', 'held_out_text', 'read_points',
+           'compute_envelope', 'check_conventions', 'study_points', 'fit_laws', 'study_facts', 'count_text', 'verdict',
+           'fit_study', 'law_lines', 'language_marks', 'styled', 'law_residuals', 'described', 'log_x', 'law_panel',
            'residual_panel', 'scaling_chart']
 
 # %% ../nbs/50_scaling.ipynb #f7907fa0
@@ -513,7 +513,7 @@ def compare_laws(
     x, loss = np.asarray(x, float), np.asarray(loss, float)
     check_points(x, loss)
     fold = np.unique(x, return_inverse=True)[1] if runs is None else run_numbers(runs, len(x))
-    if fold.max() < 5: raise FitRefused(f"{fold.max() + 1} runs are too few to leave one out of a law with four constants; 6 are needed")
+    if (n := fold.max() + 1) < 6: raise FitRefused(f"{n} run{'s are' if n > 1 else ' is'} too few to leave one out of a law with four constants; 6 are needed")
     u, y, rows = np.log(x) - np.log(x).mean(), np.log(loss), []
     squares = {name: np.bincount(fold, held_out_errors(law, y, starts, exponents, fold)**2)/np.bincount(fold) for name, (law, starts, exponents) in rival_laws(u, y).items()}
     lowest = min(squares, key=lambda name: squares[name].mean())
@@ -523,6 +523,18 @@ def compare_laws(
     table = pd.DataFrame(rows)
     near = table.worse <= 2*table.error
     return table.assign(chosen=table.index == near.idxmax())
+
+# %% ../nbs/50_scaling.ipynb #83bde8b6
+def held_out_text(
+    x: np.ndarray, # As of `compare_laws`
+    loss: np.ndarray, # See above
+    runs: np.ndarray=None, # See above
+) -> str: # An answer for `checklist`
+    "How well a law predicts what it has not seen, in words"
+    try: table = compare_laws(x, loss, runs)
+    except FitRefused as e: return f"no: {e}"
+    errors = ", ".join(f"{r.form} {r.held_out:.2%}" for r in table.itertuples())
+    return f"yes: each run left out in turn, root mean square error of {errors}; chosen: {table.form[table.chosen].item()}"
 
 # %% ../nbs/50_scaling.ipynb #45a505db
 def read_points(
@@ -616,7 +628,7 @@ def study_facts(
 ) -> dict: # Answers for `checklist`
     "What a study's tables tell about the points of a law"
     along = law in ("tokens", "compute")
-    return dict(x=LAWS[law], loss="validation loss of the language's own held-out text, bits per byte", N="all parameters" if law == "total_parameters" else "without the two tables of tokens",
+    return dict(validation=held_out_text(points.x, points.loss, points.run if along else None), x=LAWS[law], loss="validation loss of the language's own held-out text, bits per byte", N="all parameters" if law == "total_parameters" else "without the two tables of tokens",
                 flops="three forward passes, embeddings and logits included (Hoffmann et al. 2022, appendix F)", sizes=", ".join(dict.fromkeys(points.run.str.split(",").str[0])),
                 kind="readings along runs, in mid-schedule" if along else "ends of runs", source="models.csv and curves.csv of the run folder",
                 recipe="study.json of the run folder", excluded="the first tenth of each curve (warm-up)" if along else "nothing")
