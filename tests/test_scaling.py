@@ -174,6 +174,23 @@ def test_little_data_never_contradict():
     assert "no continuous metric" in emergence(scored(answers("sharp", 0))).why[0]
 
 
+@pytest.mark.parametrize("world", WORLDS)
+def test_noise_of_whole_models_turns_no_verdict(world):
+    found = []
+    for seed in range(6):
+        offset = dict(zip(SIZES, 0.3*np.random.default_rng(seed).standard_normal(8)))
+        items = answers(world, seed, items=300)
+        odds = np.log(items.probability/(1 - items.probability)) + items.parameters.map(offset)
+        found.append(judge_emergence(items.assign(probability=1/(1 + np.exp(-odds)), correct=odds > 0), draws=200).verdict)
+    assert world in found and set(found) <= {world, "undecided"}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_four_sizes_are_enough(world):
+    items = answers(world, 0, items=150)
+    assert judge_emergence(items[items.parameters.isin(SIZES[[0, 2, 5, 7]])], draws=200).verdict == world
+
+
 def test_size_equivalence_holds_the_truth():
     held, lag = np.zeros(2), 4*np.log(8)/np.log(1e3)
     for seed in range(40):
