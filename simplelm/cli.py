@@ -5,12 +5,13 @@
 # %% ../nbs/62_cli.ipynb #3c25a977
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -23,10 +24,11 @@ import simplelm
 from .artifacts import InputError
 
 # %% auto #0
-__all__ = ['benchmark', 'cluster', 'context', 'corpus', 'evaluation', 'gain', 'model', 'report', 'scaling', 'simplification',
-           'study', 'tokenization', 'training', 'vocabulary', 'pd', 'harness', 'COMMANDS', 'NESTED', 'stage',
-           'Vocabulary', 'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate',
-           'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report', 'Version', 'parse', 'main']
+__all__ = ['benchmark', 'cluster', 'context', 'corpus', 'evaluation', 'gain', 'model', 'forecast', 'frontier', 'report',
+           'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary', 'pd', 'harness', 'COMMANDS',
+           'NESTED', 'stage', 'Vocabulary', 'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate',
+           'Evaluate', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'Fit', 'fit_run', 'attempt', 'print_checklist',
+           'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report', 'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
 def stage(
@@ -38,6 +40,7 @@ def stage(
     return module
 
 benchmark, cluster, context, corpus, evaluation, gain, model = map(stage, ("benchmark", "cluster", "context", "corpus", "evaluation", "gain", "model"))
+forecast, frontier = map(stage, ("forecast", "frontier"))
 report, scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("report", "scaling", "simplification", "study", "tokenization", "training", "vocabulary"))
 pd = lazy.load("pandas")
 
@@ -381,25 +384,154 @@ class Plan:
 # %% ../nbs/62_cli.ipynb #b9b8f471
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Fit the power law L(x) = E + A x^-alpha to a run's losses, or to two columns of a CSV file.
+    """Fit power laws to a run's losses, or a law to columns of a CSV file, and say what they show.
 
     simplelm fit runs/tiny
 
-    simplelm fit points.csv --x "Training FLOP" --loss loss
+    simplelm fit points.csv --x "Training FLOP" --loss loss (L(x) = E + A x^-alpha, and a broken law as its rival)
+
+    simplelm fit points.csv --parameters N --tokens D --loss loss --drop 5 (L(N, D) = E + A N^-alpha + B D^-beta, and the compute-optimal frontier)
     """
     source: Positional[Path] # A run folder, or a CSV file
     x: str = "flops" # Column of the CSV with compute, tokens or parameters
     loss: str = "loss" # Column of the CSV with the loss
+    parameters: str|None = None # Column of the CSV with parameters, for the parametric law
+    tokens: str|None = None # Column of the CSV with tokens, for the parametric law; without it, tokens are FLOPs (column --x) over 6 N
+    method: Literal["huber", "huber-scale"] = "huber" # Of the parametric law: Huber's cost in log loss, or in units of a scale that is fitted too
     offset: bool = True # Fit the irreducible loss E as well
+    drop: int = 0 # Leave out so many rows of the CSV, those of the highest loss
     bootstraps: int = 1000 # Resamples behind the 95% intervals
+    checklist: bool = False # Say how the fit was made: the checklist of arXiv 2502.18969
+    out: Path|None = None # Write what was fitted to this CSV or, for a CSV file, JSON file
 
     def __call__(self):
-        if self.source.is_dir():
-            models, curves = (report.read_table(self.source, name) for name in ("models", "curves"))
-            print(scaling.fit_study(models, curves).to_string(index=False))
-        else:
-            table = scaling.read_points(self.source, self.x, self.loss)
-            print(scaling.fit_power_law(table[self.x], table[self.loss], offset=self.offset, bootstraps=self.bootstraps))
+        if self.bootstraps < 0 or self.drop < 0: raise InputError(f"--{'bootstraps' if self.bootstraps < 0 else 'drop'}: must not be negative")
+        fit_run(self) if self.source.is_dir() else fit_file(self)
+
+# %% ../nbs/62_cli.ipynb #607df0da
+def fit_run(
+    options: Fit, # What was asked for
+):
+    "Fit the laws of a run folder and print them"
+    models, curves = (report.read_table(options.source, name) for name in ("models", "curves"))
+    fits = scaling.fit_study(models, curves, options.bootstraps)
+    print(fits[["language", "law", "alpha", "alpha_low", "alpha_high", "E", "points", "runs", "refused"]].round(3).to_string(index=False) if "alpha" in fits else fits[["language", "law", "refused"]].to_string(index=False))
+    for row in fits.itertuples(): print(f"{row.language}: {row.verdict}")
+    for language, t in models.groupby("language", sort=False):
+        attempt(f"{language}: parametric law", lambda: scaling.parametric_text(scaling.fit_parametric(t.non_embedding_parameters, t.tokens, t.bits_per_byte, bootstraps=options.bootstraps)))
+        read = curves[curves.language == language].dropna(subset=["bits_per_byte"]).rename(columns={"bits_per_byte": "loss"})
+        attempt(f"{language}: frontier of the curves", lambda: frontier.agreement(frontier.curve_frontiers(read)))
+    if options.checklist:
+        for (language, law), fit in scaling.fit_laws(scaling.study_points(models, curves), options.bootstraps).items():
+            if isinstance(fit, scaling.PowerLaw): print(f"\n{language}, {law}"); print_checklist(fit)
+    if options.out:
+        with simplelm.artifacts.atomic_write(options.out) as f: fits.to_csv(f, index=False)
+
+# %% ../nbs/62_cli.ipynb #494e1733
+def attempt(
+    what: str, # What is tried
+    make: Callable, # Gives a sentence, or `FitRefused`
+):
+    "Print a sentence, or why there is none"
+    try: print(f"{what}: {make()}")
+    except scaling.FitRefused as e: print(f"{what}: refused: {e}")
+
+# %% ../nbs/62_cli.ipynb #d09583fa
+def print_checklist(
+    fit: object, # A fit
+):
+    "Print how a fit was made"
+    for row in scaling.checklist(fit).itertuples(): print(f"  {row.question} {row.answer}")
+
+# %% ../nbs/62_cli.ipynb #b2a94f90
+def fit_file(
+    options: Fit, # What was asked for
+):
+    "Fit the law that was asked for to a CSV file and print it"
+    o = options
+    needed = [c for c in ((o.x,) if o.parameters is None else (o.parameters, o.tokens or o.x)) if c]
+    for column in needed: table = scaling.read_points(o.source, column, o.loss)
+    if o.drop >= len(table): raise InputError(f"--drop {o.drop}: {o.source} has {len(table)} rows")
+    table = table.sort_values(o.loss, kind="stable").iloc[:len(table) - o.drop].sort_index()
+    about = dict(x=" and ".join(needed), loss=o.loss, source=o.source.name, kind="rows of a file", excluded=f"the {o.drop} of highest loss" if o.drop else "nothing")
+    if o.parameters is None:
+        held_out = scaling.held_out_text(table[o.x], table[o.loss])
+        fit = scaling.fit_power_law(table[o.x], table[o.loss], offset=o.offset, bootstraps=o.bootstraps, about=about | dict(validation=held_out))
+        print(fit)
+        print(scaling.verdict(fit, o.x))
+        print(f"Held out: {held_out}.")
+    else:
+        tokens = table[o.tokens] if o.tokens else table[o.x]/(6*table[o.parameters])
+        flops = table[o.x] if o.tokens and o.x in table else None # then FLOPs over 6 N D show whether N is counted in one way
+        fit = scaling.fit_parametric(table[o.parameters], tokens, table[o.loss], o.method, bootstraps=o.bootstraps, flops=flops, about=about)
+        print(fit)
+        print(scaling.parametric_text(fit))
+        runs = pd.DataFrame(dict(parameters=table[o.parameters], flops=6*table[o.parameters]*tokens, loss=table[o.loss])).reset_index(drop=True)
+        if o.bootstraps: attempt("compute-optimal", lambda: frontier.agreement(frontier.possible_frontiers(runs, fit)))
+    if o.checklist: print_checklist(fit)
+    if o.out:
+        with simplelm.artifacts.atomic_write(o.out) as f: json.dump({k: v for k, v in asdict(fit).items() if k != "constants"}, f, indent=1)
+
+# %% ../nbs/62_cli.ipynb #52e34a31
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Write down what loss the next size will have, before it is trained, into a file with a date.
+
+    simplelm forecast runs/tiny --size 256x4 (writes runs/tiny/forecast-simple-256x4-DATE.json)
+
+    simplelm forecast score runs/tiny runs/tiny/forecast-*.json (once it is trained)
+
+    simplelm forecast calibrate runs/tiny (each size forecast from the smaller ones)
+    """
+    run: Positional[Path] # A run folder
+    size: str # The next size, width x layers, such as 256x4
+    language: str = "simple" # Its language
+    x: Literal["parameters", "total_parameters"] = "parameters" # What the law is in: parameters outside the embeddings, or all
+    level: float = 0.95 # Of the interval
+    out: Path|None = None # Folder for the file; by default the run folder
+
+    def __call__(self):
+        if not 0 < self.level < 1: raise InputError(f"--level {self.level}: must lie between 0 and 1")
+        made = forecast.make_forecast(report.read_table(self.run, "models"), self.size, self.language, self.x, self.level)
+        path = forecast.write_forecast(made, self.out or self.run)
+        print(f"{made.language} {made.size} ({made.at:,.0f} {made.x.replace('_', ' ')}): {made.loss:.4f} bits per byte, {made.level:.0%} interval {made.low:.4f} to {made.high:.4f}; {made.law} on {len(made.models)} models")
+        print(f"forecast: {path}")
+
+# %% ../nbs/62_cli.ipynb #73492328
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Compare forecasts with the models that were trained since; the score is written beside each.
+
+    simplelm forecast score runs/tiny runs/tiny/forecast-simple-256x4-2026-01-31.json
+    """
+    run: Positional[Path] # The run folder, with the model in it
+    files: Positional[tuple[Path, ...]] # Forecasts
+
+    def __call__(self):
+        models = report.read_table(self.run, "models")
+        for path in self.files:
+            s = forecast.score_forecast(path, models)
+            print(f"{s['language']} {s['size']}, forecast {s['made']}: {s['forecast']:.4f} ({s['low']:.4f} to {s['high']:.4f}); measured {s['measured']:.4f}, {s['error']:+.2%}, {'inside' if s['inside'] else 'outside'}")
+
+# %% ../nbs/62_cli.ipynb #1282e15e
+@dataclass(frozen=True, kw_only=True)
+class Calibrate:
+    """Forecast each size of a study from the smaller ones and count how often the interval held.
+
+    simplelm forecast calibrate runs/tiny
+    """
+    run: Positional[Path] # A run folder
+    x: Literal["parameters", "total_parameters"] = "parameters" # What the law is in: parameters outside the embeddings, or all
+    level: float = 0.95 # Of the intervals
+    out: Path|None = None # CSV file for the table
+
+    def __call__(self):
+        if not 0 < self.level < 1: raise InputError(f"--level {self.level}: must lie between 0 and 1")
+        table = forecast.calibrate(report.read_table(self.run, "models"), self.x, self.level)
+        print(table.round(4).to_string(index=False))
+        print(forecast.calibration_text(table, self.level))
+        if self.out:
+            with simplelm.artifacts.atomic_write(self.out) as f: table.to_csv(f, index=False)
 
 # %% ../nbs/62_cli.ipynb #644bffee
 @dataclass(frozen=True, kw_only=True)
@@ -418,8 +550,8 @@ class Version:
         for name, version in {"simplelm": simplelm.__version__, **simplelm.artifacts.package_versions()}.items(): print(name, version)
 
 # %% ../nbs/62_cli.ipynb #b084226a
-COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Fit, Report, Version)}
-NESTED = {("vocabulary", "gain"): Gain, ("train", "rate"): Rate, ("evaluate", "export"): Export}
+COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Fit, Forecast, Report, Version)}
+NESTED = {("vocabulary", "gain"): Gain, ("train", "rate"): Rate, ("evaluate", "export"): Export, ("forecast", "score"): Score, ("forecast", "calibrate"): Calibrate}
 
 # %% ../nbs/62_cli.ipynb #1072d7a8
 def parse(

@@ -18,18 +18,24 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError, atomic_write
-from .scaling import LAWS, FitRefused, PowerLaw, count_text, fit_laws, language_marks, law_lines, scaling_chart, study_points, styled, verdict
+from .emergence import AXES, Equivalence, emergence, emergence_chart, equivalence_text, equivalences, metric_curves, size_equivalence, with_resources
+from .forecast import calibrate, calibration_chart, calibration_text
+from .frontier import agreement, curve_frontiers
+from .scaling import LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_text, fit_laws, language_marks, law_lines, law_residuals, scaling_chart, study_points, styled, verdict
 
 # %% auto #0
 __all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'COLUMNS', 'FINDINGS', 'STYLE', 'SECTIONS', 'read_table', 'Run',
            'read_json', 'load_run', 'headline_tasks', 'task_scores', 'headline_table', 'count_words', 'score_columns',
            'score_text', 'loss_text', 'align_lines', 'format_headline', 'holm', 'compare_items', 'conventional',
            'unpaired', 'differences', 'above_chance', 'scope_findings', 'loss_findings', 'difference_findings',
-           'chance_findings', 'fit_findings', 'findings', 'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars',
-           'accuracy_chart', 'mean_scores', 'headline_chart', 'chart_svg', 'headline_picture', 'html_table',
-           'head_cells', 'score_cell', 'headline_section', 'findings_section', 'figure', 'curves_section',
-           'difference_table', 'accuracy_section', 'law_cells', 'fits_section', 'samples_section', 'flatten',
-           'settings_section', 'report_html', 'write_report']
+           'chance_findings', 'fit_findings', 'findings', 'Claim', 'decide', 'single_tasks', 'simple_tasks',
+           'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims', 'claim_sentences', 'spread_labels',
+           'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'mean_scores', 'headline_chart', 'chart_svg',
+           'titled', 'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section',
+           'findings_section', 'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells',
+           'fits_section', 'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores',
+           'emergence_section', 'forecast_section', 'frontier_sentences', 'checklist_section', 'report_html',
+           'write_report']
 
 # %% ../nbs/61_report.ipynb #9235e745
 alt, pd, scipy, vl_convert = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy"), lazy.load("vl_convert")
@@ -87,6 +93,11 @@ class Run:
     def laws(self) -> dict: # As of `fit_laws`
         "The fitted laws, or why there is none; fitted once"
         return fit_laws(self.points)
+
+    @cached_property
+    def claims(self) -> pd.DataFrame: # As of `claims`
+        "The claims, judged once"
+        return claims(self)
 
 # %% ../nbs/61_report.ipynb #cdca6d73
 def read_json(
@@ -379,6 +390,118 @@ def findings(
     run = load_run(run)
     return [sentence for make in FINDINGS.values() for sentence in make(run)]
 
+# %% ../nbs/61_report.ipynb #22ca757e
+@dataclass(frozen=True)
+class Claim:
+    "A statement about a study that is computed, not written"
+    statement: str # What is claimed
+    verdict: str # "supported", "refuted" or "underpowered"
+    estimate: float # NaN where there is none
+    low: float # 95% interval
+    high: float # See above
+    least: float # The smallest effect that could have been seen; NaN where unknown
+    unit: str # What the estimate counts
+    how: str # What it rests on, or why there is none
+
+# %% ../nbs/61_report.ipynb #7233ec09
+def decide(
+    low: float, # 95% interval
+    high: float, # See above
+    none: float, # The value of no effect
+    worth: float, # The smallest value worth naming, on the claimed side
+) -> str: # "supported", "refuted" or "underpowered"
+    "The verdict on a claim that an effect is above `none`"
+    return "supported" if low > none else "refuted" if high < worth else "underpowered"
+
+# %% ../nbs/61_report.ipynb #ee6356da
+def single_tasks(
+    names: list[str], # Of tasks
+) -> list[str]: # Those that are no mean of others
+    "Tasks, without the mean of a group whose members are there as well"
+    return [t for t in names if not any(other.startswith(f"{t}_") for other in names)]
+
+# %% ../nbs/61_report.ipynb #77d6158a
+def simple_tasks(
+    run: Run, # A run
+    language: str, # One language
+) -> pd.DataFrame: # Its rows of `task_scores` in simple form, no mean of a group beside its members
+    "Scores of one language on single tasks in simple form"
+    scores = task_scores(run)
+    return scores[scores.task.isin(single_tasks(list(scores.task.unique()))) & (scores.form == "simple") & (scores.language == language)]
+
+# %% ../nbs/61_report.ipynb #b59c8d4a
+def language_claim(
+    run: Run, # A run
+) -> Claim:
+    "Simple beats regular at equal size on simple tasks"
+    statement = "The simple language beats the regular one at equal size on simple tasks"
+    both = simple_tasks(run, "simple").merge(simple_tasks(run, "regular"), on=["task", "size"], suffixes=("", "_regular"))
+    if both.empty: return Claim(statement, "underpowered", *[np.nan]*4, "accuracy", "no simple task was scored in both languages at equal size")
+    each = both.assign(d=both.accuracy - both.accuracy_regular, e=np.hypot(both.stderr, both.stderr_regular)).groupby("task").agg(d=("d", "mean"), e=("e", "mean"))
+    error = float(np.sqrt((each.e**2).sum())/len(each))
+    d = float(each.d.mean())
+    low, high = d - 1.96*error, d + 1.96*error
+    return Claim(statement, decide(low, high, 0, 0.01), d, low, high, 2.8*error, "accuracy, simple minus regular", f"mean over {len(each)} task{'s'*(len(each) > 1)} and {both['size'].nunique()} size{'s'*(both['size'].nunique() > 1)}")
+
+# %% ../nbs/61_report.ipynb #b49855bb
+def mean_curves(
+    run: Run, # A run
+) -> pd.DataFrame: # As of `metric_curves`: the mean of the simple tasks of each language against all parameters
+    "One curve a language"
+    t = pd.concat([simple_tasks(run, l) for l in ("simple", "regular")], ignore_index=True)
+    g = t.assign(variance=t.stderr**2).groupby(["language", "size"], sort=False).agg(x=("parameters", "first"), value=("accuracy", "mean"), variance=("variance", "sum"), tasks=("task", "nunique"), baseline=("chance", "mean")).reset_index()
+    return g.assign(stderr=np.sqrt(g.variance)/g.tasks, task="mean", form="simple", metric="accuracy")
+
+# %% ../nbs/61_report.ipynb #769fd5a1
+def size_claim(
+    run: Run, # A run
+) -> Claim:
+    "A simple model of N does what a regular one of k N does"
+    statement, unit = "A simple model of N parameters does what a regular one of k N does, k above 1", "k"
+    def none(why): return Claim(statement, "underpowered", *[np.nan]*4, unit, why)
+    try: e = size_equivalence(mean_curves(run)) if not run.scores.empty else None
+    except FitRefused as refusal: return none(str(refusal))
+    if e is None: return none("nothing has been scored yet")
+    if np.isnan(e.k): return none(e.why)
+    with np.errstate(divide="ignore", over="ignore"): least = float(np.exp(2.8*(np.log(e.k_high) - np.log(e.k_low))/3.92))
+    return Claim(statement, decide(e.k_low, e.k_high, 1, 1.1), e.k, e.k_low, e.k_high, least, unit, f"mean of the simple tasks, {e.why}")
+
+# %% ../nbs/61_report.ipynb #94949d68
+def law_claim(
+    run: Run, # A run
+    language: str, # One of its languages
+    law: str, # A name in `LAWS`
+) -> Claim:
+    "The loss of a language follows a power law"
+    statement, fit = f"{language.capitalize()}: the loss follows a power law in {LAWS[law]}", run.laws.get((language, law))
+    if not isinstance(fit, PowerLaw): return Claim(statement, "underpowered", *[np.nan]*4, "alpha", str(fit))
+    points = run.points[(run.points.language == language) & (run.points.law == law)]
+    try: best = compare_laws(points.x, points.loss, points.run if law in ("tokens", "compute") else None).query("chosen").form.item()
+    except FitRefused: best = "not tried: too few runs"
+    said = f"{count_text(fit)}; rival: {best}" + ("" if fit.runs > 4 or fit.runs == fit.points else f"; these {'readings' if fit.runs == 1 else 'curves'} only, not other seeds")
+    judged = "refuted" if best.startswith("broken") else decide(fit.alpha_low, fit.alpha_high, 0, 0.01)
+    return Claim(statement, judged, fit.alpha, fit.alpha_low, fit.alpha_high, 2.8*(fit.alpha_high - fit.alpha_low)/3.92, "alpha", said)
+
+# %% ../nbs/61_report.ipynb #7a22bd56
+def claims(
+    run: str|Path|Run, # A run folder, or what `load_run` read
+) -> pd.DataFrame: # The fields of `Claim`, a row each
+    "Every claim, judged by a run"
+    run = load_run(run)
+    laws = [law_claim(run, language, law) for law in ("compute", "tokens", "parameters") for language in run.languages]
+    return pd.DataFrame([language_claim(run), size_claim(run), *laws])
+
+# %% ../nbs/61_report.ipynb #ebc9bba5
+def claim_sentences(
+    run: Run, # A run
+) -> list[str]: # Sentences
+    "Every claim with its verdict, in words"
+    out = []
+    for c in run.claims.itertuples():
+        numbers = "" if np.isnan(c.estimate) else f" {c.unit} {c.estimate:.3g} ({c.low:.3g} to {c.high:.3g});" + ("" if np.isnan(c.least) else f" the smallest effect it could have seen: {c.least:.2g};")
+        out.append(f"{c.statement}: {c.verdict}.{numbers} {c.how}.".replace("..", "."))
+    return out
+
 # %% ../nbs/61_report.ipynb #6acaeb95
 def spread_labels(
     ends: pd.DataFrame, # The last reading of each run: language, loss
@@ -490,7 +613,14 @@ def chart_svg(
     "Draw a chart as SVG, ready to stand on a page beside others"
     with alt.data_transformers.enable("default", max_rows=None): svg = vl_convert.vegalite_to_svg(chart.to_dict())
     names = {name: f"{prefix}-{i}" for i, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)))}
-    return re.sub(r'(\bid="|url\(#|href="#)([^")]+)', lambda m: m[1] + names.get(m[2], m[2]), svg)
+    return titled(re.sub(r'(\bid="|url\(#|href="#)([^")]+)', lambda m: m[1] + names.get(m[2], m[2]), svg))
+
+# %% ../nbs/61_report.ipynb #4df9436c
+def titled(
+    svg: str, # A drawing
+) -> str: # With titles
+    "Let points say on hovering what they are"
+    return re.sub(r'<path aria-label="([^"]+)"([^>]*aria-roledescription="point"[^>]*)/>', r'<path aria-label="\1"\2><title>\1</title></path>', svg)
 
 # %% ../nbs/61_report.ipynb #649f6a61
 def headline_picture(
@@ -649,11 +779,11 @@ def fits_section(
     "Scaling laws"
     points, laws = run.points.dropna(), run.laws
     if points.empty: return "<p>No validation loss was measured, so there is nothing to fit.</p>"
-    text = "Loss against non-embedding parameters, tokens and compute. Line: fitted law, drawn only where there are points; band: 95% of bootstrap refits; no line: the fit was refused."
+    text = "Loss against non-embedding parameters, tokens and compute. Line: fitted law, drawn only where there are points; band: 95% of bootstrap refits; no line: the fit was refused. Under each law its residuals: a bend in them is a law that is wrong. Hover a point for its run."
     heads = [head_cells(["language", "x", "the loss", "alpha", "E", "A", "residual", "rests on"])]
     rows = [("first" if law == next(iter(LAWS)) else "", [escape(language), escape(LAWS[law]), *law_cells(fit)]) for (language, law), fit in laws.items()]
     form = "Form: loss = E + A · x^−alpha, in bits per byte, with 95% bootstrap intervals; Huber loss (delta 0.001) on log residuals, as Hoffmann et al. (2022); residual: root mean square."
-    return figure(scaling_chart(points, law_lines(points, laws)), text, "fits") + html_table(heads, rows, caption=form)
+    return figure(scaling_chart(law_residuals(points, laws), law_lines(points, laws)), text, "fits") + html_table(heads, rows, caption=form)
 
 # %% ../nbs/61_report.ipynb #02914716
 def samples_section(
@@ -690,8 +820,91 @@ def settings_section(
                    for heading, values in parts.items() if values)
 
 # %% ../nbs/61_report.ipynb #c0d4a271
-SECTIONS = {"Headline": headline_section, "What it says": findings_section, "Loss curves": curves_section, "Accuracy": accuracy_section,
-            "Scaling laws": fits_section, "Text the models wrote": samples_section, "Configuration and versions": settings_section} # Heading -> function of a run
+def claims_section(
+    run: Run, # A run
+) -> str: # HTML
+    "The claims, with their verdicts, before anything else"
+    def number(value): return "–" if np.isnan(value) else f"{value:.3g}" if abs(value) < 1e5 else f"{value:.1e}"
+    rows = []
+    for c in run.claims.itertuples():
+        interval = "–" if np.isnan(c.low) else f"{number(c.low)} to {number(c.high)}"
+        mark = f"<b>{c.verdict}</b>" if c.verdict != "underpowered" else c.verdict
+        rows.append(("", [f'<span class="wrap">{escape(c.statement)}</span>', mark, number(c.estimate), interval, number(c.least), f'<span class="wrap">{escape(c.unit)}; {escape(c.how)}</span>']))
+    note = ("Supported: the 95% interval lies on the claimed side of no effect. Refuted: it excludes every effect worth naming, or a rival predicts better. Underpowered: neither, so the study cannot tell. "
+            "Smallest effect: what it could have seen at 5% with a power of 80%.")
+    return html_table([head_cells(["claim", "verdict", "estimate", "95% interval", "smallest effect", "rests on"])], rows, caption=note)
+
+# %% ../nbs/61_report.ipynb #4cb0bdb2
+def headline_scores(
+    run: Run, # A run
+) -> pd.DataFrame: # Its scores on the headline tasks by their conventional metric, with flops, tokens and bits_per_byte
+    "What emergence is judged from"
+    s = run.scores[run.scores.task.isin(headline_tasks(run.scores))]
+    by_length = s.metric.astype(str).str.contains("norm")
+    s = s.assign(accuracy=s.accuracy.where(~by_length, s.accuracy_norm).astype(float), accuracy_stderr=s.accuracy_stderr.where(~by_length, s.accuracy_norm_stderr).astype(float))
+    return with_resources(s, run.models)
+
+# %% ../nbs/61_report.ipynb #a4fb2c61
+def emergence_section(
+    run: Run, # A run
+) -> str: # HTML
+    "A verdict on the rise of every task, and how many times larger a model must be in the other language"
+    scores = headline_scores(run)
+    if scores[scores["items"] > 0].empty: return "<p>No model has been scored yet.</p>"
+    items = conventional(run.items, run.scores).assign(correct=lambda t: t.right)
+    table = emergence(scores, items if "probability" in items else None)
+    picture = figure(emergence_chart(metric_curves(scores), table), "Accuracy (filled) and, where it was measured, the mean probability of the right choice (open) against parameters, with 95% bars; under each task the verdict on its rise.", "emergence")
+    def where(v): return "before the smallest" if v == 0 else "not by the largest" if np.isinf(v) else count_words(v)
+    rows = [("", [escape(r.task), escape(r.form), escape(r.language), f"<b>{r.verdict}</b>" if r.verdict != "undecided" else r.verdict, f"{where(r.leaves)}<br><small>{where(r.low)} to {where(r.high)}</small>",
+                  f'<span class="wrap">{escape(r.why)}</span>']) for r in table.sort_values(["task", "form"], kind="stable").itertuples()]
+    note = "Smooth: accuracy rises without a jump. Metric-made: accuracy jumps, the log-odds of the right answer do not, and their smooth course explains it. Sharp: both jump. Undecided: the data cannot tell. Leaves chance: where accuracy passes a tenth of the way from chance to 1."
+    html = picture + html_table([head_cells(["task", "form", "language", "verdict", "leaves chance at parameters", "why"], left=3)], rows, left=3, caption=note)
+    if not {"simple", "regular"} <= set(run.languages): return html
+    factors = equivalences(scores, items=items)
+    lines = "".join(f"<li>{escape(equivalence_text(Equivalence(**row)))}</li>" for row in factors[factors.k.notna()].to_dict("records"))
+    none = ", ".join(f"{n} in {AXES[x]}" for x, n in factors[factors.k.isna()].groupby("x", sort=False).size().items())
+    return html + f"<h3>How many times larger?</h3><ul>{lines}</ul>" + (f"<p class=soft>No factor is determined for {none}: accuracy is not shown to rise there, or the resource did not vary.</p>" if none else "")
+
+# %% ../nbs/61_report.ipynb #0f663faf
+def forecast_section(
+    run: Run, # A run
+) -> str: # HTML
+    "How well the smaller sizes forecast the larger"
+    try: table = calibrate(run.models)
+    except FitRefused as e: return f"<p>No forecast can be scored: {escape(str(e))}.</p>"
+    return figure(calibration_chart(table), "Each size forecast from the smaller ones as if it had not been trained: interval (bar), forecast (tick), what came (point).", "forecasts") + f"<p>{escape(calibration_text(table))}</p>"
+
+# %% ../nbs/61_report.ipynb #45aa9292
+def frontier_sentences(
+    run: Run, # A run
+) -> str: # HTML
+    "The compute-optimal frontier of each language's curves, or why there is none"
+    out = []
+    for language in run.languages:
+        t = run.curves[run.curves.language == language].dropna(subset=["bits_per_byte"]).rename(columns={"bits_per_byte": "loss"})
+        try: out.append(f"{language.capitalize()}: {agreement(curve_frontiers(t))}" if len(t) else f"{language.capitalize()}: no curve, no frontier.")
+        except FitRefused as e: out.append(f"{language.capitalize()}: no compute-optimal frontier: {e}.")
+    return "<ul>" + "".join(f"<li>{escape(s)}</li>" for s in out) + "</ul>"
+
+# %% ../nbs/61_report.ipynb #ac7d3ff3
+def checklist_section(
+    run: Run, # A run
+) -> str: # HTML
+    "How the laws were fitted: the checklist of arXiv 2502.18969, filled in"
+    fits = {k: checklist(fit) for k, fit in run.laws.items() if isinstance(fit, PowerLaw)}
+    if not fits: return "<p>No law was fitted.</p>"
+    whole = pd.concat([t.assign(fit=f"{language}, {LAWS[law]}") for (language, law), t in fits.items()])
+    rows = []
+    for (part, question), t in whole.groupby(["part", "question"], sort=False):
+        answers = t.groupby("answer", sort=False).fit.agg(list)
+        said = "<br>".join(escape(a) if len(answers) == 1 else f"{escape(a)} <small>({escape('; '.join(who))})</small>" for a, who in answers.items())
+        rows.append(("", [part, f'<span class="wrap">{escape(question)}</span>', f'<span class="wrap">{said}</span>']))
+    return html_table([head_cells(["part", "question", "answer"], left=3)], rows, left=3, caption="Questions after Li, Kudugunta and Zettlemoyer, (Mis)Fitting: a survey of scaling laws (arXiv 2502.18969).")
+
+# %% ../nbs/61_report.ipynb #7714d937
+SECTIONS = {"Claims": claims_section, "Headline": headline_section, "What it says": findings_section, "Loss curves": curves_section, "Accuracy": accuracy_section,
+            "Emergence": emergence_section, "Scaling laws": lambda run: fits_section(run) + frontier_sentences(run), "Forecasts": forecast_section,
+            "How the laws were fitted": checklist_section, "Text the models wrote": samples_section, "Configuration and versions": settings_section} # Heading -> function of a run
 
 def report_html(
     run: str|Path|Run, # A run folder, or what `load_run` read
@@ -710,7 +923,7 @@ def write_report(
     run: str|Path, # A run folder
     out: str|Path=None, # HTML file; by default `report.html` in the run folder
 ) -> Path: # The HTML file
-    "Write `report.html`, one self-contained page, and beside it `headline.svg`, `findings.json` and `differences.csv`"
+    "Write `report.html`, one self-contained page, and beside it `headline.svg`, `findings.json`, `differences.csv` and `claims.csv`"
     path, loaded = Path(out) if out else Path(run)/"report.html", load_run(run)
     if not path.parent.is_dir(): raise InputError(f"{path}: its folder does not exist; make it first")
     page, picture = report_html(loaded), headline_picture(loaded)
@@ -719,4 +932,5 @@ def write_report(
     said = {heading: make(loaded) for heading, make in FINDINGS.items()}
     with atomic_write(path.with_name("findings.json")) as f: json.dump(said, f, ensure_ascii=False, indent=1)
     with atomic_write(path.with_name("differences.csv")) as f: differences(loaded).to_csv(f, index=False)
+    with atomic_write(path.with_name("claims.csv")) as f: loaded.claims.to_csv(f, index=False)
     return path

@@ -1,0 +1,259 @@
+"""Laws, frontiers, verdicts and forecasts against known truths, scipy and published figures."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import minimize
+
+from conftest import ROOT, call
+from simplelm.artifacts import InputError
+from simplelm.emergence import emergence, judge_emergence, metric_curves, size_equivalence
+from simplelm.forecast import calibrate, make_forecast, read_forecast, write_forecast
+from simplelm.frontier import compare_frontiers, isoflop_budgets, isoflop_frontier, envelope_frontier, parametric_frontier
+from simplelm.scaling import (FitRefused, broken_law, checklist, compare_laws, fit_parametric, fit_power_law, huber, log_law, parametric_starts, profile_interval,
+                              solve_laws, study_points)
+
+CHINCHILLA = Path(os.environ.get("SIMPLELM_DATA", ""))/"scaling/chinchilla_points.csv"
+GRID = tuple(v.ravel() for v in np.meshgrid(np.geomspace(1e5, 1e8, 6), np.geomspace(2e6, 2e9, 6)))
+SURFACE = 1.5 + 100*GRID[0]**-0.35 + 400*GRID[1]**-0.35
+
+
+@pytest.fixture(scope="module")
+def chinchilla():
+    """The 240 runs, as Besiroglu et al. (2024) take them."""
+    if not CHINCHILLA.is_file(): pytest.skip("scaling/chinchilla_points.csv is not below $SIMPLELM_DATA")
+    t = pd.read_csv(CHINCHILLA).rename(columns={"Model Size": "parameters", "Training FLOP": "flops"}).sort_values("loss").iloc[:-5]
+    return t.assign(tokens=t.flops/(6*t.parameters))
+
+
+@pytest.mark.parametrize("method, values", [("huber-scale", (1.816864, 482.006, 2085.434, 0.347813, 0.365854)), ("huber", (1.81722, 477.83, 2143.4, 0.347310, 0.367172))])
+def test_published_fits_are_reproduced(chinchilla, method, values):
+    fit = fit_parametric(chinchilla.parameters, chinchilla.tokens, chinchilla.loss, method, flops=chinchilla.flops)
+    np.testing.assert_allclose([fit.E, fit.A, fit.B, fit.alpha, fit.beta], values, rtol=1e-3)
+    np.testing.assert_allclose([fit.E_error, fit.A_error, fit.B_error, fit.alpha_error, fit.beta_error], [0.0229, 115, 878, 0.0145, 0.0169], rtol=0.15)
+    if method == "huber": assert fit.objective == pytest.approx(0.0010182740, rel=1e-7)
+    else: assert fit.log_scale == pytest.approx(-12.2666, abs=1e-3)
+    E, A, B, alpha, beta = 1.69, 406.4, 410.7, 0.34, 0.28 # as Hoffmann et al. print them
+    printed = huber(np.log(chinchilla.loss) - np.log(E + A*chinchilla.parameters**-alpha + B*chinchilla.tokens**-beta), 1e-3).sum()
+    assert printed > 3*0.0010182740
+
+
+def test_three_frontiers_of_the_published_runs_agree(chinchilla):
+    fit = fit_parametric(chinchilla.parameters, chinchilla.tokens, chinchilla.loss, bootstraps=300)
+    runs = chinchilla.assign(budget=isoflop_budgets(chinchilla, [6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21], 0.06))
+    frontiers = [envelope_frontier(runs), isoflop_frontier(runs), parametric_frontier(fit, runs.flops)]
+    assert compare_frontiers(frontiers).agree.all()
+    assert all(0.4 < f.a < 0.6 for f in frontiers)
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("terms", [1, 2])
+def test_gradients(offset, terms):
+    rng = np.random.default_rng(terms)
+    theta, u = rng.uniform(0.1, 1, (3, offset + 2*terms)), rng.standard_normal((terms, 5))
+    J = log_law(theta, u)[1]
+    for k in range(theta.shape[1]):
+        step = np.eye(theta.shape[1])[[k]]*1e-6
+        np.testing.assert_allclose(J[:, k], (log_law(theta + step, u)[0] - log_law(theta - step, u)[0])/2e-6, rtol=1e-6, atol=1e-9)
+
+
+def test_all_at_once_is_one_by_one():
+    u, y = np.log(np.stack(GRID)), np.log(SURFACE) + 0.01*np.random.default_rng(0).standard_normal(36)
+    u = u - u.mean(1, keepdims=True)
+    starts, law = np.random.default_rng(1).uniform(-1, 1, (20, 5)) + [0.3, 0, 0, 0.5, 0.5], partial(log_law, u=u)
+    theta, cost = solve_laws(law, y, np.ones(36), starts, exponents=2)
+    for s, t in zip(starts, theta): np.testing.assert_allclose(solve_laws(law, y, np.ones(36), s[None], exponents=2)[0][0], t, rtol=1e-6, atol=1e-8)
+
+
+def test_no_start_of_scipy_ends_lower():
+    u, y = np.log(np.stack(GRID)), np.log(SURFACE) + 0.01*np.random.default_rng(3).standard_normal(36)
+    def value(t): return huber(np.logaddexp(np.logaddexp(t[1] - t[3]*u[0], t[2] - t[4]*u[1]), t[0]) - y, 1e-3).sum()
+    ours = fit_parametric(*GRID, np.exp(y), bootstraps=0).objective
+    with np.errstate(all="ignore"): theirs = min(minimize(value, s, method="BFGS").fun for s in parametric_starts()[::90])
+    assert ours <= theirs*(1 + 1e-9)
+
+
+def held(fits, truth):
+    """The share of fits whose intervals hold each constant."""
+    return np.mean([[getattr(f, f"{c}_low") <= v <= getattr(f, f"{c}_high") for c, v in truth.items()] for f in fits], 0)
+
+
+def test_intervals_hold_the_truth():
+    # a true 95% gives fewer than 70 of 80 in one of four hundred samples, fewer than 34 of 40 in one of seventy; the benchmark runs 500 trials of every kind
+    rng, x = np.random.default_rng(0), 10**np.linspace(4, 7, 12)
+    laws = [fit_power_law(x, (1 + 8*x**-0.25)*np.exp(0.005*rng.standard_normal(12)), bootstraps=200, seed=s) for s in range(80)]
+    assert (held(laws, dict(E=1, A=8, alpha=0.25)) >= 70/80).all()
+    fits = [fit_parametric(*GRID, SURFACE*np.exp(0.005*rng.standard_normal(36)), bootstraps=200, seed=s, starts=parametric_starts()[::40]) for s in range(40)]
+    assert (held(fits, dict(E=1.5, A=100, B=400, alpha=0.35, beta=0.35)) >= 34/40).all()
+
+
+def test_profile_and_bootstrap_agree():
+    x = 10**np.linspace(4, 7, 9)
+    loss = (1 + 8*x**-0.25)*np.exp(0.005*np.random.default_rng(4).standard_normal(9))
+    law, (low, high) = fit_power_law(x, loss, delta=np.inf), profile_interval(x, loss)
+    # two approximations to one interval: their ends differ by less than a quarter of its length
+    assert abs(low - law.alpha_low) < (high - low)/4 and abs(high - law.alpha_high) < (high - low)/4
+
+
+def test_units_and_order_change_nothing():
+    x, order = 10**np.linspace(4, 7, 8), np.random.default_rng(0).permutation(8)
+    loss = (1 + 8*x**-0.25)*np.exp(0.003*np.random.default_rng(6).standard_normal(8))
+    one, other, scaled = (fit_power_law(*p, bootstraps=0) for p in ((x, loss), (x[order], loss[order]), (x*1e6, loss*3)))
+    np.testing.assert_allclose([other.E, other.A, other.alpha], [one.E, one.A, one.alpha], rtol=1e-4)
+    np.testing.assert_allclose([scaled.E, scaled.alpha], [3*one.E, one.alpha], rtol=1e-4)
+
+
+def test_broken_law_wins_only_where_it_predicts():
+    x, noise = 10**np.linspace(4, 8, 20), np.exp(0.005*np.random.default_rng(7).standard_normal(20))
+    bent = np.exp(broken_law(np.array([[1.5, np.log(1e6), 0.03, 0.3]]), np.log(x))[0][0])
+    chosen = [compare_laws(x, loss*noise).query("chosen").form.item() for loss in (bent, 1 + 8*x**-0.25, 5*x**-0.1)]
+    assert chosen == ["broken power law", "power law", "power law without E"]
+
+
+@pytest.mark.parametrize("change, said", [
+    (dict(loss=-SURFACE), "loss must be positive numbers; point 1 of 36"), (dict(loss=np.where(np.arange(36) == 4, np.nan, SURFACE)), "point 5 of 36 is nan"),
+    (dict(parameters=np.full(36, 1e6)), "3 different numbers of parameters are needed; the 36 runs have 1"), (dict(tokens=np.full(36, 1e9)), "3 different numbers of tokens"),
+    (dict(tokens=20*GRID[0]), "tokens grow in step with parameters"), (dict(tokens=GRID[1][:30]), "three lists of equal length"),
+    (dict(loss=np.full(36, np.inf)), "is inf"), (dict(flops=6*GRID[0]*GRID[1]*np.where(GRID[0] < 1e6, 2, 1)), "counted in more than one way"), (dict(method="squares"), "must be 'huber' or 'huber-scale'")])
+def test_parametric_refusals(change, said):
+    with pytest.raises(InputError, match=said): fit_parametric(**(dict(parameters=GRID[0], tokens=GRID[1], loss=SURFACE, bootstraps=0) | change))
+
+
+def test_a_run_entered_twice_is_refused():
+    with pytest.raises(FitRefused, match="points 1 and 37 are the same run twice"): fit_parametric(np.r_[GRID[0], GRID[0][:1]], np.r_[GRID[1], GRID[1][:1]], np.r_[SURFACE, SURFACE[:1]])
+    models, curves = (pd.read_csv(ROOT/f"nbs/results/tiny/{n}.csv") for n in ("models", "curves"))
+    with pytest.raises(FitRefused, match="is in the table of models twice"): study_points(pd.concat([models, models[:1]]), curves)
+    mixed = models.assign(non_embedding_parameters=models.non_embedding_parameters.where(models["size"] != "64x2", models.parameters))
+    with pytest.raises(FitRefused, match="counted in more than one way"): study_points(mixed, curves)
+
+
+def test_checklist_says_what_the_caller_knows():
+    said = checklist(fit_parametric(*GRID, SURFACE, bootstraps=0, about={"N": "all parameters"})).set_index("question").answer
+    assert said["How are parameters counted: with embeddings or without?"] == "all parameters"
+    assert said["How many points were fitted?"] == "36" and "4,500" in said["From how many starts, and which?"]
+    assert (said == "not stated").any()
+
+
+SIZES = np.geomspace(1e5, 1e8, 8).round()
+WORLDS = {"smooth": (np.linspace(-1, 3, 8), 3.0), "metric-made": (np.linspace(-4, 4, 8), 0.5), "sharp": (np.where(np.arange(8) < 4, -2.0, 2.0), 1.0)}
+
+
+def answers(world, seed, items=400, language="simple", lag=0.0):
+    """Items whose log-odds are normal around a known course."""
+    (mean, spread), rng = WORLDS[world], np.random.default_rng(seed)
+    noise = np.random.default_rng([seed, len(language)]).standard_normal((8, items)) # both languages answer the same items
+    odds = (mean - lag)[:, None] + spread*rng.standard_normal(items) + 0.3*noise
+    return pd.DataFrame(dict(language=language, size=np.repeat([f"{s:.0f}" for s in SIZES], items), seed=0, parameters=np.repeat(SIZES, items), task=world, form="simple",
+                             item=np.tile(np.arange(items), 8), probability=1/(1 + np.exp(-odds.ravel())), correct=(odds > 0).ravel()))
+
+
+def scored(items):
+    """The table of scores that belongs to items."""
+    t = items.groupby(["language", "size", "seed", "parameters", "task", "form"], sort=False).agg(items=("item", "size"), accuracy=("correct", "mean")).reset_index()
+    return t.assign(accuracy_stderr=np.sqrt(t.accuracy*(1 - t.accuracy)/t["items"]), chance=0.5)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_verdicts_on_worlds_of_known_make(world):
+    found = [judge_emergence(answers(world, seed), draws=300).verdict for seed in range(8)]
+    assert found.count(world) >= 7 and set(found) <= {world, "undecided"}
+
+
+def test_little_data_never_contradict():
+    for world in WORLDS:
+        assert {judge_emergence(answers(world, seed, items=10), draws=300).verdict for seed in range(5)} <= {world, "undecided"}
+    flat = answers("smooth", 0).assign(correct=lambda t: t.item % 2 == 0)
+    assert emergence(scored(flat)).why[0].startswith("no rise is shown")
+    assert "no continuous metric" in emergence(scored(answers("sharp", 0))).why[0]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_noise_of_whole_models_turns_no_verdict(world):
+    found = []
+    for seed in range(6):
+        offset = dict(zip(SIZES, 0.3*np.random.default_rng(seed).standard_normal(8)))
+        items = answers(world, seed, items=300)
+        odds = np.log(items.probability/(1 - items.probability)) + items.parameters.map(offset)
+        found.append(judge_emergence(items.assign(probability=1/(1 + np.exp(-odds)), correct=odds > 0), draws=200).verdict)
+    assert world in found and set(found) <= {world, "undecided"}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_four_sizes_are_enough(world):
+    items = answers(world, 0, items=150)
+    assert judge_emergence(items[items.parameters.isin(SIZES[[0, 2, 5, 7]])], draws=200).verdict == world
+
+
+def test_size_equivalence_holds_the_truth():
+    held, lag = np.zeros(2), 4*np.log(8)/np.log(1e3)
+    for seed in range(40):
+        both = pd.concat([answers("smooth", seed), answers("smooth", seed, language="regular", lag=lag)])
+        curves = metric_curves(scored(both))
+        found = [size_equivalence(curves, items=items, draws=1000) for items in (both, None)]
+        held += [e.k_low <= 8 <= e.k_high for e in found]
+    assert (held >= 34).all() # a true 95% gives fewer in one of seventy
+
+
+def test_forecasts_are_kept_and_cannot_be_changed(tmp_path):
+    models = pd.read_csv(ROOT/"nbs/results/tiny/models.csv")
+    path = write_forecast(make_forecast(models, "256x4", made="2026-01-31T00:00:00+00:00"), tmp_path)
+    assert read_forecast(path).at == 4*(16*256**2 + 2*256) + 256
+    with pytest.raises(InputError, match="is made already"): write_forecast(read_forecast(path), tmp_path)
+    path.write_text(path.read_text().replace('"level": 0.95', '"level": 0.9'))
+    with pytest.raises(InputError, match="was changed after it was made"): read_forecast(path)
+    assert len(calibrate(models)) == 2
+
+
+@pytest.mark.parametrize("study", ["tiny", "child_directed"])
+def test_fit_and_report_on_the_committed_studies(tmp_path, study):
+    run = shutil.copytree(ROOT/"nbs"/"results"/study, tmp_path/study)
+    fit = call("fit", run, "--bootstraps", 200, "--checklist", "--out", tmp_path/"fits.csv")
+    assert fit.returncode == 0, fit.stderr
+    assert "parametric law: refused" in fit.stdout and "What is the form of the law? L(x) = E + A x^-alpha" in fit.stdout
+    assert len(pd.read_csv(tmp_path/"fits.csv")) == 8
+    report = call("report", run)
+    assert report.returncode == 0, report.stderr
+    page = (run/"report.html").read_text(encoding="utf-8")
+    assert page.index("<h2>Claims</h2>") < page.index("<h2>Headline</h2>") and "<script" not in page and "<title>simple, 32x2, seed 0" in page
+    # beyond the last digits, the verdicts are those that are committed
+    pd.testing.assert_frame_equal(pd.read_csv(run/"claims.csv"), pd.read_csv(ROOT/"nbs"/"results"/study/"claims.csv"), rtol=1e-3)
+
+
+def test_forecast_score_calibrate(tmp_path):
+    run = shutil.copytree(ROOT/"nbs"/"results"/"tiny", tmp_path/"tiny")
+    done = call("forecast", run, "--size", "256x4", "--language", "regular")
+    assert done.returncode == 0, done.stderr
+    file = next(run.glob("forecast-regular-256x4-*.json"))
+    models = pd.read_csv(run/"models.csv")
+    trained = models[models.language == "regular"][:1].assign(size="256x4", parameters=4*(16*256**2 + 2*256) + 256 + 2048*256, non_embedding_parameters=4*(16*256**2 + 2*256) + 256,
+                                                             bits_per_byte=json.loads(file.read_text())["loss"])
+    pd.concat([models, trained]).to_csv(run/"models.csv", index=False)
+    scored = call("forecast", "score", run, file)
+    assert scored.returncode == 0 and "+0.00%, inside" in scored.stdout, scored.stderr
+    assert "of 3 losses lay in their 95% interval" in call("forecast", "calibrate", run).stdout
+
+
+def test_fit_of_a_file_with_parameters_and_tokens(tmp_path):
+    pd.DataFrame(dict(N=GRID[0], D=GRID[1], loss=SURFACE)).to_csv(tmp_path/"runs.csv", index=False)
+    done = call("fit", tmp_path/"runs.csv", "--parameters", "N", "--tokens", "D", "--bootstraps", 50, "--out", tmp_path/"law.json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path/"law.json").read_text())["alpha"] == pytest.approx(0.35, rel=1e-3)
+    pd.DataFrame(dict(N=GRID[0], D=GRID[1], loss=SURFACE, flops=6*GRID[0]*GRID[1]*np.where(GRID[0] < 1e6, 2, 1))).to_csv(tmp_path/"mixed.csv", index=False)
+    mixed = call("fit", tmp_path/"mixed.csv", "--parameters", "N", "--tokens", "D")
+    assert mixed.returncode == 2 and "counted in more than one way" in mixed.stderr
+    for options, said in ((("--parameters", "M", "--tokens", "D"), "has no column 'M'"), (("--parameters", "N", "--tokens", "D", "--drop", 36), "--drop 36"), (("--x", "N", "--bootstraps", -1), "--bootstraps")):
+        refused = call("fit", tmp_path/"runs.csv", *options)
+        assert refused.returncode == 2 and said in refused.stderr and len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["fitting", "frontier", "emergence", "forecast"])
+def test_imports_without_torch(module):
+    code = f"import sys, simplelm.{module}; sys.exit('torch._C' in sys.modules or 'altair.vegalite' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
