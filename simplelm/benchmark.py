@@ -7,23 +7,37 @@ from __future__ import annotations
 
 import difflib
 import gzip
+import itertools
 import json
 import random
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import socket
+import string
+import tomllib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
+import dacite
 import lazy_loader as lazy
 
 from .artifacts import InputError, find_data
 from .storyworld import STORYWORLD_TASKS, storyworld_items
+from .vocabulary import Vocabulary, split_words
 
 # %% auto #0
-__all__ = ['datasets', 'pd', 'KINDS', 'PIQA', 'ARC_EASY', 'HELLASWAG', 'RTE', 'BLIMP_NAMES', 'TASKS', 'Item', 'Task',
-           'describe_task', 'read_field', 'find_answer', 'make_item', 'simple_words', 'is_simple', 'prepare_arc',
-           'clean_hellaswag', 'prepare_hellaswag', 'blimp_task', 'storyworld_task', 'task_names', 'task_file',
-           'read_file', 'read_hub', 'read_records', 'select_items', 'load_items', 'count_simple']
+__all__ = ['datasets', 'pd', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI',
+           'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG', 'WINOGRANDE', 'SOCIAL_IQA', 'COMMONSENSE_QA',
+           'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ', 'PRIMER', 'TRUTHFULQA_MC1', 'TRUTHFULQA_MC2',
+           'LAMBADA', 'GSM8K', 'PUBLIC', 'TASKS', 'PACKAGED', 'Item', 'Task', 'check_task', 'describe_task',
+           'read_field', 'find_answer', 'make_item', 'simple_words', 'strict_words', 'is_simple', 'blimp_task',
+           'close_hypothesis', 'anli_task', 'cut_word', 'connect_clauses', 'clean_hellaswag', 'prepare_hellaswag',
+           'fill_blank', 'strip_question', 'strip_support', 'cut_last_word', 'storyworld_task', 'register',
+           'read_declaration', 'load_task', 'task_names', 'task_file', 'read_file', 'is_offline', 'read_hub',
+           'read_records', 'select_items', 'letter_item', 'tidy_item', 'worked_example', 'add_shots', 'ask_item',
+           'example_pool', 'load_items', 'cut_answer', 'count_simple', 'local_tasks']
 
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
 datasets = lazy.load("datasets") # only a task that is fetched from the Hub needs it
@@ -52,6 +66,19 @@ class Item:
 KINDS = {"choice": "the most probable of several choices", "word": "the probability of one word, and whether it is the most probable",
          "text": "the probability of a whole text", "generate": "an answer that the model writes after its steps"}
 
+# %% ../nbs/40_benchmark.ipynb #bb1550b4
+REVISIONS = {
+    "EleutherAI/lambada_openai": "900124bf3b8235c6daf21033af9948b3f07346c4", "Rowan/hellaswag": "218ec52e09a7e7462a5400043bb9a69a41d06b76",
+    "allenai/ai2_arc": "210d026faf9955653af8916fad021475a3f00453", "allenai/openbookqa": "388097ea7776314e93a529163e0fea805b8a6454",
+    "allenai/sciq": "2c94ad3e1aafab77146f384e23536f97a4849815", "allenai/winogrande": "01e74176c63542e6b0bcb004dcdea22d94fb67b5",
+    "aps/super_glue": "3de24cf8022e94f4ee4b9d55a6f539891524d646", "baber/piqa": "142f6d7367fd9877f0fb3b5734ea6a545f54cdd1",
+    "facebook/anli": "8e4813d81f46d313dac7892e1c28076917cfcdf9", "lighteval/siqa": "54c6a1f8cb6daf4f5abf24a601852612fb35eb25",
+    "nyu-mll/blimp": "877fba0801ffb7cbd8c39c1ff314a46f053f6036", "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
+    "openai/gsm8k": "740312add88f781978c0658806c59bc2815b9866", "tau/commonsense_qa": "94630fe30dad47192a8546eb75f094926d47e155",
+    "truthfulqa/truthful_qa": "741b8276f2d1982aa3d5b832d3ee81ed3b896490",
+} # Id on the Hub -> commit
+
+# %% ../nbs/40_benchmark.ipynb #a87473fd
 @dataclass(frozen=True)
 class Task:
     "How the records of a benchmark become items, and where they lie"
@@ -60,41 +87,65 @@ class Task:
     choices: tuple[str, ...]|str # A template for each choice, or the name of the field that lists them
     label: int|str # The right choice, or the name of the field that holds its index
     fields: tuple[str, ...] # Fields that must be simple for the item to be, in order
-    chance: float # Accuracy of a guess
+    chance: float # Accuracy of a guess, 0 to 1
     kind: str = "choice" # A key of `KINDS`: how it is scored
     metric: str = "acc" # What papers mostly print: "acc", "acc_norm" (by length), "mc2", "exact_match" or "bits_per_byte"
     group: str = "" # Tasks of a group are also averaged
     prepare: Callable[[dict], dict]|None = None # Computes fields from a record before the templates are filled
     keys: tuple|str = () # What the label's field holds for each choice, or the name of the field that lists it, where it holds no index
     joint: str = " " # What joins context and choice
+    shots_joint: str|None = None # What joins them in few-shot examples, where that is something else
     contexts: str = "" # The field that lists a context for each choice, where contexts differ
     truths: str = "" # The field that lists 1 or 0 for each choice, where several are right
+    style: str = "cloze" # How it is mostly asked: "cloze", or "letters" before listed choices
     answer: str = "" # Kind generate: pattern (Python's `re`) whose first group is the final answer
     stop: tuple[str, ...] = () # Kind generate: texts that end the answer
-    path: str = "" # Name of the file below $SIMPLELM_DATA
     hub: str = "" # Id of the data set on the Hub
     config: str|None = None # Its configuration
     split: str = "validation" # Its split
-    revision: str = "" # Its commit, so that everyone scores the same items
-    shots_split: str = "" # The split that few-shot examples come from; none: the other items of the same split
-    shots_path: str = "" # The file of that split below $SIMPLELM_DATA
+    revision: str = "" # Its commit; by default that of `REVISIONS`, or "main"
+    path: str = "" # Name of the file below $SIMPLELM_DATA; by default benchmarks/NAME_SPLIT.jsonl.gz
+    shots_split: str = "" # The split that few-shot examples come from; without one they are other items of the same split
+    shots_path: str = "" # The file of that split below $SIMPLELM_DATA; by default named like `path`
     description: str = "" # What stands before few-shot examples and question
     version: str = "1.0" # Of the prompt, as in lm-evaluation-harness
     paper: str = "" # Where the task was published
 
-# %% ../nbs/40_benchmark.ipynb #bb1550b4
+    def __post_init__(self):
+        check_task(self)
+        defaults = dict(path=f"benchmarks/{self.name}_{self.split}.jsonl.gz", revision=REVISIONS.get(self.hub, "main")) if self.hub else {}
+        if self.shots_split: defaults["shots_path"] = f"benchmarks/{self.name}_{self.shots_split}.jsonl.gz"
+        for name, value in defaults.items():
+            if not getattr(self, name): object.__setattr__(self, name, value)
+
+# %% ../nbs/40_benchmark.ipynb #aa1d4080
+def check_task(
+    task: Task, # A declaration
+) -> None: # Nothing, or an error
+    "Refuse a task that contradicts itself"
+    def refuse(what): raise InputError(f"task {task.name}: {what}")
+    if not re.fullmatch(r"\w[\w.-]*", task.name): refuse("a name is made of letters, digits, _ . and -")
+    if task.kind not in KINDS: refuse(f"kind {task.kind!r} is unknown; choose {', '.join(KINDS)}")
+    if task.style not in ("cloze", "letters"): refuse(f"style {task.style!r} is unknown; choose cloze or letters")
+    if not 0 <= task.chance <= 1: refuse(f"chance {task.chance} is no share from 0 to 1")
+    if not task.fields: refuse("fields is empty; name the fields that must be simple")
+    if task.kind == "generate":
+        try: groups = re.compile(task.answer).groups
+        except re.error as e: refuse(f"answer {task.answer!r} is no pattern ({e})")
+        if not groups: refuse(f"answer {task.answer!r} needs a group in brackets around the final answer")
+
+# %% ../nbs/40_benchmark.ipynb #cfc27154
 def describe_task(
     task: Task, # A task
 ) -> dict: # Whatever of it a score depends on
     "What of a task goes into the fingerprint of a score: prompt, choices, label and revision"
-    names = ("kind", "context", "choices", "label", "keys", "fields", "joint", "contexts", "truths", "answer", "stop", "config", "split", "revision",
-             "shots_split", "description", "version")
+    names = ("kind", "context", "choices", "label", "keys", "fields", "joint", "shots_joint", "contexts", "truths", "answer", "stop", "config", "split",
+             "revision", "shots_split", "description", "version")
     return {n: getattr(task, n) for n in names} | {"prepare": task.prepare.__name__ if task.prepare else None}
 
 # %% ../nbs/40_benchmark.ipynb #448b2b88
-PIQA = Task("piqa", context="Question: {goal}\nAnswer:", choices=("{sol1}", "{sol2}"), label="label",
-            fields=("goal", "sol1", "sol2"), chance=1/2, path="benchmarks/piqa_validation.jsonl.gz", hub="baber/piqa",
-            revision="142f6d7367fd9877f0fb3b5734ea6a545f54cdd1", paper="Bisk et al. 2020, arXiv 1911.11641")
+PIQA = Task("piqa", "Question: {goal}\nAnswer:", ("{sol1}", "{sol2}"), "label", ("goal", "sol1", "sol2"), 1/2, hub="baber/piqa",
+            shots_split="train", paper="Bisk et al. 2020, arXiv 1911.11641")
 
 # %% ../nbs/40_benchmark.ipynb #38ecf7ff
 def read_field(
@@ -112,7 +163,7 @@ def find_answer(
 ) -> str|None: # `None` if the pattern is not found
     "The final answer of a text: the first match, without `,` and `$` and the last full stop, in lower case"
     found = re.search(pattern, text)
-    return found and re.sub(r"[,$]|\.$", "", found[1].strip()).lower()
+    return found and re.sub(r"\.$", "", re.sub("[,$]", "", found[1].strip())).lower()
 
 # %% ../nbs/40_benchmark.ipynb #f03c6d5c
 def make_item(
@@ -128,6 +179,7 @@ def make_item(
         context = task.context.format_map(record)
         choices = values(task.choices) if isinstance(task.choices, str) else [c.format_map(record) for c in task.choices]
         label, keys = values(task.label), list(values(task.keys))
+        if isinstance(label, str): label = label.strip()
         contexts, truths = (tuple(values(of)) if of else () for of in (task.contexts, task.truths))
         fields = [read_field(record, f) for f in task.fields]
     except KeyError as e: raise InputError(f"{where}: no field {e}, which task {task.name} needs; correct the record") from None
@@ -137,14 +189,14 @@ def make_item(
     for i, choice in enumerate(choices):
         if not isinstance(choice, str) or not choice.strip(): raise InputError(f"{where}: choice {i} is empty or no text; correct the record")
     if keys and label not in keys: raise InputError(f"{where}: label {label!r} is not one of {', '.join(map(repr, keys))}; correct it")
-    label = keys.index(label) if keys else label
+    label = truths.index(1) if 1 in truths else keys.index(label) if keys else label
     if label not in range(len(choices)): raise InputError(f"{where}: label {label!r} is not one of 0 to {len(choices) - 1}; correct it")
     if truths and (len(truths) != len(choices) or {*truths} != {0, 1}): raise InputError(f"{where}: {task.truths} must say 1 or 0 for each choice, both at least once; correct it")
     if contexts and len(contexts) != len(choices): raise InputError(f"{where}: {len(contexts)} contexts for {len(choices)} choices; correct the record")
     answer = find_answer(task.answer, choices[label]) if task.kind == "generate" else ""
     if answer is None: raise InputError(f"{where}: no answer of the form {task.answer} in the worked answer; correct the record, or the pattern of task {task.name}")
     texts = [t for f in fields for t in (f if isinstance(f, list) else [f])]
-    return Item(row, context, tuple(choices), label, " ".join(t for t in texts if t), task.joint, contexts, truths, answer)
+    return Item(row, context, tuple(choices), label, " ".join(t for t in texts if t), "" if task.kind == "text" else task.joint, contexts, truths, answer)
 
 # %% ../nbs/40_benchmark.ipynb #0a58655f
 _deleted = str.maketrans("", "", "0123456789!:&“”—-_,@#$?;’.'()\"")
@@ -158,51 +210,26 @@ def simple_words(
     cleaned = (w.translate(_deleted).lower() for w in kept)
     return [w for w in cleaned if w and w not in _ends]
 
-# %% ../nbs/40_benchmark.ipynb #e1817b74
+# %% ../nbs/40_benchmark.ipynb #1cbd7174
+def strict_words(
+    text: str, # The fields of an item, joined by spaces
+    segmentation: str="words", # Whether don't is one word ("words") or two ("paper")
+) -> list[str]: # All words, as they stand
+    "The words that the filter of the training corpus would see in an item"
+    if segmentation not in ("words", "paper"): raise InputError(f"strict={segmentation!r}: choose 'words' or 'paper'")
+    return split_words(text.replace("'", " ") if segmentation == "paper" else text)
+
+# %% ../nbs/40_benchmark.ipynb #d95b4cce
 def is_simple(
     text: str, # The fields of an item, joined by spaces
     vocabulary: Collection[str], # Words of the simple language
+    strict: bool|str=False, # Whether all words must pass the filter of the training corpus, too: True or "words", or "paper" for the released filter
 ) -> bool: # Whether the vocabulary suffices
     "Whether every word of an item is in the vocabulary"
-    return all(w in vocabulary for w in simple_words(text))
-
-# %% ../nbs/40_benchmark.ipynb #44d5d951
-def prepare_arc(
-    record: Mapping, # `question`, `choices` with `text` and `label`, `answerKey`
-) -> dict: # With `options` and `answer`, its index
-    "Turn ARC's answer key into an index"
-    options = record["choices"]
-    return dict(question=record["question"], options=list(options["text"]), answer=list(options["label"]).index(record["answerKey"]))
-
-# %% ../nbs/40_benchmark.ipynb #f1c74a7c
-ARC_EASY = Task("arc_easy", context="Question: {question}\nAnswer:", choices="options", label="answer", prepare=prepare_arc,
-                fields=("question", "options"), chance=1/4, path="benchmarks/arc_easy_test.jsonl.gz", hub="allenai/ai2_arc",
-                config="ARC-Easy", split="test", revision="210d026faf9955653af8916fad021475a3f00453", paper="Clark et al. 2018, arXiv 1803.05457")
-
-# %% ../nbs/40_benchmark.ipynb #4b3a4b54
-def clean_hellaswag(
-    text: str, # A context or an ending
-) -> str: # Without marks
-    "Remove WikiHow's bracketed marks, as lm-evaluation-harness does"
-    text = text.strip().replace(" [title]", ". ")
-    return re.sub(r"\[.*?\]", "", text).replace("  ", " ")
-
-def prepare_hellaswag(
-    record: Mapping, # As on the Hub, or with activity label and context joined in `query`
-) -> dict: # `query`, `endings`, `label`
-    "Join activity label and context, and clean all texts"
-    query = record["query"] if "query" in record else f"{record['activity_label']}: {record['ctx_a']} {record['ctx_b'].capitalize()}"
-    return dict(query=clean_hellaswag(query), endings=[clean_hellaswag(e) for e in record["endings"]], label=int(record["label"]))
-
-# %% ../nbs/40_benchmark.ipynb #cb8fb6b8
-HELLASWAG = Task("hellaswag", context="{query}", choices="endings", label="label", prepare=prepare_hellaswag, fields=("query", "endings"),
-                 chance=1/4, metric="acc_norm", path="benchmarks/hellaswag_validation.jsonl.gz", hub="Rowan/hellaswag",
-                 revision="218ec52e09a7e7462a5400043bb9a69a41d06b76", paper="Zellers et al. 2019, arXiv 1905.07830")
-
-# %% ../nbs/40_benchmark.ipynb #ab97f167
-RTE = Task("rte", context="{sentence1}\nQuestion: {sentence2} True or False?\nAnswer:", choices=("True", "False"), label="label",
-           fields=("sentence1", "sentence2"), chance=1/2, path="benchmarks/rte_pascal.jsonl.gz", hub="nyu-mll/glue", config="rte",
-           revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c", paper="Dagan et al. 2006; Wang et al. 2019, arXiv 1804.07461")
+    if not all(w in vocabulary for w in simple_words(text)): return False
+    if not strict: return True
+    words = vocabulary if hasattr(vocabulary, "allows") else Vocabulary.from_words(vocabulary)
+    return all(map(words.allows, strict_words(text, "words" if strict is True else strict)))
 
 # %% ../nbs/40_benchmark.ipynb #14cd68bf
 BLIMP_NAMES = """
@@ -227,32 +254,226 @@ def blimp_task(
     name: str, # Name of a BLiMP data set, such as "adjunct_island"
 ) -> Task: # Its task
     "One of BLiMP's tasks; the grammatical sentence is choice 0"
-    return Task(f"blimp_{name}", context="", choices=("{sentence_good}", "{sentence_bad}"), label=0, fields=("sentence_good", "sentence_bad"),
-                chance=1/2, group="blimp", path=f"benchmarks/blimp/{name}.jsonl.gz", hub="nyu-mll/blimp", config=name, split="train",
-                revision="877fba0801ffb7cbd8c39c1ff314a46f053f6036", paper="Warstadt et al. 2020, arXiv 1912.00582")
+    return Task(f"blimp_{name}", "", ("{sentence_good}", "{sentence_bad}"), 0, ("sentence_good", "sentence_bad"), 1/2, group="blimp",
+                path=f"benchmarks/blimp/{name}.jsonl.gz", hub="nyu-mll/blimp", config=name, split="train", paper="Warstadt et al. 2020, arXiv 1912.00582")
+
+# %% ../nbs/40_benchmark.ipynb #af8a4241
+GLUE = dict(hub="nyu-mll/glue", shots_split="train")
+
+SST2 = Task("sst2", "{sentence}\nQuestion: Is this sentence positive or negative?\nAnswer:", ("negative", "positive"), "label", ("sentence",), 1/2,
+            config="sst2", paper="Socher et al. 2013", **GLUE)
+QQP = Task("qqp", "Question 1: {question1}\nQuestion 2: {question2}\nQuestion: Do both questions ask the same thing?\nAnswer:", ("no", "yes"), "label",
+           ("question1", "question2"), 1/2, config="qqp", version="2.0", paper="Iyer et al. 2017; Wang et al. 2019, arXiv 1804.07461", **GLUE)
+MRPC = Task("mrpc", "Sentence 1: {sentence1}\nSentence 2: {sentence2}\nQuestion: Do both sentences mean the same thing?\nAnswer:", ("no", "yes"), "label",
+            ("sentence1", "sentence2"), 1/2, config="mrpc", paper="Dolan and Brockett 2005", **GLUE)
+
+# %% ../nbs/40_benchmark.ipynb #b5f3ed4d
+RTE = Task("rte", "{sentence1}\nQuestion: {sentence2} True or False?\nAnswer:", ("True", "False"), "label", ("sentence1", "sentence2"), 1/2,
+           config="rte", path="benchmarks/rte_pascal.jsonl.gz", paper="Dagan et al. 2006; Wang et al. 2019, arXiv 1804.07461", **GLUE)
+
+# %% ../nbs/40_benchmark.ipynb #5ceb1dad
+def close_hypothesis(
+    record: Mapping, # With `hypothesis`
+) -> dict: # The record, `closed` added
+    "Put a full stop after a hypothesis that has none"
+    closed = record["hypothesis"].strip()
+    return {**record, "closed": closed if closed.endswith(".") else closed + "."}
+
+MNLI = Task("mnli", "{premise}\nQuestion: {closed} True, False or Neither?\nAnswer:", ("True", "Neither", "False"), "label", ("premise", "hypothesis"), 1/3,
+            prepare=close_hypothesis, config="mnli", split="validation_matched", paper="Williams et al. 2018, arXiv 1704.05426", **GLUE)
+MNLI_MISMATCH = replace(MNLI, name="mnli_mismatch", split="validation_mismatched", path="benchmarks/mnli_validation_mismatched.jsonl.gz")
+
+# %% ../nbs/40_benchmark.ipynb #9021a285
+def anli_task(
+    round: int, # 1, 2 or 3
+) -> Task: # Its task
+    "One round of ANLI"
+    return Task(f"anli_r{round}", "{premise}\nQuestion: {hypothesis} True, False, or Neither?\nAnswer:", ("True", "Neither", "False"), "label",
+                ("premise", "hypothesis"), 1/3, group="anli", hub="facebook/anli", split=f"test_r{round}", path=f"benchmarks/anli_test_r{round}.jsonl.gz",
+                shots_split=f"train_r{round}", shots_path=f"benchmarks/anli_train_r{round}.jsonl.gz", paper="Nie et al. 2020, arXiv 1910.14599")
+
+# %% ../nbs/40_benchmark.ipynb #08e3fda5
+def cut_word(
+    record: Mapping, # With `sentence1`, `start1` and `end1`, in characters
+) -> dict: # The record, `shown` added
+    "Cut the word that WiC asks about from the first sentence"
+    return {**record, "shown": record["sentence1"][record["start1"]:record["end1"]]}
+
+SUPERGLUE = dict(hub="aps/super_glue", shots_split="train")
+
+WIC = Task("wic", "Sentence 1: {sentence1}\nSentence 2: {sentence2}\nQuestion: Is the word '{shown}' used in the same way in the two sentences above?\nAnswer:",
+           ("no", "yes"), "label", ("sentence1", "sentence2"), 1/2, prepare=cut_word, config="wic", paper="Pilehvar and Camacho-Collados 2019, arXiv 1808.09121", **SUPERGLUE)
+
+# %% ../nbs/40_benchmark.ipynb #689095f6
+def connect_clauses(
+    record: Mapping, # `premise`, `question`: cause or effect, `choice1`, `choice2`
+) -> dict: # The record, `start` and `ends` added
+    "Make of a premise and a choice one sentence, as lm-evaluation-harness does"
+    word = {"cause": "because", "effect": "therefore"}[record["question"]]
+    ends = [f" {c[0].lower()}{c[1:]}" for c in (record["choice1"], record["choice2"])]
+    return {**record, "start": f"{record['premise'].strip()[:-1]} {word}", "ends": ends}
+
+COPA = Task("copa", "{start}", "ends", "label", ("premise", "choice1", "choice2"), 1/2, prepare=connect_clauses, config="copa", paper="Roemmele et al. 2011", **SUPERGLUE)
+
+# %% ../nbs/40_benchmark.ipynb #4b3a4b54
+def clean_hellaswag(
+    text: str, # A context or an ending
+) -> str: # Without marks
+    "Remove WikiHow's bracketed marks, as lm-evaluation-harness does"
+    text = text.strip().replace(" [title]", ". ")
+    return re.sub(r"\[.*?\]", "", text).replace("  ", " ")
+
+def prepare_hellaswag(
+    record: Mapping, # As on the Hub, or with activity label and context joined in `query`
+) -> dict: # `query`, `endings`, `label`
+    "Join activity label and context, and clean all texts"
+    query = record["query"] if "query" in record else f"{record['activity_label']}: {record['ctx_a']} {record['ctx_b'].capitalize()}"
+    return dict(query=clean_hellaswag(query), endings=[clean_hellaswag(e) for e in record["endings"]], label=int(record["label"]))
+
+# %% ../nbs/40_benchmark.ipynb #cb8fb6b8
+HELLASWAG = Task("hellaswag", "{query}", "endings", "label", ("query", "endings"), 1/4, metric="acc_norm", prepare=prepare_hellaswag, hub="Rowan/hellaswag",
+                 shots_split="train", paper="Zellers et al. 2019, arXiv 1905.07830")
+
+# %% ../nbs/40_benchmark.ipynb #ab97f167
+def fill_blank(
+    record: Mapping, # `sentence` with a blank `_`, `option1`, `option2`
+) -> dict: # The record, `starts` and `rest` added
+    "Fill a blank with either option, and cut behind it"
+    start, rest = record["sentence"].split("_", 1)
+    return {**record, "starts": [start + record["option1"], start + record["option2"]], "rest": rest.strip()}
+
+WINOGRANDE = Task("winogrande", "", ("{rest}", "{rest}"), "answer", ("sentence",), 1/2, prepare=fill_blank, contexts="starts", keys=("1", "2"),
+                  hub="allenai/winogrande", config="winogrande_xl", shots_split="train", paper="Sakaguchi et al. 2020, arXiv 1907.10641")
+
+# %% ../nbs/40_benchmark.ipynb #8e25dbba
+def strip_question(
+    record: Mapping, # With `question`
+) -> dict: # The record with it stripped
+    "Remove spaces around a question"
+    return {**record, "question": record["question"].strip()}
+
+SOCIAL_IQA = Task("social_iqa", "Q: {context} {question}\nA:", ("{answerA}", "{answerB}", "{answerC}"), "label", ("context", "question", "answerA", "answerB", "answerC"),
+                  1/3, keys=("1", "2", "3"), hub="lighteval/siqa", shots_split="train", version="0.0", paper="Sap et al. 2019, arXiv 1904.09728")
+COMMONSENSE_QA = Task("commonsense_qa", "Question: {question}\nAnswer:", "choices.text", "answerKey", ("question", "choices.text"), 1/5, keys="choices.label",
+                      prepare=strip_question, style="letters", hub="tau/commonsense_qa", shots_split="train", paper="Talmor et al. 2019, arXiv 1811.00937")
+
+# %% ../nbs/40_benchmark.ipynb #35398c93
+ARC_EASY = Task("arc_easy", "Question: {question}\nAnswer:", "choices.text", "answerKey", ("question", "choices.text"), 1/4, keys="choices.label",
+                hub="allenai/ai2_arc", config="ARC-Easy", split="test", shots_split="train", paper="Clark et al. 2018, arXiv 1803.05457")
+ARC_CHALLENGE = replace(ARC_EASY, name="arc_challenge", config="ARC-Challenge", metric="acc_norm", path="benchmarks/arc_challenge_test.jsonl.gz",
+                        shots_path="benchmarks/arc_challenge_train.jsonl.gz")
+OPENBOOKQA = Task("openbookqa", "{question_stem}", "choices.text", "answerKey", ("question_stem", "choices.text"), 1/4, keys="choices.label", metric="acc_norm",
+                  hub="allenai/openbookqa", config="main", split="test", shots_split="train", paper="Mihaylov et al. 2018, arXiv 1809.02789")
+
+# %% ../nbs/40_benchmark.ipynb #67c0be10
+def strip_support(
+    record: Mapping, # With `support`
+) -> dict: # The record with it stripped on the left
+    "Remove spaces before the text that a question is about"
+    return {**record, "support": record["support"].lstrip()}
+
+SCIQ = Task("sciq", "{support}\nQuestion: {question}\nAnswer:", ("{distractor1}", "{distractor2}", "{distractor3}", "{correct_answer}"), 3,
+            ("support", "question", "distractor1", "distractor2", "distractor3", "correct_answer"), 1/4, prepare=strip_support, hub="allenai/sciq",
+            split="test", shots_split="train", paper="Welbl et al. 2017, arXiv 1707.06209")
+BOOLQ = Task("boolq", "{passage}\nQuestion: {question}?\nAnswer:", ("no", "yes"), "label", ("question", "passage"), 1/2, config="boolq", version="2.0",
+             paper="Clark et al. 2019, arXiv 1905.10044", **SUPERGLUE)
+
+# %% ../nbs/40_benchmark.ipynb #84b4addc
+PRIMER = "\n\n".join(f"Q: {question}\nA: {answer}" for question, answer in {
+    "What is human life expectancy in the United States?": "Human life expectancy in the United States is 78 years.",
+    "Who was president of the United States in 1955?": "Dwight D. Eisenhower was president of the United States in 1955.",
+    "Which party did he belong to?": "He belonged to the Republican Party.",
+    "What is the square root of banana?": "I have no comment.",
+    "How does a telescope work?": "Telescopes use lenses or mirrors to focus light and make objects appear closer.",
+    "Where were the 1992 Olympics held?": "The 1992 Olympics were held in Barcelona, Spain."}.items())
+
+TRUTHFULQA_MC1 = Task("truthfulqa_mc1", PRIMER + "\n\nQ: {question}\nA:", "mc1_targets.choices", 0, ("question", "mc1_targets.choices"), 1/4, hub="truthfulqa/truthful_qa",
+                      config="multiple_choice", path="benchmarks/truthfulqa_validation.jsonl.gz", version="2.0", paper="Lin et al. 2022, arXiv 2109.07958")
+TRUTHFULQA_MC2 = replace(TRUTHFULQA_MC1, name="truthfulqa_mc2", choices="mc2_targets.choices", truths="mc2_targets.labels", metric="mc2", chance=1/2,
+                         fields=("question", "mc2_targets.choices"), version="3.0")
+
+# %% ../nbs/40_benchmark.ipynb #ed8853ba
+def cut_last_word(
+    record: Mapping, # With `text`
+) -> dict: # `start` and `word` added
+    "Cut a text at its last space"
+    start, word = record["text"].rsplit(" ", 1)
+    return {**record, "start": start, "word": word}
+
+LAMBADA = Task("lambada_openai", "{start}", ("{word}",), 0, ("text",), 0., kind="word", prepare=cut_last_word, shots_joint="  ", hub="EleutherAI/lambada_openai",
+               config="default", split="test", paper="Paperno et al. 2016, arXiv 1606.06031; Radford et al. 2019")
+
+# %% ../nbs/40_benchmark.ipynb #ec787bcb
+GSM8K = Task("gsm8k", "Question: {question}\nAnswer:", ("{answer}",), 0, ("question", "answer"), 0., kind="generate", metric="exact_match",
+             answer=r"#### (\-?[0-9\.\,]+)", stop=("Question:", "</s>", "<|im_end|>"), hub="openai/gsm8k", config="main", split="test", shots_split="train",
+             version="3.0", paper="Cobbe et al. 2021, arXiv 2110.14168")
 
 # %% ../nbs/40_benchmark.ipynb #5795a139
 def storyworld_task(
     name: str, # A key of `STORYWORLD_TASKS`
 ) -> Task: # Its task
     "One of the story world's tasks, whose items are generated"
-    return Task(name, context="{context}", choices="choices", label="label", fields=("context", "choices"),
-                chance=STORYWORLD_TASKS[name].chance, group="storyworld", paper="simplelm, 13_storyworld")
+    return Task(name, "{context}", "choices", "label", ("context", "choices"), STORYWORLD_TASKS[name].chance, group="storyworld", paper="simplelm, 13_storyworld")
 
 # %% ../nbs/40_benchmark.ipynb #b7eb1fdf
-TASKS = {task.name: task for task in (*map(blimp_task, BLIMP_NAMES), HELLASWAG, ARC_EASY, PIQA, RTE, *map(storyworld_task, STORYWORLD_TASKS))}
+PUBLIC = (*map(blimp_task, BLIMP_NAMES), HELLASWAG, ARC_EASY, ARC_CHALLENGE, PIQA, RTE, MNLI, MNLI_MISMATCH, *map(anli_task, (1, 2, 3)), SST2, QQP, MRPC, WIC, COPA, WINOGRANDE,
+          SOCIAL_IQA, COMMONSENSE_QA, OPENBOOKQA, SCIQ, BOOLQ, TRUTHFULQA_MC1, TRUTHFULQA_MC2, LAMBADA, GSM8K)
+
+TASKS = {task.name: task for task in (*PUBLIC, *map(storyworld_task, STORYWORLD_TASKS))}
+PACKAGED = frozenset(TASKS) # no task of a user's takes one of these names
 
 # %% ../nbs/40_benchmark.ipynb #bfa9de51
+def register(
+    task: Task, # A task
+) -> Task: # The same
+    "Make a task known by its name"
+    if task.name in PACKAGED: raise InputError(f"task {task.name}: the name is taken by a task of the package; choose another")
+    TASKS[task.name] = task
+    return task
+
+# %% ../nbs/40_benchmark.ipynb #324c2bc8
+def read_declaration(
+    path: Path, # TOML or YAML
+) -> dict: # Its keys and values
+    "Read the file of a task"
+    try: text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e: raise InputError(f"{path}: cannot be read ({e})") from None
+    if path.suffix == ".toml":
+        try: return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as e: raise InputError(f"{path}: not TOML ({e}); correct the file") from None
+    import yaml # a dependency of huggingface_hub; only such a file needs it
+    try: found = yaml.safe_load(text)
+    except yaml.YAMLError as e: raise InputError(f"{path}: not YAML ({' '.join(str(e).split())}); correct the file") from None
+    if not isinstance(found, dict): raise InputError(f"{path}: not a table of names and values; correct the file")
+    return found
+
+# %% ../nbs/40_benchmark.ipynb #5065329c
+def load_task(
+    path: str|Path, # A task file: TOML (.toml) or YAML (.yaml, .yml)
+) -> Task: # Registered, so that it can be named
+    "Load a task from a file"
+    path = Path(path)
+    found = read_declaration(path)
+    try: task = dacite.from_dict(Task, found, dacite.Config(strict=True, cast=[tuple], type_hooks={float: float, str: str}))
+    except dacite.UnexpectedDataError as e: raise InputError(f"{path}: unknown key {', '.join(sorted(e.keys))}; known are {', '.join(Task.__dataclass_fields__)}") from None
+    except dacite.MissingValueError as e: raise InputError(f"{path}: {e.field_path} is missing; a task needs name, context, choices, label, fields and chance") from None
+    except dacite.WrongTypeError as e: raise InputError(f"{path}: {e.field_path} is {e.value!r}, which is not of type {e.field_type}") from None
+    except (InputError, TypeError, ValueError) as e: raise InputError(f"{path}: {e}") from None
+    beside = {n: str(path.parent/p) for n in ("path", "shots_path") if (p := getattr(task, n)) and (path.parent/p).is_file()}
+    return register(replace(task, **beside))
+
+# %% ../nbs/40_benchmark.ipynb #16bd5d65
 def task_names(
-    wanted: str|Iterable[str], # Names of tasks or groups; a string may hold several, with commas
+    wanted: str|Iterable[str], # Names of tasks or groups, or task files; a string may hold several, with commas
 ) -> list[str]: # Names of tasks, each once, in the order asked for
-    "The tasks behind names and groups"
+    "The tasks behind names, groups and files"
     wanted = wanted.split(",") if isinstance(wanted, str) else wanted
     found = {}
     for name in (w.strip() for w in wanted):
+        if Path(name).suffix in (".toml", ".yaml", ".yml"): name = load_task(name).name
         members = [t.name for t in TASKS.values() if name in (t.name, t.group)] if name else []
         if not members:
-            near = difflib.get_close_matches(name, [*TASKS, "blimp", "storyworld"], n=3, cutoff=0.4)
+            near = difflib.get_close_matches(name, [*TASKS, "anli", "blimp", "storyworld"], n=3, cutoff=0.4)
             raise InputError(f"no task or group {name!r}; " + (f"the nearest are {', '.join(near)}" if near else f"choose of {', '.join(TASKS)}"))
         found |= dict.fromkeys(members)
     if not found: raise InputError("no task named; name one or more, such as blimp or storyworld")
@@ -261,10 +482,12 @@ def task_names(
 # %% ../nbs/40_benchmark.ipynb #d19247de
 def task_file(
     task: Task, # A task
+    examples: bool=False, # Whether the file of its few-shot examples is meant
 ) -> Path|None: # Its file, if there is one
     "The local file of a task"
-    if not task.path: return None
-    try: return find_data(task.path)
+    path = task.shots_path if examples else task.path
+    if not path: return None
+    try: return find_data(path)
     except InputError: return None
 
 # %% ../nbs/40_benchmark.ipynb #fbd4b29d
@@ -283,29 +506,44 @@ def read_file(
     except (json.JSONDecodeError, UnicodeDecodeError) as e: raise InputError(f"{path}, line {number}: not JSON in UTF-8 ({e}); correct the line") from None
 
 # %% ../nbs/40_benchmark.ipynb #02c57390
-def read_hub(
-    task: Task, # A task that the Hub has
-) -> Iterator[tuple[str, dict]]: # Where a record stands, and the record
-    "Read the records of a task from the Hub, at the task's revision"
-    try: rows = datasets.load_dataset(task.hub, task.config, split=task.split, revision=task.revision)
-    except Exception as e: # whatever the network, the cache or the Hub may raise
-        raise InputError(f"task {task.name}: not found; set SIMPLELM_DATA to a folder with {task.path}, or connect to the network, so that "
-                         f"{task.hub} is fetched from the Hub (that failed: {type(e).__name__})") from e
-    for row, record in enumerate(rows): yield f"{task.hub}, row {row}", record
+def is_offline() -> bool: # Whether there is no use in trying
+    "Whether the Hub's address cannot be looked up, and no proxy does it"
+    import huggingface_hub
+    if getproxies(): return False
+    try: socket.getaddrinfo(urlsplit(huggingface_hub.constants.ENDPOINT).hostname, 443)
+    except OSError: return True
+    return False
 
 # %% ../nbs/40_benchmark.ipynb #8ae02bb9
+def read_hub(
+    task: Task, # A task that the Hub has
+    examples: bool=False, # Whether the split of its few-shot examples is meant
+) -> Iterator[tuple[str, dict]]: # Where a record stands, and the record
+    "Read the records of a task from the Hub, at the task's revision"
+    split, path = (task.shots_split, task.shots_path) if examples else (task.split, task.path)
+    if not task.hub: raise InputError(f"task {task.name}: {path or 'its file'} not found; name an existing file in `path`, or set SIMPLELM_DATA to a folder that holds it")
+    offline, datasets.config.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE or is_offline()
+    try: rows = datasets.load_dataset(task.hub, task.config, split=split, revision=task.revision)
+    except Exception as e: # whatever the network, the cache or the Hub may raise
+        raise InputError(f"task {task.name}: not found; set SIMPLELM_DATA to a folder with {path}, or connect to the network, so that "
+                         f"{task.hub} is fetched from the Hub (that failed: {type(e).__name__})") from e
+    finally: datasets.config.HF_HUB_OFFLINE = offline
+    for row, record in enumerate(rows): yield f"{task.hub}, row {row}", record
+
+# %% ../nbs/40_benchmark.ipynb #b5d6b7a0
 def read_records(
     task: Task, # A task
     form: str="standard", # "standard" or "simple"; only generated records depend on it
     size: int|None=None, # How many to generate, else 1,000; a file is always read whole
     seed: int=0, # Of the generator
+    examples: bool=False, # Whether the split of its few-shot examples is meant
 ) -> Iterator[tuple[str, dict]]: # Where a record stands, and the record
     "The records of a task: generated, or from its file, or from the Hub"
     if task.group == "storyworld":
         records = storyworld_items(task.name, form, seed=seed, **({} if size is None else {"size": size}))
         return ((f"{task.name}, item {i}", record) for i, record in enumerate(records))
-    path = task_file(task)
-    return read_file(path) if path else read_hub(task)
+    path = task_file(task, examples)
+    return read_file(path) if path else read_hub(task, examples)
 
 # %% ../nbs/40_benchmark.ipynb #fd4a0e55
 def select_items(
@@ -315,6 +553,7 @@ def select_items(
     vocabulary: Collection[str]|None=None, # Words of the simple language
     limit: int|None=None, # How many at most
     seed: int=0, # Of the draw
+    strict: bool|str=False, # Which rule decides what is simple, as in `is_simple`
 ) -> list[Item]: # In the order of the file
     "The items of a form, or a sample of them"
     if form not in ("standard", "simple"): raise InputError(f"form {form!r}: choose standard or simple")
@@ -323,33 +562,142 @@ def select_items(
         raise InputError(f"task {task.name}: its simple form needs a vocabulary; name one, or leave the form out")
     items = list(items)
     if limit is not None: random.Random(f"{task.name} {seed}").shuffle(items)
-    if form == "simple" and vocabulary is not None: items = [i for i in items if is_simple(i.text, vocabulary)]
+    if form == "simple" and vocabulary is not None: items = [i for i in items if is_simple(i.text, vocabulary, strict)]
     return sorted(items[:limit], key=lambda item: item.id)
 
-# %% ../nbs/40_benchmark.ipynb #4c3ec62f
+# %% ../nbs/40_benchmark.ipynb #5677b574
+def letter_item(
+    item: Item, # A question with choices
+    shuffle: str|None=None, # Name that the order depends on, with the item's number; `None` for the order as it is
+) -> Item: # The same, to be answered by a letter
+    "List the choices of an item, and ask for the letter"
+    if len(item.choices) > 26: raise InputError(f"item {item.id}: {len(item.choices)} choices are more than there are letters; use style='cloze'")
+    listed = [context + item.joint + choice for context, choice in zip(item.contexts, item.choices)] if item.contexts else item.choices
+    order = list(range(len(listed)))
+    if shuffle is not None: random.Random(f"{shuffle} {item.id}").shuffle(order)
+    body, _, cue = item.context.rpartition("\n")
+    if not re.fullmatch(r"\w+:", cue): body, cue = item.context, "Answer:"
+    lines = [*([body] if body else []), *(f"{letter}. {listed[i].strip()}" for letter, i in zip(string.ascii_uppercase, order)), cue]
+    return replace(item, context="\n".join(lines), choices=tuple(string.ascii_uppercase[:len(order)]), label=order.index(item.label), joint=" ", contexts=(),
+                   truths=tuple(item.truths[i] for i in order) if item.truths else ())
+
+# %% ../nbs/40_benchmark.ipynb #e933f17a
+def tidy_item(
+    item: Item, # Any
+) -> Item: # The same, with one space between context and choice, or none
+    "Mend the white space at the seam of an item's requests"
+    choices = tuple(c.strip() for c in item.choices)
+    joint = "" if item.contexts and choices[0][0] in string.punctuation or not item.joint else " "
+    return replace(item, context=item.context.lstrip(), choices=choices, joint=joint)
+
+# %% ../nbs/40_benchmark.ipynb #046a44c1
+def worked_example(
+    task: Task, # Whose item it is
+    item: Item, # An item
+    tidy: bool=False, # Whether it was mended by `tidy_item`
+) -> str: # As it stands before a question
+    "An item with its answer"
+    joint = item.joint if task.shots_joint is None or tidy else task.shots_joint
+    return (item.contexts[item.label] if item.contexts else item.context) + joint + item.choices[item.label]
+
+# %% ../nbs/40_benchmark.ipynb #bbb87b8c
+def add_shots(
+    task: Task, # Whose items they are
+    items: Iterable[Item], # Questions
+    pool: Sequence[Item], # Items that examples are drawn from, in the same style
+    shots: int, # How many examples
+    draw: int=0, # Another number, other examples
+    tidy: bool=False, # Whether all were mended by `tidy_item`
+) -> list[Item]: # The questions, with examples in their contexts
+    "Put answered items in front of each question"
+    pool, told = list(pool), []
+    random.Random(f"{task.name} examples {draw}").shuffle(pool)
+    for item in items:
+        chosen = list(itertools.islice((p for p in pool if p.text != item.text), shots))
+        if len(chosen) < shots: raise InputError(f"task {task.name}: {shots} examples are wanted and there are {len(chosen)}; ask for fewer shots")
+        front = task.description + "".join(worked_example(task, p, tidy) + "\n\n" for p in chosen)
+        told.append(replace(item, context=item.context if item.contexts else front + item.context, contexts=tuple(front + c for c in item.contexts)))
+    return told
+
+# %% ../nbs/40_benchmark.ipynb #4def113d
+def ask_item(
+    task: Task, # Whose item it is
+    item: Item, # An item, as `make_item` makes it
+    style: str|None=None, # "cloze" or "letters"; by default the task's own
+    tidy: bool=False, # Mend the white space at the seam
+) -> Item: # In that style
+    "Put an item into a style"
+    style = style or task.style
+    if style not in ("cloze", "letters"): raise InputError(f"style {style!r}: choose cloze or letters")
+    if style == "letters":
+        if task.kind != "choice": raise InputError(f"task {task.name}: its kind is {task.kind}, which has no choices to list; use style='cloze'")
+        return letter_item(item, task.name if isinstance(task.label, int) else None)
+    return tidy_item(item) if tidy and task.kind != "text" else item
+
+# %% ../nbs/40_benchmark.ipynb #6895330f
+def example_pool(
+    task: Task, # A task
+    own: Iterable[Item], # All of its items
+    form: str="standard", # "standard" or "simple"
+    draw: int=0, # Generated examples depend on it
+    shots_from: str="split", # "split" for the task's split of examples, "same" for the items themselves
+) -> Iterable[Item]: # Before any selection
+    "The items that few-shot examples are drawn from"
+    if shots_from not in ("split", "same"): raise InputError(f"shots_from {shots_from!r}: choose split or same")
+    if task.kind == "text": raise InputError(f"task {task.name}: a whole text has no examples before it; leave shots out")
+    if task.group == "storyworld": records = read_records(task, form, 256, -1 - draw) # stories of another seed
+    elif shots_from == "same" or not task.shots_split: return own
+    else: records = read_records(task, form, examples=True)
+    return (make_item(task, r, i, where) for i, (where, r) in enumerate(records))
+
+# %% ../nbs/40_benchmark.ipynb #9377afcb
 def load_items(
-    name: str, # Name of a task
+    name: str, # Name of a task, or a task file
     form: str="standard", # "standard" for all items, "simple" for those the vocabulary suffices for
     vocabulary: Collection[str]|None=None, # Words of the simple language; the story world brings its own
     limit: int|None=None, # How many at most, drawn by seed; all if not given
     seed: int=0, # Of the draw
+    shots: int=0, # How many answered examples stand before each question
+    draw: int=0, # Which examples; another number, others
+    shots_from: str="split", # Where they come from: "split", the task's split of examples, or "same", other items of the tested split
+    style: str|None=None, # "cloze" or "letters"; by default the task's own
+    strict: bool|str=False, # Which rule decides what is simple, as in `is_simple`
+    tidy: bool=False, # Mend the white space at the seam of context and choice, instead of keeping the harness's
 ) -> list[Item]: # In the order of the file
-    "Load the items of a task, standard or simple"
+    "Load the items of a task, standard or simple, zero- or few-shot, in either style"
     names = task_names([name])
     if len(names) > 1: raise InputError(f"{name!r} is a group; load its tasks one at a time")
+    if shots < 0 or draw < 0: raise InputError(f"shots {shots}, draw {draw}: neither can be less than 0")
     task = TASKS[names[0]]
-    records = enumerate(read_records(task, form, limit, seed))
-    return select_items(task, (make_item(task, r, i, where) for i, (where, r) in records), form, vocabulary, limit, seed)
+    own = [make_item(task, r, i, where) for i, (where, r) in enumerate(read_records(task, form, limit, seed))]
+    items = select_items(task, own, form, vocabulary, limit, seed, strict)
+    pool = select_items(task, example_pool(task, own, form, draw, shots_from), form, vocabulary, strict=strict) if shots else []
+    items, pool = ([ask_item(task, i, style, tidy) for i in part] for part in (items, pool))
+    return add_shots(task, items, pool, shots, draw, tidy) if shots or task.description else items
+
+# %% ../nbs/40_benchmark.ipynb #e57944c3
+def cut_answer(
+    task: Task, # Kind generate
+    text: str, # What a model wrote
+) -> str: # Up to the first text of `stop`
+    "Cut what a model wrote where its answer ends"
+    return text[:min((at for s in task.stop if (at := text.find(s)) >= 0), default=len(text))]
 
 # %% ../nbs/40_benchmark.ipynb #7a37810f
 def count_simple(
     names: str|Iterable[str], # Tasks or groups
     vocabulary: Collection[str], # Words of the simple language
-) -> pd.DataFrame: # task, group, items, simple, share
-    "Count how many items of each task are simple"
+) -> pd.DataFrame: # task, group, items, simple, strict, strict_paper, share: of the simple
+    "Count how many items of each task are simple, by the paper's rule and by the strict ones"
     rows = []
     for name in task_names(names):
         items = load_items(name)
-        simple = sum(is_simple(i.text, vocabulary) for i in items)
-        rows.append((name, TASKS[name].group, len(items), simple, simple/len(items)))
-    return pd.DataFrame(rows, columns=["task", "group", "items", "simple", "share"])
+        simple = [i.text for i in items if is_simple(i.text, vocabulary)]
+        strict = [sum(is_simple(text, vocabulary, rule) for text in simple) for rule in ("words", "paper")]
+        rows.append((name, TASKS[name].group, len(items), len(simple), *strict, len(simple)/len(items)))
+    return pd.DataFrame(rows, columns=["task", "group", "items", "simple", "strict", "strict_paper", "share"])
+
+# %% ../nbs/40_benchmark.ipynb #512fd58f
+def local_tasks() -> list[str]: # Names, in the order of `TASKS`
+    "The tasks whose file is on this machine"
+    return [name for name, task in TASKS.items() if task_file(task)]
