@@ -37,7 +37,7 @@ __all__ = ['datasets', 'pd', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE'
            'fill_blank', 'strip_question', 'strip_support', 'cut_last_word', 'storyworld_task', 'register',
            'read_declaration', 'load_task', 'task_names', 'task_file', 'read_file', 'is_offline', 'read_hub',
            'read_records', 'select_items', 'letter_item', 'tidy_item', 'worked_example', 'add_shots', 'ask_item',
-           'example_pool', 'load_items', 'cut_answer', 'count_simple', 'local_tasks']
+           'example_pool', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple', 'local_tasks']
 
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
 datasets = lazy.load("datasets") # only a task that is fetched from the Hub needs it
@@ -196,7 +196,7 @@ def make_item(
     answer = find_answer(task.answer, choices[label]) if task.kind == "generate" else ""
     if answer is None: raise InputError(f"{where}: no answer of the form {task.answer} in the worked answer; correct the record, or the pattern of task {task.name}")
     texts = [t for f in fields for t in (f if isinstance(f, list) else [f])]
-    return Item(row, context, tuple(choices), label, " ".join(t for t in texts if t), "" if task.kind == "text" else task.joint, contexts, truths, answer)
+    return Item(row, context, tuple(choices), int(label), " ".join(t for t in texts if t), "" if task.kind == "text" else task.joint, contexts, truths, answer)
 
 # %% ../nbs/40_benchmark.ipynb #0a58655f
 _deleted = str.maketrans("", "", "0123456789!:&“”—-_,@#$?;’.'()\"")
@@ -454,7 +454,7 @@ def load_task(
     "Load a task from a file"
     path = Path(path)
     found = read_declaration(path)
-    try: task = dacite.from_dict(Task, found, dacite.Config(strict=True, cast=[tuple], type_hooks={float: float, str: str}))
+    try: task = dacite.from_dict(Task, found, dacite.Config(strict=True, cast=[tuple], type_hooks={float: lambda n: float(n) if isinstance(n, int) else n}))
     except dacite.UnexpectedDataError as e: raise InputError(f"{path}: unknown key {', '.join(sorted(e.keys))}; known are {', '.join(Task.__dataclass_fields__)}") from None
     except dacite.MissingValueError as e: raise InputError(f"{path}: {e.field_path} is missing; a task needs name, context, choices, label, fields and chance") from None
     except dacite.WrongTypeError as e: raise InputError(f"{path}: {e.field_path} is {e.value!r}, which is not of type {e.field_type}") from None
@@ -674,6 +674,14 @@ def load_items(
     pool = select_items(task, example_pool(task, own, form, draw, shots_from), form, vocabulary, strict=strict) if shots else []
     items, pool = ([ask_item(task, i, style, tidy) for i in part] for part in (items, pool))
     return add_shots(task, items, pool, shots, draw, tidy) if shots or task.description else items
+
+# %% ../nbs/40_benchmark.ipynb #447edc53
+def guess_accuracy(
+    items: Iterable[Item], # Of a task with choices
+) -> float: # 0 to 1; of mc2, the expected share of probability on true choices
+    "Accuracy of a blind guess among these items"
+    shares = [sum(i.truths or (1,))/len(i.choices) for i in items]
+    return sum(shares)/len(shares)
 
 # %% ../nbs/40_benchmark.ipynb #e57944c3
 def cut_answer(

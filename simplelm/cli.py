@@ -24,10 +24,10 @@ from .artifacts import InputError
 
 # %% auto #0
 __all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'gain', 'model', 'report', 'scaling',
-           'simplification', 'study', 'tokenization', 'training', 'vocabulary', 'pd', 'COMMANDS', 'NESTED', 'stage',
-           'Vocabulary', 'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate',
-           'score_folders', 'score_text', 'Compare', 'Extend', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report', 'Version',
-           'parse', 'main']
+           'simplification', 'study', 'tokenization', 'training', 'vocabulary', 'pd', 'harness', 'COMMANDS', 'NESTED',
+           'stage', 'Vocabulary', 'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate',
+           'score_folders', 'score_text', 'Compare', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report',
+           'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
 def stage(
@@ -286,7 +286,7 @@ class Evaluate:
         print(score_text([pd.read_csv(out/"scores.csv").assign(model=Path(model).name) for model, out in folders.items()]))
         for out in folders.values(): print(f"written to {out}")
 
-# %% ../nbs/62_cli.ipynb #4f946149
+# %% ../nbs/62_cli.ipynb #6f0dd175
 def score_folders(
     models: tuple[str, ...], # Model folders, Hub ids, run folders of studies
     out: Path|None, # Where the user wants the scores
@@ -301,7 +301,7 @@ def score_folders(
     if len(set(folders.values())) < len(folders): raise InputError("--model: two models have the same name, so their scores would have the same folder; rename one")
     return folders
 
-# %% ../nbs/62_cli.ipynb #6b4f8f82
+# %% ../nbs/62_cli.ipynb #1fce886f
 def score_text(
     tables: list[pd.DataFrame], # Scores of each model, with a column `model`
 ) -> str: # Lines
@@ -314,7 +314,7 @@ def score_text(
     scores = scores[~scores.task.isin(members)]
     return scores.assign(column=scores.task + " " + scores.form).pivot_table(index="model", columns="column", values="score", sort=False).round(4).reset_index().to_string(index=False, na_rep="")
 
-# %% ../nbs/62_cli.ipynb #0767ac45
+# %% ../nbs/62_cli.ipynb #bca1bc08
 @dataclass(frozen=True, kw_only=True)
 class Compare:
     """Compare two models that simplelm evaluate has scored on the same items: paired tests, task by task, corrected for their number.
@@ -351,6 +351,42 @@ class Extend:
     context: int = 1024 # Tokens that it shall read at once; the paper goes from 128 to 1024
 
     def __call__(self): print_counts(self.out, context.extend_context(self.model, self.out, self.context))
+
+# %% ../nbs/62_cli.ipynb #1fd25291
+harness = stage("harness")
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write tasks out for lm-evaluation-harness, simplified, few-shot or lettered as wanted; they run there without this package.
+
+    simplelm evaluate export blimp,piqa --simple --out exported
+
+    simplelm evaluate export arc_easy --shots 5 --style letters --out exported
+
+    lm_eval --model hf --model_args pretrained=MODEL --include_path exported --tasks simplelm_piqa_simple
+    """
+    tasks: Positional[str] # Names of tasks or groups, or task files, with commas
+    out: Path # Folder for the YAML files and their records
+    simple: bool = False # Only the items whose words are all in the vocabulary
+    strict: bool = False # Only those whose names and contractions are in it, too
+    vocabulary: str = "vocab/aochildes_word_frequency.csv" # That vocabulary: CSV or word list; the story world brings its own
+    limit: int|None = None # At most so many items of each task, drawn by seed; all if not given
+    seed: int = 0 # Of the draw
+    shots: int = 0 # Answered examples before each question
+    draw: int = 0 # Which examples; another number, others
+    shots_from: Literal["split", "same"] = "split" # Where they come from: the task's split of examples, or other items of the tested file
+    style: Literal["cloze", "letters"]|None = None # Score the choices as continuations, or list them and score the letter; by default as the task is mostly asked
+    tidy: bool = False # Mend the white space before choices instead of keeping the harness's
+
+    def __call__(self):
+        names, simple = benchmark.task_names(self.tasks), self.simple or self.strict
+        needed = simple and not all(n.startswith("storyworld") for n in names)
+        words = vocabulary.Vocabulary.from_csv(self.vocabulary) if needed else None
+        options = dict(form="simple" if simple else "standard", strict=self.strict, limit=self.limit, seed=self.seed, shots=self.shots, draw=self.draw,
+                       shots_from=self.shots_from, style=self.style, tidy=self.tidy)
+        for name in names:
+            for path in harness.export_task(name, self.out, words, **options): print(f"{path.stem}: {path.with_suffix('.jsonl').read_bytes().count(10):,} items")
+        print(f"written to {self.out}; run them with lm_eval --include_path {self.out} --tasks NAME")
 
 # %% ../nbs/62_cli.ipynb #d0d99073
 def peak_memory() -> str: # Such as ", peak memory 1.3 GiB"; empty where the system does not tell
@@ -446,7 +482,7 @@ class Version:
 
 # %% ../nbs/62_cli.ipynb #b084226a
 COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Compare, Fit, Report, Version)}
-NESTED = {("vocabulary", "gain"): Gain, ("train", "rate"): Rate}
+NESTED = {("vocabulary", "gain"): Gain, ("train", "rate"): Rate, ("evaluate", "export"): Export}
 
 # %% ../nbs/62_cli.ipynb #1072d7a8
 def parse(

@@ -334,3 +334,33 @@ def test_a_full_disk_in_training(tmp_path, blocks):
 def test_two_points_are_too_few_for_a_law(tmp_path):
     (tmp_path/"points.csv").write_text("flops,loss\n1e15,3.0\n1e16,2.5\n")
     refused(call("fit", "points.csv", cwd=tmp_path), "3")
+
+
+TASK = dict(name='"mine"', context='"Q: {q}\\nA:"', choices='["{a}", "{b}"]', label='"right"', fields='["q"]', chance="0.5", path='"mine.jsonl"')
+RECORD = dict(q="Which?", a="this", b="that", right=1)
+
+
+def export_mine(folder, task, record):
+    """Export a task file with what is wrong in it or in its second record."""
+    (folder/"mine.toml").write_text("".join(f"{k} = {v}\n" for k, v in (TASK | task).items() if v is not None))
+    rows = [RECORD, {k: v for k, v in (RECORD | record).items() if v is not None}]
+    (folder/"mine.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return call("evaluate", "export", "mine.toml", "--out", "out", cwd=folder, environment={"HF_HUB_OFFLINE": "1"})
+
+
+@pytest.mark.parametrize("task, record, said", [
+    (dict(context=None), {}, ("mine.toml", "context is missing")), (dict(kind='"essay"'), {}, ("mine.toml", "kind 'essay' is unknown")),
+    (dict(chance='"half"'), {}, ("mine.toml", "chance")), (dict(promt='"a"'), {}, ("mine.toml", "unknown key promt")), (dict(name='"piqa"'), {}, ("piqa", "taken")),
+    (dict(name='"mine'), {}, ("mine.toml", "not TOML")), (dict(path='"lost.jsonl"'), {}, ("lost.jsonl not found", "SIMPLELM_DATA")),
+    (dict(path=None, hub='"nobody/nothing"'), {}, ("nobody/nothing", "SIMPLELM_DATA", "network")), (dict(answer='"(["', kind='"generate"'), {}, ("mine.toml", "no pattern")),
+    ({}, dict(q=None), ("mine.jsonl, line 2", "'q'")), ({}, dict(right=2), ("mine.jsonl, line 2", "label 2 is not one of 0 to 1")), ({}, dict(b=" "), ("mine.jsonl, line 2", "choice 1 is empty"))],
+    ids=lambda v: ",".join(map(str, v)) if v else "-")
+def test_task_files(tmp_path, task, record, said):
+    """One clear line for a task file and for its records."""
+    refused(export_mine(tmp_path, task, record), *said)
+    assert not (tmp_path/"out").exists()
+
+
+def test_a_good_task_file(tmp_path):
+    done = export_mine(tmp_path, {}, {})
+    assert done.returncode == 0 and "simplelm_mine: 2 items" in done.stdout, done.stderr
