@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -234,16 +234,16 @@ def token_logprobs(
 ) -> tuple[torch.Tensor, torch.Tensor|None]: # float32 [predictions]: log-probability of each target; whether it is the most probable
     "Log-probabilities of some tokens after some states"
     plain = isinstance(head, torch.nn.Linear) and head.bias is None and head.weight.dtype == torch.float32
+    def logits_of(part): return head.weight @ part.T if plain else head(part).float().T # [entries, states]
     bounds, found, best = torch.searchsorted(which, torch.arange(0, len(states) + HEAD_SLICE, HEAD_SLICE, device=which.device)).tolist(), [], []
     for k, (first, last) in enumerate(itertools.pairwise(bounds)):
-        part = states[k*HEAD_SLICE:(k + 1)*HEAD_SLICE]
-        logits = head.weight @ part.T if plain else head(part).float().T # [entries, states]
-        mine = which[first:last] - k*HEAD_SLICE
+        part, mine = states[k*HEAD_SLICE:(k + 1)*HEAD_SLICE], which[first:last] - k*HEAD_SLICE
+        logits = logits_of(part)
         chosen = logits[targets[first:last], mine]
         if greedy: best.append(chosen >= logits.amax(0)[mine])
-        total = torch.exp2(logits*LOG2_E).sum(0)
+        total = logits.mul_(LOG2_E).exp2_().sum(0)
         safe = ((total > 1e-30) & (total < 1e30)).all()
-        found.append(chosen - (total.log() if safe else logits.logsumexp(0))[mine])
+        found.append(chosen - (total.log() if safe else logits_of(part).logsumexp(0))[mine])
     return torch.cat(found), torch.cat(best) if greedy else None
 
 # %% ../nbs/40c_likelihood.ipynb #c143d0e5
@@ -305,6 +305,7 @@ def prepare_requests(
 # %% ../nbs/40c_likelihood.ipynb #5f267a41
 ROW_TOKENS = 128 # A row has room for so many tokens, or for twice the longest text
 WINDOW = 2**18 # Tokens that are laid out at once, to bound memory
+_tried = weakref.WeakKeyDictionary() # Model -> longest text that it was seen to read in a tree, shortest that it was seen not to
 
 def context_length(
     model: PreTrainedModel, # A causal model
@@ -340,8 +341,11 @@ def score_pieces(
 
     with torch.inference_mode():
         body, head = split_model(model.eval())
-        trees = len(pieces) > 1 and reads_trees(trial, pieces, 1e-4 if model.dtype == torch.float32 else 0.03)
-        if len(pieces) > 1 and not trees: logger.info("%s does not read trees of texts: each text is scored by itself, which takes longer", type(model).__name__)
+        longest, (able, unable) = max(len(p.ids) for p in pieces), _tried.get(model, (0, math.inf))
+        if len(pieces) > 1 and able < longest < unable: # as yet unknown
+            able, unable = _tried[model] = (longest, unable) if reads_trees(trial, pieces, 1e-4 if model.dtype == torch.float32 else 0.03) else (able, longest)
+            if longest == unable: logger.info("%s does not read trees of texts: each text is scored by itself, which takes longer", type(model).__name__)
+        trees = longest <= able
         logs[:], best[:] = 0, True
         ends = np.cumsum([len(p.ids) for p in pieces])//WINDOW
         for first, last in itertools.pairwise([*np.flatnonzero(np.diff(ends, prepend=-1)), len(pieces)]): score(pieces[first:last], trees, first, advance)
