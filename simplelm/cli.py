@@ -24,10 +24,10 @@ from .artifacts import InputError
 
 # %% auto #0
 __all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'gain', 'model', 'report', 'scaling',
-           'simplification', 'study', 'tokenization', 'training', 'vocabulary', 'pd', 'harness', 'COMMANDS', 'NESTED',
-           'stage', 'Vocabulary', 'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate',
-           'score_folders', 'score_text', 'Compare', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'Fit', 'Report',
-           'Version', 'parse', 'main']
+           'simplification', 'study', 'tokenization', 'training', 'vocabulary', 'pd', 'contamination', 'harness',
+           'COMMANDS', 'NESTED', 'stage', 'Vocabulary', 'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize',
+           'Train', 'Rate', 'Evaluate', 'score_folders', 'score_text', 'Compare', 'Contamination', 'Extend', 'Export',
+           'peak_memory', 'Run', 'Plan', 'Fit', 'Report', 'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
 def stage(
@@ -336,6 +336,40 @@ class Compare:
         print(f"1: {self.runs[0]}\n2: {self.runs[1]}\n{show.to_string(index=False)}")
         single = table[~table.task.isin({t.group for t in benchmark.TASKS.values()})]
         print(f"{single.significant.sum()} of {len(single)} differences are significant at 5%, corrected for their number")
+
+# %% ../nbs/62_cli.ipynb #8b3a0aab
+contamination = stage("contamination")
+
+@dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """Look for test items in a training corpus, and give scores with and without those that are there.
+
+    simplelm contamination model-scores --corpus corpora/*.jsonl.zst (scores as of simplelm evaluate)
+
+    simplelm contamination blimp,piqa --corpus owner/dataset --out report (tasks alone)
+
+    seen counts the items of which a run of n words (ngram; GPT-3's rule), 13 words (ngram_13), the whole text (text), the key phrase of the right choice (key) or
+    of a wrong one (key_wrong) stands in the corpus; clean is the score without them.
+    """
+    what: Positional[str] # A folder of scores, or names of tasks or groups, with commas
+    corpus: tuple[str, ...] # Files, globs, folders, names below $SIMPLELM_DATA, or Hub ids: what the model was trained on
+    out: Path|None = None # Folder for contamination.csv and items.parquet; by default the folder's name, or the tasks', with "-contamination"
+    workers: int = 1 # Threads; the result does not depend on it
+    text_column: str = "text" # The column that holds the text
+    bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or go on without it
+    expected_words: int|None = None # A corpus of fewer words is an error, lest a part of it is forgotten
+    vocabulary: str = "vocab/aochildes_word_frequency.csv" # Words of the simple language, for scores of twins: CSV or word list
+
+    def __call__(self):
+        scored = Path(self.what).is_dir()
+        twins = scored and "twin" in contamination.check_versions(self.what).config["evaluation"]["forms"]
+        out = self.out or Path(self.what.rstrip("/").replace(",", "-") + "-contamination")
+        contamination.check_contamination(Path(self.what) if scored else self.what, list(self.corpus), out, self.workers, self.text_column, self.bad_records, self.expected_words,
+                                          vocabulary.Vocabulary.from_csv(self.vocabulary) if twins else None)
+        table = pd.read_csv(out/"contamination.csv")
+        inside = table.task.map(lambda name: name in benchmark.TASKS and benchmark.TASKS[name].group in set(table.task)) # tasks of a group that has rows
+        print(table[~inside].round(4).to_string(index=False))
+        print(f"written to {out}")
 
 # %% ../nbs/62_cli.ipynb #28e67adf
 @dataclass(frozen=True, kw_only=True)
