@@ -515,7 +515,7 @@ class Version:
         for name, version in {"simplelm": simplelm.__version__, **simplelm.artifacts.package_versions()}.items(): print(name, version)
 
 # %% ../nbs/62_cli.ipynb #b084226a
-COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Compare, Fit, Report, Version)}
+COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Compare, Contamination, Fit, Report, Version)}
 NESTED = {("vocabulary", "gain"): Gain, ("train", "rate"): Rate, ("evaluate", "export"): Export}
 
 # %% ../nbs/62_cli.ipynb #1072d7a8
