@@ -571,7 +571,7 @@ def load_scored(
     for (name, form), part in answers.groupby(["task", "form"], sort=False):
         generated = TASKS[name].group == "storyworld"
         sample = (settings["limit"], settings["seed"]) if generated else () # a file is always the same
-        loaded = load_twins(name, "twin", vocabulary, style="cloze") if form == "twin" else load_items(name, form if generated else "standard", None, *sample, style="cloze")
+        loaded = load_twins(name, "twin", vocabulary, *sample, style="cloze") if form == "twin" else load_items(name, form if generated else "standard", None, *sample, style="cloze")
         known = {item.id: item for item in loaded}
         if missing := set(part.item) - {*known}: raise InputError(f"{folder}: task {name} has no item {min(missing)} now; evaluate the model again")
         items += [(TASKS[name], known[i]) for i in part.item]

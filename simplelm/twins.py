@@ -320,7 +320,7 @@ def load_twins(
     if more: raise InputError(f"{TASKS[name].group!r} is a group; load its tasks one at a time")
     task, words = TASKS[name], child_vocabulary() if vocabulary is None and TASKS[name].group == "storyworld" else vocabulary
     if words is None: raise InputError(f"task {name}: its twins need a vocabulary; name one, or leave the form out")
-    own = load_items(name, seed=seed, style="cloze") # as `make_item` makes them
+    own = load_items(name, limit=limit if task.group == "storyworld" else None, seed=seed, style="cloze") # as `make_item` makes them
     twins = {t.id: t for t in twin_items(own, words)[0] if is_simple(t.text, words, strict)}
     order = list(own)
     if limit is not None: random.Random(f"{name} {seed}").shuffle(order) # as `select_items` does

@@ -126,12 +126,28 @@ def test_one_line_for_bad_input(tmp_path, planted):
 
 
 @pytest.fixture(scope="module")
-def scores(tmp_path_factory, blocks):
+def scores(tmp_path_factory):
+    """Scores of a model of random weights, in all three forms."""
+    pytest.importorskip("lemminflect", reason="needed for twins, of the extra `twins`")
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from simplelm.evaluation import EvaluationConfig, evaluate_model
     folder = tmp_path_factory.mktemp("scored")
-    assert (done := call("train", blocks, "--size", "32x2", "--tokens", 20_000, "--batch-size", 8, "--out", folder/"model")).returncode == 0, done.stderr
-    done = call("evaluate", "--model", folder/"model", "--tasks", "storyworld", "--simple", "--limit", 40, "--out", folder/"scores")
-    assert done.returncode == 0, done.stderr
+    words = Tokenizer(models.WordLevel({w: k for k, w in enumerate(["[UNK]", "<s>", "</s>", *"the a cat dog is are was . , ?".split()])}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", bos_token="<s>", eos_token="</s>", pad_token="</s>").save_pretrained(folder/"model")
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(vocab_size=16, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(folder/"model")
+    evaluate_model(folder/"model", folder/"scores", EvaluationConfig(forms=("standard", "simple", "twin"), limit=40), device="cpu")
     return folder/"scores"
+
+
+def write_words(path):
+    """The story world's words, which its twins are made with."""
+    from simplelm.storyworld import child_vocabulary
+    child_vocabulary().to_csv(path)
+    return path
 
 
 def test_scores_with_and_without(tmp_path, scores):
@@ -140,11 +156,13 @@ def test_scores_with_and_without(tmp_path, scores):
     name = "storyworld_agreement"
     leaked = [text_pieces(TASKS[name], i)[0] for i in load_items(name, "simple", limit=40)[:10]]
     write_jsonl(tmp_path/"corpus.jsonl", [story(k).text for k in range(50)] + leaked)
-    done = call("contamination", scores, "--corpus", tmp_path/"corpus.jsonl", "--out", tmp_path/"out", "--workers", 2)
+    done = call("contamination", scores, "--corpus", tmp_path/"corpus.jsonl", "--out", tmp_path/"out", "--workers", 2, "--vocabulary", write_words(tmp_path/"words.csv"))
     assert done.returncode == 0, done.stderr
     rows, table = pd.read_parquet(tmp_path/"out"/"items.parquet"), pd.read_csv(tmp_path/"out"/"contamination.csv")
     mine = rows[(rows.task == name) & (rows.form == "simple")]
     assert mine.text.sum() >= 10
+    twins = rows[(rows.task == name) & (rows.form == "twin")]
+    assert len(twins) and set(twins.item) <= set(rows[(rows.task == name) & (rows.form == "standard")].item)
     row = table[(table.task == name) & (table.form == "simple") & (table.rule == "text")].iloc[0]
     assert row.seen == mine.text.sum() and row["items"] == 40
     np.testing.assert_allclose([row.accuracy, row.clean_accuracy, row.seen_accuracy], [mine.correct.mean(), mine.correct[~mine.text].mean(), mine.correct[mine.text].mean()], rtol=1e-9)
