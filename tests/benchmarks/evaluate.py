@@ -4,7 +4,7 @@
     SIMPLELM_DATA=... python tests/benchmarks/evaluate.py                    # everything, some ten minutes on two cores
     SIMPLELM_DATA=... python tests/benchmarks/evaluate.py --parts 64 256     # or some parts of it: 64, 256, smollm2, command
 
-Both take turns for `--rounds` rounds in one process with the same threads, and the median of each is told. A turn begins with texts and ends with numbers, encoding included. The harness
+Both take turns for `--rounds` rounds in one process with the same threads, and the fastest turn of each is told, since other work on the machine can only slow one down. A turn begins with texts and ends with numbers, encoding included. The harness
 gets the batch size at which it was fastest beforehand. Models of width 64 and 256 have random weights, which costs the same as learned ones, and 15,000 entries; `smollm2` is SmolLM2-135M-Instruct,
 made to ordinary weights. BLiMP is three whole tasks, 6,000 requests; HellaSwag the first items of its validation split. `command` is the time from a shell command to the printed table, for those 6,000 requests at width 256.
 
@@ -21,7 +21,6 @@ import json
 import logging
 import shutil
 import site
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -41,7 +40,7 @@ from simplelm.likelihood import load_model, score_pairs
 from simplelm.model import build_model, model_size
 from simplelm.tokenization import TokenizerConfig, load_tokenizer, train_tokenizer
 
-BLIMP = ("blimp_adjunct_island", "blimp_existential_there_object_raising", "blimp_principle_A_case_2")
+BLIMP = ("blimp_adjunct_island", "blimp_left_branch_island_echo_question", "blimp_principle_A_case_2") # their tree has 0.59 of their tokens; that of all 67 tasks has 0.55
 BATCHES = {"blimp": (32, 64, 128), "hellaswag": (2, 4, 8, 16)}
 
 
@@ -120,7 +119,7 @@ def compare(label, folder, name, sets, rounds, result, rough=False):
         if low is not None:
             seconds, near = ours(low, tokenizer, pairs)
             times["bf16"].append(seconds)
-    rate = {k: n/statistics.median(v) for k, v in times.items() if v}
+    rate = {k: n/min(v) for k, v in times.items() if v}
     result[f"over_harness_{label}_{name}"] = round(rate["ours"]/rate["theirs"], 2)
     result["max_loglikelihood_difference"] = max(result.get("max_loglikelihood_difference", 0), float(np.abs(found - expected).max()))
     equal = np.array_equal(sets.accuracies(name, found), sets.accuracies(name, expected))
@@ -162,8 +161,8 @@ def compare_commands(folder, work, rounds, result):
             shutil.rmtree(work/"scores", ignore_errors=True)
             seconds, said = run(command)
             if turn: times[name].append(seconds)
-    result["over_harness_command"] = round(statistics.median(times["theirs"])/statistics.median(times["ours"]), 2)
-    print(f"command: harness {statistics.median(times['theirs']):.1f} s, simplelm {statistics.median(times['ours']):.1f} s", flush=True)
+    result["over_harness_command"] = round(min(times["theirs"])/min(times["ours"]), 2)
+    print(f"command: harness {min(times['theirs']):.1f} s, simplelm {min(times['ours']):.1f} s", flush=True)
 
 
 def main():
