@@ -369,6 +369,7 @@ class Export:
     out: Path # Folder for the YAML files and their records
     simple: bool = False # Only the items whose words are all in the vocabulary
     strict: bool = False # Only those whose names and contractions are in it, too
+    twins: bool = False # Instead, the others with their words replaced by simple ones, where that can be done
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # That vocabulary: CSV or word list; the story world brings its own
     limit: int|None = None # At most so many items of each task, drawn by seed; all if not given
     seed: int = 0 # Of the draw
@@ -379,10 +380,11 @@ class Export:
     tidy: bool = False # Mend the white space before choices instead of keeping the harness's
 
     def __call__(self):
-        names, simple = benchmark.task_names(self.tasks), self.simple or self.strict
-        needed = simple and not all(n.startswith("storyworld") for n in names)
+        if self.twins and (self.simple or self.strict): raise InputError("--twins: twins are made of the items that are not simple; leave --simple and --strict out")
+        names, form = benchmark.task_names(self.tasks), "twin" if self.twins else "simple" if self.simple or self.strict else "standard"
+        needed = self.twins or form == "simple" and not all(n.startswith("storyworld") for n in names)
         words = vocabulary.Vocabulary.from_csv(self.vocabulary) if needed else None
-        options = dict(form="simple" if simple else "standard", strict=self.strict, limit=self.limit, seed=self.seed, shots=self.shots, draw=self.draw,
+        options = dict(form=form, strict=self.strict, limit=self.limit, seed=self.seed, shots=self.shots, draw=self.draw,
                        shots_from=self.shots_from, style=self.style, tidy=self.tidy)
         for name in names:
             for path in harness.export_task(name, self.out, words, **options): print(f"{path.stem}: {path.with_suffix('.jsonl').read_bytes().count(10):,} items")

@@ -22,17 +22,17 @@ from .artifacts import InputError, Manifest, atomic_write, make_artifact, plain,
 from .benchmark import TASKS, Item, Task, describe_task, load_items, task_file, task_names
 from .corpus import Block, Group, Part, checked, file_format, group_sources, open_sources, parse_block, simplify_groups, source_label
 from .evaluation import mean_and_error
-from .simplification import FIRST_8, LOWER, bytes_between, first_one, load_8, lower_8, string_buffers
+from .simplification import INLINE, LOWER, bytes_between, first_one, lower_8, mix_byte, ones, short_key, string_buffers
 from .vocabulary import Vocabulary, lower_ascii
 
 # %% auto #0
 __all__ = ['pd', 'KEY_WORDS', 'KEY_SIDE', 'RULES', 'SHORTEST', 'LONGEST', 'kernel', 'ANCHORS', 'BASE', 'WINDOW', 'NOWHERE',
            'EDGE', 'AROUND', 'RANK', 'split_phrase', 'template_pattern', 'has_labels', 'context_fields', 'text_pieces',
-           'key_phrases', 'ngram_length', 'separator_length', 'split_64', 'find_words', 'word_number', 'run_key',
-           'same_words', 'power_table', 'anchor_of', 'index_phrases', 'probe', 'find_phrases', 'PhraseTable',
-           'make_table', 'Place', 'PhraseSearch', 'excerpt_around', 'rows_of', 'scan_corpus', 'Claims', 'claim_phrases',
-           'find_contamination', 'contamination_table', 'check_versions', 'load_scored', 'load_tasks',
-           'check_contamination']
+           'key_phrases', 'ngram_length', 'separator_length', 'mark_letters', 'split_64', 'find_words', 'load_end',
+           'word_number', 'run_key', 'filter_bits', 'same_words', 'power_table', 'anchor_of', 'index_phrases', 'probe',
+           'find_phrases', 'PhraseTable', 'make_table', 'Place', 'PhraseSearch', 'excerpt_around', 'rows_of',
+           'scan_corpus', 'Claims', 'claim_phrases', 'find_contamination', 'contamination_table', 'check_versions',
+           'load_scored', 'load_tasks', 'check_contamination']
 
 # %% ../nbs/42_contamination.ipynb #8e92632b
 pd = lazy.load("pandas")
@@ -76,6 +76,7 @@ def text_pieces(
     item: Item, # An item
 ) -> list[str]: # As a text would hold them
     "The texts an item is made of: the fields of its context, the last with the right choice"
+    if item.contexts: return [f"{item.contexts[item.label]} {item.choices[item.label]}"]
     *fields, last = context_fields(task, item)
     return [*fields, last if has_labels(task) else f"{last} {item.choices[item.label]}"]
 
@@ -90,15 +91,17 @@ def key_phrases(
     item: Item, # An item
 ) -> list[str]: # One for each choice; if choices are labels, one
     "The few words of each choice that decide an item"
-    before = split_phrase(context_fields(task, item)[-1])
-    if has_labels(task): return [" ".join(before[-KEY_WORDS - KEY_SIDE:])]
+    before = [split_phrase(context) for context in (item.contexts or context_fields(task, item)[-1:])]
+    if has_labels(task) and not item.contexts: return [" ".join(before[0][-KEY_WORDS - KEY_SIDE:])]
     choices = [split_phrase(choice) for choice in item.choices]
-    first = _shared(choices)
-    last = _shared([choice[first:][::-1] for choice in choices])
-    def phrase(choice):
+    before = before*len(choices) if len(before) == 1 else before
+    if item.contexts: before, choices = [[]]*len(choices), [b + c for b, c in zip(before, choices)]
+    first = _shared(choices) if len(choices) > 1 else 0
+    last = _shared([choice[first:][::-1] for choice in choices]) if len(choices) > 1 else 0
+    def phrase(before, choice):
         words, start, stop = before + choice, len(before) + first, len(before) + len(choice) - last
         return " ".join(words[max(start - KEY_SIDE, 0):min(stop, start + KEY_WORDS) + KEY_SIDE])
-    return [phrase(choice) for choice in choices]
+    return [phrase(*pair) for pair in zip(before, choices)]
 
 # %% ../nbs/42_contamination.ipynb #aaf8d94b
 RULES = ("ngram", "ngram_13", "text", "key", "key_wrong")
@@ -123,15 +126,20 @@ def separator_length(data, i, stop):
     return 3 if (first == 0xE3 and second == 0x80) or (first == 0xEF and second == 0xBB and third == 0xBF) else 0
 
 @kernel
+def mark_letters(data, i, valid):
+    "Letters, digits and all beyond ASCII among the 64 bytes from `i`, and those that may open a separator beyond ASCII"
+    letters = bytes_between(data, i, 0x30, 0x39) | bytes_between(data, i, 0x41, 0x5A) | bytes_between(data, i, 0x61, 0x7A) | bytes_between(data, i, 0x80, 0xFF)
+    return letters & valid, (bytes_between(data, i, 0xC2, 0xC2) | bytes_between(data, i, 0xE2, 0xE3) | bytes_between(data, i, 0xEF, 0xEF)) & valid
+
+@kernel
 def split_64(data, i, left, stop, inside, pending, rest, starts, stops, count):
     "Note the words that start or end in the `left` bytes from `i`; whether one goes on behind them, separators that do, and the number of ended words"
     one, valid = np.uint64(1), ~np.uint64(0) >> np.uint64(64 - left)
-    at, place = data, i
-    if i + 64 > len(data):
+    if i + 64 <= len(data): letters, leads = mark_letters(data, i, valid)
+    else:
         rest[:left] = data[i:i + left]
-        at, place = rest, 0
-    letters = (bytes_between(at, place, 0x30, 0x39) | bytes_between(at, place, 0x41, 0x5A) | bytes_between(at, place, 0x61, 0x7A) | bytes_between(at, place, 0x80, 0xFF)) & valid & ~pending
-    leads = (bytes_between(at, place, 0xC2, 0xC2) | bytes_between(at, place, 0xE2, 0xE3) | bytes_between(at, place, 0xEF, 0xEF)) & valid
+        letters, leads = mark_letters(rest, 0, valid)
+    letters &= ~pending
     pending = np.uint64(0)
     while leads:
         place = first_one(leads)
@@ -141,13 +149,14 @@ def split_64(data, i, left, stop, inside, pending, rest, starts, stops, count):
             bits = (one << np.uint64(length)) - one
             letters &= ~(bits << np.uint64(place))
             if place + length > 64: pending = bits >> np.uint64(64 - place)
-    edges = letters ^ ((letters << one) | np.uint64(inside))
-    while edges:
-        place = first_one(edges)
-        edges &= edges - one
-        if inside: stops[count], count = i + place, count + 1
-        else: starts[count] = i + place
-        inside = not inside
+    before = (letters << one) | np.uint64(inside)
+    opens, closes, ended = letters & ~before, ~letters & before, count
+    count += inside
+    for _ in range(ones(opens)):
+        starts[count], opens, count = i + first_one(opens), opens & (opens - one), count + 1
+    for _ in range(ones(closes)):
+        stops[ended], closes, ended = i + first_one(closes), closes & (closes - one), ended + 1
+    inside, count = count > ended, ended
     return inside, pending, count
 
 # %% ../nbs/42_contamination.ipynb #63f151bb
@@ -166,28 +175,40 @@ def find_words(data, offsets):
     return starts[:count], stops[:count], bounds
 
 # %% ../nbs/42_contamination.ipynb #895ad7b2
-ANCHORS = np.array([2, 3, 5, 8, 13]) # words
+ANCHORS = np.array([2, 3, 5]) # words
 BASE = np.uint64(0xD6E8FEB86659FD93) # b
+
+@kernel
+def load_end(data, i, n):
+    "`n` bytes, at most 8, as one integer, near the end of the data"
+    found = np.uint64(0)
+    for k in range(n): found |= np.uint64(data[i + k]) << np.uint64(8 * k)
+    return found
 
 @kernel
 def word_number(data, i, stop):
     "A word, lowered, as 64 bits"
-    h = np.uint64(stop - i)
-    while i < stop:
-        n = min(stop - i, 8)
-        if i + 8 <= len(data): eight = load_8(data, i) & FIRST_8[n]
-        else:
-            eight = np.uint64(0)
-            for k in range(n): eight |= np.uint64(data[i + k]) << np.uint64(8 * k)
-        h = (h ^ lower_8(eight)) * np.uint64(0x9E3779B97F4A7C15)
-        h ^= h >> np.uint64(29)
-        i += 8
-    return h
+    if stop - i <= INLINE and i + 16 <= len(data):
+        first, second = short_key(data, i, stop - i)
+        h = (first ^ (second * np.uint64(0xC2B2AE3D27D4EB4F))) * np.uint64(0x9E3779B97F4A7C15)
+    else:
+        n = min(stop - i, INLINE)
+        first, second = lower_8(load_end(data, i, min(n, 8))), lower_8(load_end(data, i + 8, n - 8)) | (np.uint64(n) << np.uint64(56))
+        h = (first ^ (second * np.uint64(0xC2B2AE3D27D4EB4F))) * np.uint64(0x9E3779B97F4A7C15)
+        for k in range(i + INLINE, stop): h = mix_byte(h, data[k])
+    return h ^ (h >> np.uint64(29))
 
 @kernel
 def run_key(sums, i, length, power):
-    "The number of the `length` words from word `i`, its high bits well mixed"
-    return (sums[i + length] - sums[i] * power + np.uint64(length)) * np.uint64(0x9E3779B97F4A7C15)
+    "The number of the `length` words from word `i`, well mixed"
+    h = (sums[i + length] - sums[i] * power + np.uint64(length)) * np.uint64(0x9E3779B97F4A7C15)
+    return h ^ (h >> np.uint64(32))
+
+@kernel
+def filter_bits(key):
+    "Three of 64 bits, by the key of an anchor"
+    one = np.uint64(1)
+    return (one << (key & np.uint64(63))) | (one << ((key >> np.uint64(6)) & np.uint64(63))) | (one << ((key >> np.uint64(12)) & np.uint64(63)))
 
 @kernel
 def same_words(data, starts, stops, i, other, other_starts, other_stops, j, length):
@@ -217,30 +238,33 @@ def anchor_of(length):
 
 @kernel
 def index_phrases(data, starts, stops, firsts, lengths):
-    "A number for each wanted phrase (words `firsts[k]` to `firsts[k] + lengths[k]`), equal ones alike, and the table: first word, words and key of each phrase, the next with its anchor; slots, their keys, bits"
-    longest, bits = 13, 16
+    "A number for each wanted phrase (words `firsts[k]` to `firsts[k] + lengths[k]`), equal ones alike, and the table: first word, words and key of each phrase, the next with its anchor; slots, their keys, the filter"
+    longest, size, slot_bits, one = 2, len(firsts), 4, np.uint64(1)
     for n in lengths: longest = max(longest, n)
-    while (1 << bits) < 16 * len(firsts): bits += 1
-    powers, sums, few = power_table(longest), np.zeros(len(starts) + 1, np.uint64), bits - 3
+    while (1 << slot_bits) < 2 * size: slot_bits += 1
+    powers, sums = power_table(longest), np.zeros(len(starts) + 1, np.uint64)
     for k in range(len(starts)): sums[k + 1] = sums[k] * BASE + word_number(data, starts[k], stops[k])
-    numbers, count, size = np.empty(len(firsts), np.int64), 0, len(firsts)
+    numbers, count, anchors = np.empty(size, np.int64), 0, 0
     first, length, key, following = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.uint64), np.full(size, -1, np.int64)
-    heads, slot_keys, bitmap, mask = np.full(1 << few, -1, np.int64), np.zeros(1 << few, np.uint64), np.zeros((1 << bits) >> 6, np.uint64), np.uint64((1 << few) - 1)
-    for k in range(len(firsts)):
+    heads, slot_keys, mask = np.full(1 << slot_bits, -1, np.int32), np.zeros(1 << slot_bits, np.uint64), np.uint64((1 << slot_bits) - 1)
+    for k in range(size):
         a = anchor_of(lengths[k])
         anchor, whole = run_key(sums, firsts[k], a, powers[a]), run_key(sums, firsts[k], lengths[k], powers[lengths[k]])
-        slot = anchor >> np.uint64(64 - few)
-        while heads[slot] >= 0 and slot_keys[slot] != anchor: slot = (slot + np.uint64(1)) & mask
-        p = heads[slot]
+        slot = anchor >> np.uint64(64 - slot_bits)
+        while heads[slot] >= 0 and slot_keys[slot] != anchor: slot = (slot + one) & mask
+        p = np.int64(heads[slot])
         while p >= 0 and not (key[p] == whole and length[p] == lengths[k] and same_words(data, starts, stops, firsts[k], data, starts, stops, first[p], length[p])): p = following[p]
         if p < 0:
-            p, count = count, count + 1
+            p, count, anchors = count, count + 1, anchors + (heads[slot] < 0)
             first[p], length[p], key[p], following[p] = firsts[k], lengths[k], whole, heads[slot]
             heads[slot], slot_keys[slot] = p, anchor
-            place = anchor >> np.uint64(64 - bits)
-            bitmap[place >> np.uint64(6)] |= np.uint64(1) << (place & np.uint64(63))
         numbers[k] = p
-    return numbers, (first[:count].copy(), length[:count].copy(), key[:count].copy(), following[:count].copy()), (heads, slot_keys, bitmap, few, bits), powers
+    filter_size = 4
+    while (64 << filter_size) < 8 * anchors: filter_size += 1
+    bits = np.zeros(1 << filter_size, np.uint64)
+    for slot in range(len(heads)):
+        if heads[slot] >= 0: bits[slot_keys[slot] >> np.uint64(64 - filter_size)] |= filter_bits(slot_keys[slot])
+    return numbers, (first[:count].copy(), length[:count].copy(), key[:count].copy(), following[:count].copy()), (heads, slot_keys, slot_bits, bits, filter_size), powers
 
 # %% ../nbs/42_contamination.ipynb #f7cc3182
 WINDOW = 8192 # words gathered at a time, beside the longest phrase
@@ -250,17 +274,16 @@ def probe(data, starts, stops, sums, begin, count, length, texts, phrases, table
     "Look for phrases that start at words `begin` to `length`, of the `count` that are gathered; rows of (phrase, text, first byte, end byte)"
     texts_data, texts_starts, texts_stops = texts
     first, words, key, following = phrases
-    heads, slot_keys, bitmap, few, bits = table
-    mask = np.uint64(len(heads) - 1)
+    heads, slot_keys, slot_bits, bits, filter_size = table
+    mask, slot_shift, filter_shift = np.uint64(len(heads) - 1), np.uint64(64 - slot_bits), np.uint64(64 - filter_size)
     for a in ANCHORS:
         power = powers[a]
         for i in range(begin, min(length, count - a + 1)):
             anchor = run_key(sums, i, a, power)
-            place = anchor >> np.uint64(64 - bits)
-            if not (bitmap[place >> np.uint64(6)] >> (place & np.uint64(63))) & np.uint64(1): continue
-            slot = anchor >> np.uint64(64 - few)
+            if filter_bits(anchor) & ~bits[anchor >> filter_shift]: continue
+            slot = anchor >> slot_shift
             while heads[slot] >= 0 and slot_keys[slot] != anchor: slot = (slot + np.uint64(1)) & mask
-            p = heads[slot]
+            p = np.int64(heads[slot])
             while p >= 0:
                 n = words[p]
                 if (not seen[p] and found[p] > here and i + n <= count and run_key(sums, i, n, powers[n]) == key[p]
@@ -300,7 +323,7 @@ class PhraseTable:
     numbers: np.ndarray # Of each wanted phrase, equal ones alike
     texts: tuple # Bytes of the texts that the phrases are of; first and end byte of their words
     phrases: tuple # First word, words, key of each phrase, and the next with the same anchor
-    table: tuple # Slots, their keys, bits, and the logarithms of their sizes
+    table: tuple # Slots, their keys, the logarithm of their number; the filter, and that of its size
     powers: np.ndarray # Of the base
 
     def __len__(self) -> int: return len(self.phrases[0])
@@ -357,17 +380,17 @@ class PhraseSearch:
         "Look for the phrases in some documents, of which `here` numbers the first"
         hits, words = self.table.find(texts, self.found, here)
         if len(hits):
-            data, _ = string_buffers(texts)
+            data, offsets = string_buffers(texts)
             with self.lock:
                 for p, row, a, b in hits[hits[:, 1] + here < self.found[hits[:, 0]]].tolist():
-                    self.found[p], self.places[p] = here + row, Place(names[row].as_py(), excerpt_around(data, a, b))
+                    self.found[p], self.places[p] = here + row, Place(names[row].as_py(), excerpt_around(data[offsets[row]:offsets[row + 1]], a - offsets[row], b - offsets[row]))
         return words
 
 # %% ../nbs/42_contamination.ipynb #e230d593
 AROUND = 60 # bytes shown on each side of a phrase
 
 def excerpt_around(
-    data: np.ndarray, # Bytes of texts
+    data: np.ndarray, # Bytes of a text
     begin: int, # First byte of a phrase
     end: int, # Its end
 ) -> str: # On one line

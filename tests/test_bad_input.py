@@ -363,6 +363,10 @@ def test_task_files(tmp_path, task, record, said):
     assert not (tmp_path/"out").exists()
 
 
+def test_twins_are_not_simple(tmp_path):
+    refused(call("evaluate", "export", "piqa", "--twins", "--simple", "--out", "out", cwd=tmp_path), "--twins", "--simple")
+
+
 def test_a_good_task_file(tmp_path):
     done = export_mine(tmp_path, {}, {})
     assert done.returncode == 0 and "simplelm_mine: 2 items" in done.stdout, done.stderr
