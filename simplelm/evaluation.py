@@ -166,8 +166,8 @@ def bootstrap_interval(
     values = np.asarray(values, float)
     if not len(values): return math.nan, math.nan
     if np.isin(values, (0, 1)).all(): return tuple((scipy.stats.binom.ppf([0.025, 0.975], len(values), values.mean())/len(values)).tolist())
-    draws = np.random.default_rng(seed)
-    means = [values[draws.integers(len(values), size=(rows, len(values)))].mean(axis=1) for rows in [max(1, min(RESAMPLES, 10**6//len(values)))]*-(-RESAMPLES//max(1, min(RESAMPLES, 10**6//len(values))))]
+    draws, n, at_once = np.random.default_rng(seed), len(values), max(1, 10**6//len(values)) # a million numbers at a time
+    means = [values[draws.integers(n, size=(min(at_once, RESAMPLES - done), n))].mean(axis=1) for done in range(0, RESAMPLES, at_once)]
     return tuple(np.quantile(np.concatenate(means), [0.025, 0.975]).tolist())
 
 # %% ../nbs/41_evaluation.ipynb #d6b10e54
