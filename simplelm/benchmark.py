@@ -28,10 +28,10 @@ from .storyworld import STORYWORLD_TASKS, storyworld_items
 from .vocabulary import Vocabulary, split_words
 
 # %% auto #0
-__all__ = ['datasets', 'pd', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI',
+__all__ = ['datasets', 'pd', 'twins', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI',
            'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG', 'WINOGRANDE', 'SOCIAL_IQA', 'COMMONSENSE_QA',
            'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ', 'PRIMER', 'TRUTHFULQA_MC1', 'TRUTHFULQA_MC2',
-           'LAMBADA', 'GSM8K', 'PUBLIC', 'TASKS', 'PACKAGED', 'Item', 'Task', 'check_task', 'describe_task',
+           'LAMBADA', 'GSM8K', 'PUBLIC', 'TASKS', 'PACKAGED', 'FORMS', 'Item', 'Task', 'check_task', 'describe_task',
            'read_field', 'find_answer', 'make_item', 'simple_words', 'strict_words', 'is_simple', 'blimp_task',
            'close_hypothesis', 'anli_task', 'cut_word', 'connect_clauses', 'clean_hellaswag', 'prepare_hellaswag',
            'fill_blank', 'strip_question', 'strip_support', 'cut_last_word', 'storyworld_task', 'register',
@@ -42,6 +42,7 @@ __all__ = ['datasets', 'pd', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE'
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
 datasets = lazy.load("datasets") # only a task that is fetched from the Hub needs it
 pd = lazy.load("pandas")
+twins = lazy.load("simplelm.twins", suppress_warning=True) # made of items, so it comes after this module and is touched only where twins are asked for
 
 # %% ../nbs/40_benchmark.ipynb #521edd0e
 @dataclass(frozen=True)
@@ -533,35 +534,37 @@ def read_hub(
 # %% ../nbs/40_benchmark.ipynb #b5d6b7a0
 def read_records(
     task: Task, # A task
-    form: str="standard", # "standard" or "simple"; only generated records depend on it
+    form: str="standard", # Of the items; only generated records depend on it
     size: int|None=None, # How many to generate, else 1,000; a file is always read whole
     seed: int=0, # Of the generator
     examples: bool=False, # Whether the split of its few-shot examples is meant
 ) -> Iterator[tuple[str, dict]]: # Where a record stands, and the record
     "The records of a task: generated, or from its file, or from the Hub"
     if task.group == "storyworld":
-        records = storyworld_items(task.name, form, seed=seed, **({} if size is None else {"size": size}))
+        records = storyworld_items(task.name, "standard" if form == "twin" else form, seed=seed, **({} if size is None else {"size": size}))
         return ((f"{task.name}, item {i}", record) for i, record in enumerate(records))
     path = task_file(task, examples)
     return read_file(path) if path else read_hub(task, examples)
 
 # %% ../nbs/40_benchmark.ipynb #fd4a0e55
+FORMS = ("standard", "simple", "twin")
+
 def select_items(
     task: Task, # Whose items they are
     items: Iterable[Item], # All of them
-    form: str="standard", # "standard" for all, "simple" for those the vocabulary suffices for
+    form: str="standard", # "standard" for all, "simple" for those the vocabulary suffices for, "twin" for twins of the others
     vocabulary: Collection[str]|None=None, # Words of the simple language
     limit: int|None=None, # How many at most
     seed: int=0, # Of the draw
     strict: bool|str=False, # Which rule decides what is simple, as in `is_simple`
 ) -> list[Item]: # In the order of the file
     "The items of a form, or a sample of them"
-    if form not in ("standard", "simple"): raise InputError(f"form {form!r}: choose standard or simple")
+    if form not in FORMS: raise InputError(f"form {form!r}: choose {', '.join(FORMS)}")
     if limit is not None and limit < 1: raise InputError(f"limit {limit}: at least one item is needed")
-    if form == "simple" and vocabulary is None and task.group != "storyworld":
-        raise InputError(f"task {task.name}: its simple form needs a vocabulary; name one, or leave the form out")
+    if vocabulary is None and (form == "twin" or form == "simple" and task.group != "storyworld"):
+        raise InputError(f"task {task.name}: its {form} form needs a vocabulary; name one, or leave the form out")
     if strict and vocabulary is not None and not hasattr(vocabulary, "allows"): vocabulary = Vocabulary.from_words(vocabulary) # once, not for every item
-    items = list(items)
+    items = twins.twin_items(list(items), vocabulary)[0] if form == "twin" else list(items)
     if limit is not None: random.Random(f"{task.name} {seed}").shuffle(items)
     if form == "simple" and vocabulary is not None: items = [i for i in items if is_simple(i.text, vocabulary, strict)]
     return sorted(items[:limit], key=lambda item: item.id)
@@ -653,7 +656,7 @@ def pose_items(
 def example_pool(
     task: Task, # A task
     own: Iterable[Item], # All of its items
-    form: str="standard", # "standard" or "simple"
+    form: str="standard", # Of the items; only generated examples depend on it
     draw: int=0, # Generated examples depend on it
     shots_from: str="split", # "split" for the task's split of examples, "same" for the items themselves
 ) -> Iterable[Item]: # Before any selection
@@ -668,8 +671,8 @@ def example_pool(
 # %% ../nbs/40_benchmark.ipynb #9377afcb
 def load_items(
     name: str, # Name of a task, or a task file
-    form: str="standard", # "standard" for all items, "simple" for those the vocabulary suffices for
-    vocabulary: Collection[str]|None=None, # Words of the simple language; the story world brings its own
+    form: str="standard", # "standard" for all items, "simple" for those the vocabulary suffices for, "twin" for twins of the others
+    vocabulary: Collection[str]|None=None, # Words of the simple language; simple items of the story world bring their own
     limit: int|None=None, # How many at most, drawn by seed; all if not given
     seed: int=0, # Of the draw
     shots: int=0, # How many answered examples stand before each question
@@ -679,14 +682,15 @@ def load_items(
     strict: bool|str=False, # Which rule decides what is simple, as in `is_simple`
     tidy: bool=False, # Mend the white space at the seam of context and choice, instead of keeping the harness's
 ) -> list[Item]: # In the order of the file
-    "Load the items of a task, standard or simple, zero- or few-shot, in either style"
+    "Load the items of a task in any form, zero- or few-shot, in either style"
     names = task_names([name])
     if len(names) > 1: raise InputError(f"{name!r} is a group; load its tasks one at a time")
     if shots < 0 or draw < 0: raise InputError(f"shots {shots}, draw {draw}: neither can be less than 0")
     task = TASKS[names[0]]
     own = [make_item(task, r, i, where) for i, (where, r) in enumerate(read_records(task, form, limit, seed))]
     items = select_items(task, own, form, vocabulary, limit, seed, strict)
-    pool = select_items(task, example_pool(task, own, form, draw, shots_from), form, vocabulary, strict=strict) if shots else []
+    easy = "standard" if form == "standard" else "simple" # examples of a twin are simple, too
+    pool = select_items(task, example_pool(task, own, easy, draw, shots_from), easy, vocabulary, strict=strict) if shots else []
     return pose_items(task, items, pool, shots, draw, style, tidy)
 
 # %% ../nbs/40_benchmark.ipynb #447edc53

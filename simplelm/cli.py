@@ -261,6 +261,7 @@ class Evaluate:
     model: tuple[str, ...] # Hub folders with a model and its tokenizer, Hub ids, or the run folder of a study
     tasks: str = "storyworld" # Names of tasks or groups, or task files, with commas: storyworld, blimp, hellaswag, arc_easy, piqa, rte, ...
     simple: bool = False # Also score the items whose words are all in the vocabulary
+    twins: bool = False # Also score twins of the other items: their words replaced by simple ones, where that can be done
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # That vocabulary: CSV or word list; the story world brings its own
     strict: bool = False # Simple items must pass the filter of the training corpus, too
     limit: int|None = None # At most so many items of each task, drawn by seed; all if not given
@@ -278,9 +279,10 @@ class Evaluate:
     def __call__(self):
         names = tuple(t.strip() for t in self.tasks.split(",") if t.strip())
         own = all(t.startswith("storyworld") for t in benchmark.task_names(names))
-        words = None if own or not self.simple else vocabulary.Vocabulary.from_csv(self.vocabulary)
+        words = vocabulary.Vocabulary.from_csv(self.vocabulary) if self.twins or self.simple and not own else None
+        forms = ("standard", *["simple"]*self.simple, *["twin"]*self.twins)
         options = {n: getattr(self, n) for n in ("limit", "seed", "shots", "draws", "style", "strict", "pmi", "max_tokens", "add_bos", "precision", "batch_tokens")}
-        config = evaluation.EvaluationConfig(tasks=names, forms=("standard", "simple") if self.simple else ("standard",), **options)
+        config = evaluation.EvaluationConfig(tasks=names, forms=forms, **options)
         folders = score_folders(self.model, self.out)
         evaluation.evaluate_models(folders, config, words)
         print(score_text([pd.read_csv(out/"scores.csv").assign(model=Path(model).name) for model, out in folders.items()]))
@@ -403,6 +405,7 @@ class Export:
     out: Path # Folder for the YAML files and their records
     simple: bool = False # Only the items whose words are all in the vocabulary
     strict: bool = False # Only those whose names and contractions are in it, too
+    twins: bool = False # Instead, the others with their words replaced by simple ones, where that can be done
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # That vocabulary: CSV or word list; the story world brings its own
     limit: int|None = None # At most so many items of each task, drawn by seed; all if not given
     seed: int = 0 # Of the draw
@@ -413,10 +416,11 @@ class Export:
     tidy: bool = False # Mend the white space before choices instead of keeping the harness's
 
     def __call__(self):
-        names, simple = benchmark.task_names(self.tasks), self.simple or self.strict
-        needed = simple and not all(n.startswith("storyworld") for n in names)
+        if self.twins and (self.simple or self.strict): raise InputError("--twins: twins are made of the items that are not simple; leave --simple and --strict out")
+        names, form = benchmark.task_names(self.tasks), "twin" if self.twins else "simple" if self.simple or self.strict else "standard"
+        needed = self.twins or form == "simple" and not all(n.startswith("storyworld") for n in names)
         words = vocabulary.Vocabulary.from_csv(self.vocabulary) if needed else None
-        options = dict(form="simple" if simple else "standard", strict=self.strict, limit=self.limit, seed=self.seed, shots=self.shots, draw=self.draw,
+        options = dict(form=form, strict=self.strict, limit=self.limit, seed=self.seed, shots=self.shots, draw=self.draw,
                        shots_from=self.shots_from, style=self.style, tidy=self.tidy)
         for name in names:
             for path in harness.export_task(name, self.out, words, **options): print(f"{path.stem}: {path.with_suffix('.jsonl').read_bytes().count(10):,} items")

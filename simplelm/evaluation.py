@@ -18,7 +18,7 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, progress, source_fingerprint
-from .benchmark import TASKS, Item, Task, cut_answer, describe_task, find_answer, load_items, task_file, task_names
+from .benchmark import FORMS, TASKS, Item, Task, cut_answer, describe_task, find_answer, load_items, task_file, task_names
 from .likelihood import (Requests, context_length, find_model, generate_text, generate_texts, load_model, prepare_requests, score_pairs,
                                  score_requests)
 from .tokenization import load_tokenizer
@@ -26,12 +26,12 @@ from .twins import load_twins
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'scipy', 'RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'MEASURES', 'COLUMNS', 'CONVENTIONS', 'FORMS',
-           'item_pairs', 'choice_rows', 'score_items', 'normed', 'choose', 'answer_items', 'answer_texts',
-           'answer_generated', 'mean_and_error', 'bootstrap_interval', 'metric_values', 'metric_classes',
-           'bits_per_byte', 'bits_interval', 'score_row', 'accuracy_table', 'group_rows', 'EvaluationConfig',
-           'Questions', 'load_questions', 'answer_questions', 'tokenizer_fingerprint', 'write_answers', 'provenance',
-           'evaluate_model', 'join_tables', 'evaluate_models']
+__all__ = ['torch', 'pd', 'scipy', 'RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'MEASURES', 'COLUMNS', 'CONVENTIONS', 'item_pairs',
+           'choice_rows', 'score_items', 'normed', 'choose', 'answer_items', 'answer_texts', 'answer_generated',
+           'mean_and_error', 'bootstrap_interval', 'metric_values', 'metric_classes', 'bits_per_byte', 'bits_interval',
+           'score_row', 'accuracy_table', 'group_rows', 'EvaluationConfig', 'Questions', 'load_questions',
+           'answer_questions', 'tokenizer_fingerprint', 'write_answers', 'provenance', 'evaluate_model', 'join_tables',
+           'evaluate_models']
 
 # %% ../nbs/41_evaluation.ipynb #fde5b1f7
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -116,7 +116,7 @@ def answer_items(
     table["margin"] = np.maximum.reduceat(np.where(right, logs, -np.inf), first) - np.maximum.reduceat(np.where(right, -np.inf, logs), first)
     for name, values in norms.items():
         table[f"predicted{name}"] = choose(values, first)
-        table[f"correct{name}"] = right[first + table[f"predicted{name}"]] if right.sum() > len(items) else table[f"predicted{name}"] == labels
+        table[f"correct{name}"] = right[first + table[f"predicted{name}"].to_numpy()]
     return table
 
 # %% ../nbs/41_evaluation.ipynb #7a7670d0
@@ -167,8 +167,8 @@ def bootstrap_interval(
     values = np.asarray(values, float)
     if not len(values): return math.nan, math.nan
     if np.isin(values, (0, 1)).all(): return tuple((scipy.stats.binom.ppf([0.025, 0.975], len(values), values.mean())/len(values)).tolist())
-    draws = np.random.default_rng(seed)
-    means = [values[draws.integers(len(values), size=(rows, len(values)))].mean(axis=1) for rows in [max(1, min(RESAMPLES, 10**6//len(values)))]*-(-RESAMPLES//max(1, min(RESAMPLES, 10**6//len(values))))]
+    draws, n, at_once = np.random.default_rng(seed), len(values), max(1, 10**6//len(values)) # a million numbers at a time
+    means = [values[draws.integers(n, size=(min(at_once, RESAMPLES - done), n))].mean(axis=1) for done in range(0, RESAMPLES, at_once)]
     return tuple(np.quantile(np.concatenate(means), [0.025, 0.975]).tolist())
 
 # %% ../nbs/41_evaluation.ipynb #d6b10e54
@@ -287,8 +287,6 @@ def group_rows(
         yield pd.DataFrame([row]).reindex(columns=COLUMNS)
 
 # %% ../nbs/41_evaluation.ipynb #d9ee4801
-FORMS = ("standard", "simple", "twin")
-
 @dataclass(frozen=True)
 class EvaluationConfig:
     "What a model is asked"

@@ -293,13 +293,17 @@ def prepare_requests(
     rolling: bool=False, # Score a long text in pieces instead of cutting it; for contexts that are empty
 ) -> Requests: # Ready to be scored
     "Encode pairs of texts and fit them to a context"
-    encoded = encode_pairs(tokenizer, pairs, add_bos)
-    fitted = [(roll_text(p, context_length), False) if rolling else ([kept], cut) for p in encoded for kept, cut in [(None, None) if rolling else fit_context(p, context_length)]]
-    keys = [(np.array(piece.ids, ">u4").tobytes(), piece.scored) for pieces, _ in fitted for piece in pieces]
-    by_key = dict(zip(keys, (piece for pieces, _ in fitted for piece in pieces)))
+    def fit(pair): # its pieces, and whether anything was cut off
+        if rolling: return roll_text(pair, context_length), False
+        kept, cut = fit_context(pair, context_length)
+        return [kept], cut
+    fitted = [fit(pair) for pair in encode_pairs(tokenizer, pairs, add_bos)]
+    pieces = [piece for some, _ in fitted for piece in some]
+    keys = [(np.array(p.ids, ">u4").tobytes(), p.scored) for p in pieces] # bytes that sort like the tokens
+    by_key = dict(zip(keys, pieces))
     order = {key: i for i, key in enumerate(sorted(by_key))}
-    owners = np.repeat(np.arange(len(fitted)), [len(pieces) for pieces, _ in fitted])
-    return Requests([by_key[k] for k in order], np.array([order[k] for k in keys], np.int64), owners, np.array([sum(p.scored for p in pieces) for pieces, _ in fitted], np.int64),
+    owners = np.repeat(np.arange(len(fitted)), [len(some) for some, _ in fitted])
+    return Requests([by_key[k] for k in order], np.array([order[k] for k in keys], np.int64), owners, np.array([sum(p.scored for p in some) for some, _ in fitted], np.int64),
                     np.array([cut for _, cut in fitted], bool))
 
 # %% ../nbs/40c_likelihood.ipynb #5f267a41

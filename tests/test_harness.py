@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from hub_records import RECORDS
-from simplelm.benchmark import BLIMP_NAMES, PUBLIC, TASKS, Task, load_items, read_records, register
+from simplelm.benchmark import BLIMP_NAMES, PUBLIC, TASKS, Task, load_items, make_item, read_records, register, simple_words
+from simplelm.vocabulary import Vocabulary, split_words, word_key
 
 pytest.importorskip("lm_eval", reason="prompts are compared with those of lm-evaluation-harness, of the extra `harness`")
 from lm_eval.tasks._yaml_loader import load_yaml
@@ -85,6 +86,15 @@ def test_export(data, name, options):
     if options.get("style") == "letters" and TASKS[name].kind != "choice": return
     theirs, ours = exported(data/"out", name, **options)
     assert [[request[:len(mine)] for request, mine in zip(doc, item, strict=True)] for doc, item in zip(theirs, ours, strict=True)] == ours
+
+
+@pytest.mark.parametrize("name", ["piqa", "winogrande", "boolq", "copa"])
+def test_export_of_simple_items(data, name):
+    """Only what the vocabulary suffices for, strictly, with simple examples."""
+    known = [i for i in load_items(name) if i.id == 0] + [make_item(TASKS[name], r, i, name) for i, r in enumerate(RECORDS[name][3:])]
+    words = Vocabulary.from_words({word_key(w) for i in known for w in split_words(i.text)} | {w for i in known for w in simple_words(i.text)})
+    theirs, ours = exported(data/"out", name, form="simple", vocabulary=words, strict=True, shots=2)
+    assert theirs == ours and len(ours) == 1
 
 
 def test_export_of_texts(data):
