@@ -23,7 +23,6 @@ from .benchmark import TASKS, Item, Task, describe_task, load_items, task_file, 
 from .corpus import Block, Group, Part, checked, file_format, group_sources, open_sources, parse_block, simplify_groups, source_label
 from .evaluation import CONVENTIONS, mean_and_error
 from .simplification import INLINE, LOWER, bytes_between, first_one, lower_8, mix_byte, ones, short_key, string_buffers
-from .twins import load_twins
 from .vocabulary import Vocabulary, lower_ascii
 
 # %% auto #0
@@ -571,7 +570,7 @@ def load_scored(
     for (name, form), part in answers.groupby(["task", "form"], sort=False):
         generated = TASKS[name].group == "storyworld"
         sample = (settings["limit"], settings["seed"]) if generated else () # a file is always the same
-        loaded = load_twins(name, "twin", vocabulary, *sample, style="cloze") if form == "twin" else load_items(name, form if generated else "standard", None, *sample, style="cloze")
+        loaded = load_items(name, form if generated or form == "twin" else "standard", vocabulary, *sample, style="cloze")
         known = {item.id: item for item in loaded}
         if missing := set(part.item) - {*known}: raise InputError(f"{folder}: task {name} has no item {min(missing)} now; evaluate the model again")
         items += [(TASKS[name], known[i]) for i in part.item]

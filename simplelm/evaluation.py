@@ -22,7 +22,6 @@ from .benchmark import FORMS, TASKS, Item, Task, cut_answer, describe_task, find
 from .likelihood import (Requests, context_length, find_model, generate_text, generate_texts, load_model, prepare_requests, score_pairs,
                                  score_requests)
 from .tokenization import load_tokenizer
-from .twins import load_twins
 from .vocabulary import Vocabulary
 
 # %% auto #0
@@ -341,7 +340,7 @@ def load_questions(
     options = dict(shots=config.shots, style=config.style if TASKS[name].kind == "choice" else None, strict=config.strict)
     if TASKS[name].kind == "text": options["shots"] = 0 # a whole text has nothing before it
     draws = config.draws if options["shots"] else 1
-    return Questions(TASKS[name], [(form, draw, (load_twins if form == "twin" else load_items)(name, form, vocabulary, config.limit, config.seed, draw=draw, **options)) for form in config.forms for draw in range(draws)], {})
+    return Questions(TASKS[name], [(form, draw, load_items(name, form, vocabulary, config.limit, config.seed, draw=draw, **options)) for form in config.forms for draw in range(draws)], {})
 
 # %% ../nbs/41_evaluation.ipynb #69f0c97e
 def answer_questions(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -19,14 +18,13 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError
-from .benchmark import TASKS, Item, _deleted, example_pool, is_simple, load_items, pose_items, select_items, simple_words, task_names
-from .storyworld import child_vocabulary
+from .benchmark import Item, _deleted, is_simple, simple_words
 
 # %% auto #0
 __all__ = ['pd', 'PRONOUNS', 'word_forms', 'analyses', 'Replacement', 'read_synonyms', 'is_pair', 'neighbour_class', 'find_names',
            'Slots', 'slot_words', 'cosines', 'read_beings', 'expand_contractions', 'replace_words', 'replace_fields',
            'item_texts', 'contrast', 'keeps_contrast', 'words_of', 'begins_alike', 'replacements', 'try_replacement',
-           'find_twin', 'twin_items', 'with_twins', 'load_twins']
+           'find_twin', 'twin_items', 'with_twins']
 
 # %% ../nbs/40b_twins.ipynb #66ee3af8
 pd = lazy.load("pandas")
@@ -302,28 +300,3 @@ def with_twins(
     "The standard items that have a twin"
     known = {item.id: item for item in items}
     return [known[twin.id] for twin in twins]
-
-# %% ../nbs/40b_twins.ipynb #6e72c893
-def load_twins(
-    name: str, # Name of a task
-    form: str="twin", # There is no other
-    vocabulary: Collection[str]|None=None, # Words of the simple language; the story world brings its own
-    limit: int|None=None, # How many at most, drawn by seed; all if not given
-    seed: int=0, # Of the draw
-    shots: int=0, # How many answered examples stand before each question; simple ones
-    draw: int=0, # Which examples; another number, others
-    style: str|None=None, # "cloze" or "letters"; by default the task's own
-    strict: bool|str=False, # Which rule decides what is simple, as in `is_simple`
-) -> list[Item]: # In the order of the file
-    "Load the twins of a task's items, zero- or few-shot"
-    name, *more = task_names([name])
-    if more: raise InputError(f"{TASKS[name].group!r} is a group; load its tasks one at a time")
-    task, words = TASKS[name], child_vocabulary() if vocabulary is None and TASKS[name].group == "storyworld" else vocabulary
-    if words is None: raise InputError(f"task {name}: its twins need a vocabulary; name one, or leave the form out")
-    own = load_items(name, limit=limit if task.group == "storyworld" else None, seed=seed, style="cloze") # as `make_item` makes them
-    twins = {t.id: t for t in twin_items(own, words)[0] if is_simple(t.text, words, strict)}
-    order = list(own)
-    if limit is not None: random.Random(f"{name} {seed}").shuffle(order) # as `select_items` does
-    chosen = sorted([twins[i.id] for i in order if i.id in twins][:limit], key=lambda item: item.id)
-    pool = select_items(task, example_pool(task, own, "simple", draw), "simple", words, strict=strict) if shots else []
-    return pose_items(task, chosen, pool, shots, draw, style)

@@ -133,13 +133,14 @@ def scores(tmp_path_factory):
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
     from simplelm.evaluation import EvaluationConfig, evaluate_model
+    from simplelm.storyworld import child_vocabulary
     folder = tmp_path_factory.mktemp("scored")
     words = Tokenizer(models.WordLevel({w: k for k, w in enumerate(["[UNK]", "<s>", "</s>", *"the a cat dog is are was . , ?".split()])}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", bos_token="<s>", eos_token="</s>", pad_token="</s>").save_pretrained(folder/"model")
     torch.manual_seed(0)
     LlamaForCausalLM(LlamaConfig(vocab_size=16, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(folder/"model")
-    evaluate_model(folder/"model", folder/"scores", EvaluationConfig(forms=("standard", "simple", "twin"), limit=40), device="cpu")
+    evaluate_model(folder/"model", folder/"scores", EvaluationConfig(forms=("standard", "simple", "twin"), limit=40), child_vocabulary(), device="cpu")
     return folder/"scores"
 
 
@@ -183,9 +184,9 @@ def test_twins_are_simple_items_of_the_same_shape():
     pytest.importorskip("lemminflect", reason="needed for the forms of words, of the extra `twins`")
     from simplelm.benchmark import is_simple, load_items
     from simplelm.storyworld import child_vocabulary
-    from simplelm.twins import contrast, expand_contractions, item_texts, load_twins, words_of
+    from simplelm.twins import contrast, expand_contractions, item_texts, words_of
     name, vocabulary = "storyworld_agreement", child_vocabulary()
-    own, twins = {i.id: i for i in load_items(name)}, load_twins(name)
+    own, twins = {i.id: i for i in load_items(name)}, load_items(name, "twin", vocabulary)
     assert len(twins) > 50
     for twin in twins:
         item = own[twin.id]
