@@ -7,8 +7,8 @@ Whatever is compared is run in turns, after one run of each that does not count,
 
 - `mb_per_s`, `mb_per_s_2_workers`: MB of text a second of `scan_corpus`, from files, for all phrases of all items.
 - `over_read`: its time with one worker over that of only reading the same files.
-- `over_set`: the time of what one would write instead, over its own, on the first of the files: a Python set of the 13-grams and shorter whole texts, and a loop over the words of each document. The set
-  answers one question of five, has no places, and is not counted for its building.
+- `over_set`: the time of what one would write instead, over its own, on one file of medium size: a Python set of the items' 13-grams, and a loop over the words of each document. It answers one question of
+  five, has no places, and is not counted for its building.
 - `kernel_mb_per_s`: the kernel alone on text in memory.
 - `phrases`, `megabytes`: how much was looked for, and in how much.
 """
@@ -43,21 +43,17 @@ def in_turns(rounds, **functions):
 
 
 def set_of_grams(items):
-    """The 13-grams of all pieces, and shorter pieces whole."""
-    found = set()
-    for task, item in items:
-        for words in map(split_phrase, text_pieces(task, item)):
-            n = min(LONGEST, len(words))
-            found.update(" ".join(words[i:i + n]) for i in range(len(words) - n + 1))
-    return found
+    """The 13-grams of all pieces."""
+    rows = (words for task, item in items for words in map(split_phrase, text_pieces(task, item)))
+    return {" ".join(words[i:i + LONGEST]) for words in rows for i in range(len(words) - LONGEST + 1)}
 
 
-def search_set(grams, lengths, texts):
-    """The grams that stand in some texts."""
+def search_set(grams, source):
+    """The grams that stand in a corpus."""
     found = set()
-    for text in texts:
+    for text in (t for b in read_corpus(source) for t in b["text"].to_pylist()):
         words = split_phrase(text)
-        for n in lengths: found.update(gram for i in range(len(words) - n + 1) if (gram := " ".join(words[i:i + n])) in grams)
+        found.update(gram for i in range(len(words) - LONGEST + 1) if (gram := " ".join(words[i:i + LONGEST])) in grams)
     return found
 
 
@@ -71,18 +67,16 @@ def main():
             write_stories(Path(place)/"stories", StoryWorldConfig(documents=100_000))
             names, sources = "storyworld", find_sources(Path(place)/"stories")
         _, items = load_tasks(names)
-        table, one = claim_phrases(items).table, [min(sources, key=lambda p: p.stat().st_size)]
+        table, one = claim_phrases(items).table, [sorted(sources, key=lambda p: p.stat().st_size)[min(1, len(sources) - 1)]]
         column = pa.concat_arrays([b["text"] for b in read_corpus(one)])
-        texts, grams = column.to_pylist(), set_of_grams(items)
-        lengths = sorted({len(g.split()) for g in grams})
-        fast = scan_corpus(table, one)
-        assert search_set(grams, lengths, texts) <= {" ".join(split_phrase(table.phrase(p))) for p in fast.places}, "the kernel missed a gram"
+        grams = set_of_grams(items)
+        assert search_set(grams, one) <= {" ".join(split_phrase(table.phrase(p))) for p in scan_corpus(table, one).places}, "the kernel missed a gram"
         megabytes, part = (sum(len(t.encode()) for b in read_corpus(s) for t in b["text"].to_pylist())/1e6 for s in (sources, one))
         def read():
             for _ in read_corpus(sources): pass
         seconds = in_turns(rounds, read=read, scan=lambda: scan_corpus(table, sources), scan_2=lambda: scan_corpus(table, sources, workers=2),
                            kernel=lambda: table.find(column, np.full(len(table), NOWHERE)), scan_one=lambda: scan_corpus(table, one))
-        seconds |= in_turns(1, set=lambda: search_set(grams, lengths, [t for b in read_corpus(one) for t in b["text"].to_pylist()]))
+        seconds |= in_turns(1, set=lambda: search_set(grams, one))
     for name, s in seconds.items(): print(f"{name:<10}{s:9.3f} s {(part if name in ('kernel', 'scan_one', 'set') else megabytes)/s:9.1f} MB/s")
     print(json.dumps(dict(mb_per_s=round(megabytes/seconds["scan"], 1), mb_per_s_2_workers=round(megabytes/seconds["scan_2"], 1), over_read=round(seconds["scan"]/seconds["read"], 2),
                           over_set=round(seconds["set"]/seconds["scan_one"], 1), kernel_mb_per_s=round(part/seconds["kernel"], 1), phrases=len(table), megabytes=round(megabytes, 1))))
