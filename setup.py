@@ -23,7 +23,7 @@ setup(
     packages=find_packages(include=["simplelm"]),
     package_data={"simplelm": ["studies/*.toml", "lexicon/*"]},
     install_requires=settings["requirements"].split(),
-    extras_require={extra: settings[f"{extra}_requirements"].split() for extra in ("cluster", "dev", "docs", "harness", "readability", "tracking")},
+    extras_require={extra: settings[f"{extra}_requirements"].split() for extra in ("cluster", "dev", "docs", "harness", "readability", "tracking", "twins")},
     entry_points={"console_scripts": settings["console_scripts"].split()},
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -564,8 +564,9 @@ def select_items(
     if vocabulary is None and (form == "twin" or form == "simple" and task.group != "storyworld"):
         raise InputError(f"task {task.name}: its {form} form needs a vocabulary; name one, or leave the form out")
     if strict and vocabulary is not None and not hasattr(vocabulary, "allows"): vocabulary = Vocabulary.from_words(vocabulary) # once, not for every item
-    items = twins.twin_items(list(items), vocabulary)[0] if form == "twin" else list(items)
-    if limit is not None: random.Random(f"{task.name} {seed}").shuffle(items)
+    items = list(items)
+    if limit is not None: random.Random(f"{task.name} {seed}").shuffle(items) # before twins are made, so that they are those of the standard sample
+    if form == "twin": items = twins.twin_items(items, vocabulary)[0]
     if form == "simple" and vocabulary is not None: items = [i for i in items if is_simple(i.text, vocabulary, strict)]
     return sorted(items[:limit], key=lambda item: item.id)
 

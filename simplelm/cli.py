@@ -24,11 +24,12 @@ import simplelm
 from .artifacts import InputError
 
 # %% auto #0
-__all__ = ['benchmark', 'cluster', 'context', 'corpus', 'evaluation', 'gain', 'model', 'forecast', 'frontier', 'report',
-           'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary', 'pd', 'harness', 'COMMANDS',
-           'NESTED', 'stage', 'Vocabulary', 'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate',
-           'Evaluate', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'Fit', 'fit_run', 'attempt', 'print_checklist',
-           'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report', 'Version', 'parse', 'main']
+__all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'gain', 'model', 'forecast', 'frontier',
+           'report', 'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary', 'pd',
+           'contamination', 'harness', 'COMMANDS', 'NESTED', 'stage', 'Vocabulary', 'Gain', 'Engine', 'Simplify',
+           'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'score_folders', 'score_text', 'Compare',
+           'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'Fit', 'fit_run', 'attempt',
+           'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report', 'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
 def stage(
@@ -39,7 +40,7 @@ def stage(
     setattr(simplelm, name, module)
     return module
 
-benchmark, cluster, context, corpus, evaluation, gain, model = map(stage, ("benchmark", "cluster", "context", "corpus", "evaluation", "gain", "model"))
+benchmark, cluster, comparison, context, corpus, evaluation, gain, model = map(stage, ("benchmark", "cluster", "comparison", "context", "corpus", "evaluation", "gain", "model"))
 forecast, frontier = map(stage, ("forecast", "frontier"))
 report, scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("report", "scaling", "simplification", "study", "tokenization", "training", "vocabulary"))
 pd = lazy.load("pandas")
@@ -252,27 +253,127 @@ class Rate:
 # %% ../nbs/62_cli.ipynb #03704b02
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Score a causal language model zero-shot, on standard benchmarks and on their simple items.
+    """Score causal language models on standard benchmarks and on their simple items. Stopped, it goes on when the same command is given again.
 
     simplelm evaluate --model model --tasks blimp,hellaswag --simple
+
+    simplelm evaluate --model runs/mine --tasks blimp (all models of a study, in one pass)
+
+    simplelm evaluate --model model --tasks piqa --shots 5 --draws 3
     """
-    model: Path # Hub folder with a model and its tokenizer
-    tasks: str = "storyworld" # Names of tasks or groups, with commas: storyworld, blimp, hellaswag, arc_easy, piqa, rte, ...
+    model: tuple[str, ...] # Hub folders with a model and its tokenizer, Hub ids, or the run folder of a study
+    tasks: str = "storyworld" # Names of tasks or groups, or task files, with commas: storyworld, blimp, hellaswag, arc_easy, piqa, rte, ...
     simple: bool = False # Also score the items whose words are all in the vocabulary
+    twins: bool = False # Also score twins of the other items: their words replaced by simple ones, where that can be done
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # That vocabulary: CSV or word list; the story world brings its own
+    strict: bool = False # Simple items must pass the filter of the training corpus, too
     limit: int|None = None # At most so many items of each task, drawn by seed; all if not given
     seed: int = 0 # Of the draw
-    out: Path|None = None # Folder for scores.csv and items.parquet; by default the model's name with "-scores"
+    shots: int = 0 # Answered examples in front of each question
+    draws: int = 1 # How often examples are drawn anew; the spread between draws is told
+    style: Literal["cloze", "letters"]|None = None # Score the choices themselves, or letters before listed choices; by default each task's own
+    pmi: bool = True # Score choices without their context, too, for accuracy by mutual information
+    max_tokens: int = 256 # Tokens of an answer that the model writes itself, at most
+    add_bos: bool = True # Put the BOS token in front of every text, as in training here; --no-add-bos to compare other models with published figures
+    precision: Literal["float32", "bfloat16"] = "float32" # Numbers the model computes with
+    batch_tokens: int = 4096 # Tokens in a batch; 4,096 suits a processor, an accelerator may take 65,536
+    out: Path|None = None # Folder for scores.csv, items.parquet and choices.parquet, with several models for a folder each; by default beside the model, its name with "-scores"
 
     def __call__(self):
         names = tuple(t.strip() for t in self.tasks.split(",") if t.strip())
-        forms = ("standard", "simple") if self.simple else ("standard",)
         own = all(t.startswith("storyworld") for t in benchmark.task_names(names))
-        words = None if own or not self.simple else vocabulary.Vocabulary.from_csv(self.vocabulary)
-        out = self.out or self.model.with_name(f"{self.model.resolve().name}-scores")
-        config = evaluation.EvaluationConfig(tasks=names, forms=forms, limit=self.limit, seed=self.seed)
-        evaluation.evaluate_model(self.model, out, config, words)
-        print(pd.read_csv(out/"scores.csv").round(4).to_string(index=False))
+        words = vocabulary.Vocabulary.from_csv(self.vocabulary) if self.twins or self.simple and not own else None
+        forms = ("standard", *["simple"]*self.simple, *["twin"]*self.twins)
+        options = {n: getattr(self, n) for n in ("limit", "seed", "shots", "draws", "style", "strict", "pmi", "max_tokens", "add_bos", "precision", "batch_tokens")}
+        config = evaluation.EvaluationConfig(tasks=names, forms=forms, **options)
+        folders = score_folders(self.model, self.out)
+        evaluation.evaluate_models(folders, config, words)
+        print(score_text([pd.read_csv(out/"scores.csv").assign(model=Path(model).name) for model, out in folders.items()]))
+        for out in folders.values(): print(f"written to {out}")
+
+# %% ../nbs/62_cli.ipynb #6f0dd175
+def score_folders(
+    models: tuple[str, ...], # Model folders, Hub ids, run folders of studies
+    out: Path|None, # Where the user wants the scores
+) -> dict[str, Path]: # Model -> folder for its scores
+    "Where the scores of each model go"
+    found = [str(m) for name in models for m in (sorted(Path(name).glob("model-*")) if (Path(name)/"study.json").is_file() else [name])]
+    if not found: raise InputError(f"--model {' '.join(models)}: holds no models; name a model, or the run folder of a study that has trained some")
+    def beside(model): # a Hub id has no folder of its own
+        path = Path(model)
+        return path.with_name(f"{path.resolve().name}-scores") if path.exists() else Path(f"{path.name}-scores")
+    folders = {m: beside(m) if out is None else out if len(found) == 1 else out/Path(m).name for m in found}
+    if len(set(folders.values())) < len(folders): raise InputError("--model: two models have the same name, so their scores would have the same folder; rename one")
+    return folders
+
+# %% ../nbs/62_cli.ipynb #1fce886f
+def score_text(
+    tables: list[pd.DataFrame], # Scores of each model, with a column `model`
+) -> str: # Lines
+    "Scores as a table for the terminal"
+    if len(tables) == 1:
+        shown = ["task", "form", "items", "metric", "score", "score_low", "score_high", "spread", "chance", *(f"accuracy{n}" for n in evaluation.NORMS), "accuracy_stderr", "probability", "brier", "margin", "perplexity", "bits_per_byte"]
+        return tables[0][shown].dropna(axis=1, how="all").round(4).to_string(index=False, na_rep="")
+    scores = pd.concat(tables, ignore_index=True)
+    members = {name for name, task in benchmark.TASKS.items() if task.group in set(scores.task)}
+    scores = scores[~scores.task.isin(members)]
+    return scores.assign(column=scores.task + " " + scores.form).pivot_table(index="model", columns="column", values="score", sort=False).round(4).reset_index().to_string(index=False, na_rep="")
+
+# %% ../nbs/62_cli.ipynb #bca1bc08
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Compare two models that simplelm evaluate has scored on the same items: paired tests, task by task, corrected for their number.
+
+    simplelm compare a-scores b-scores
+
+    only_1 and only_2 count the items that one model alone has right; p_holm is corrected for all tasks; seen is the smallest difference that the test would have found in four of five cases.
+    """
+    runs: Positional[tuple[Path, Path]] # Two folders of scores
+    out: Path|None = None # CSV file to write the table to
+
+    def __call__(self):
+        table = comparison.compare_scores(*self.runs)
+        if self.out:
+            with simplelm.artifacts.atomic_write(self.out) as f: table.to_csv(f, index=False, lineterminator="\n")
+        show = table.rename(columns={"one": "1", "other": "2", "only_one": "only_1", "only_other": "only_2"})
+        for name in ("1", "2", "difference", "low", "high", "seen"): show[name] = show[name].round(4)
+        for name in ("p", "p_holm"): show[name] = show[name].map("{:.2g}".format)
+        print(f"1: {self.runs[0]}\n2: {self.runs[1]}\n{show.to_string(index=False)}")
+        single = table[~table.task.isin({t.group for t in benchmark.TASKS.values()})]
+        print(f"{single.significant.sum()} of {len(single)} differences are significant at 5%, corrected for their number")
+
+# %% ../nbs/62_cli.ipynb #8b3a0aab
+contamination = stage("contamination")
+
+@dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """Look for test items in a training corpus, and give scores with and without those that are there.
+
+    simplelm contamination model-scores --corpus corpora/*.jsonl.zst (scores as of simplelm evaluate)
+
+    simplelm contamination blimp,piqa --corpus owner/dataset --out report (tasks alone)
+
+    seen counts the items of which a run of n words (ngram; GPT-3's rule), 13 words (ngram_13), the whole text (text), the key phrase of the right choice (key) or
+    of a wrong one (key_wrong) stands in the corpus; clean is the score without them.
+    """
+    what: Positional[str] # A folder of scores, or names of tasks or groups, with commas
+    corpus: tuple[str, ...] # Files, globs, folders, names below $SIMPLELM_DATA, or Hub ids: what the model was trained on
+    out: Path|None = None # Folder for contamination.csv and items.parquet; by default the folder's name, or the tasks', with "-contamination"
+    workers: int = 1 # Threads; the result does not depend on it
+    text_column: str = "text" # The column that holds the text
+    bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or go on without it
+    expected_words: int|None = None # A corpus of fewer words is an error, lest a part of it is forgotten
+    vocabulary: str = "vocab/aochildes_word_frequency.csv" # Words of the simple language, for scores of twins: CSV or word list
+
+    def __call__(self):
+        scored = Path(self.what).is_dir()
+        twins = scored and "twin" in contamination.check_versions(self.what).config["evaluation"]["forms"]
+        out = self.out or Path(self.what.rstrip("/").replace(",", "-") + "-contamination")
+        contamination.check_contamination(Path(self.what) if scored else self.what, list(self.corpus), out, self.workers, self.text_column, self.bad_records, self.expected_words,
+                                          vocabulary.Vocabulary.from_csv(self.vocabulary) if twins else None)
+        table = pd.read_csv(out/"contamination.csv")
+        inside = table.task.map(lambda name: name in benchmark.TASKS and benchmark.TASKS[name].group in set(table.task)) # tasks of a group that has rows
+        print(table[~inside].round(4).to_string(index=False))
         print(f"written to {out}")
 
 # %% ../nbs/62_cli.ipynb #28e67adf
@@ -550,7 +651,7 @@ class Version:
         for name, version in {"simplelm": simplelm.__version__, **simplelm.artifacts.package_versions()}.items(): print(name, version)
 
 # %% ../nbs/62_cli.ipynb #b084226a
-COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Fit, Forecast, Report, Version)}
+COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Compare, Contamination, Fit, Forecast, Report, Version)}
 NESTED = {("vocabulary", "gain"): Gain, ("train", "rate"): Rate, ("evaluate", "export"): Export, ("forecast", "score"): Score, ("forecast", "calibrate"): Calibrate}
 
 # %% ../nbs/62_cli.ipynb #1072d7a8

@@ -21,7 +21,7 @@ from numba import njit
 from .artifacts import InputError, Manifest, atomic_write, make_artifact, plain, progress, read_manifest, source_fingerprint
 from .benchmark import TASKS, Item, Task, describe_task, load_items, task_file, task_names
 from .corpus import Block, Group, Part, checked, file_format, group_sources, open_sources, parse_block, simplify_groups, source_label
-from .evaluation import mean_and_error
+from .evaluation import CONVENTIONS, mean_and_error
 from .simplification import INLINE, LOWER, bytes_between, first_one, lower_8, mix_byte, ones, short_key, string_buffers
 from .vocabulary import Vocabulary, lower_ascii
 
@@ -524,12 +524,15 @@ RANK = (1, 1, 0, 2, 3) # which hit of an item is shown: a whole text before a ru
 
 # %% ../nbs/42_contamination.ipynb #5566bdf7
 def contamination_table(
-    rows: pd.DataFrame, # A row an item: task, form, the rules; with scores also correct and correct_norm
+    rows: pd.DataFrame, # A row an item: task, form, the rules; with scores also those
 ) -> pd.DataFrame: # task, form, rule, n, items, seen, share; with scores also accuracy, clean and seen_accuracy, with their errors
     "How many items were seen, and what the score is without them"
     rows = rows.assign(group=rows.task.map(lambda name: TASKS[name].group))
-    scored = "correct" in rows
-    if scored: rows["right"] = np.where(rows.task.map(lambda name: TASKS[name].metric) == "acc_norm", rows.correct_norm, rows.correct).astype(float)
+    scored = any(column in rows for column in CONVENTIONS.values())
+    if scored:
+        rows["right"] = sum(rows[column].astype(float).where(rows.task.map(lambda name: CONVENTIONS.get(TASKS[name].metric)) == column, 0) for column in set(CONVENTIONS.values()) if column in rows)
+        rows["right"] = rows.groupby(["task", "form", "item"]).right.transform("mean") # of all draws of examples
+        rows = rows.drop_duplicates(["task", "form", "item"])
     several = rows[(rows.group != "") & (rows.groupby("group").task.transform("nunique") > 1)]
     table = []
     for (task, form), found in [*rows.groupby(["task", "form"], sort=False), *several.groupby(["group", "form"], sort=False)]:
@@ -566,7 +569,8 @@ def load_scored(
     answers, items = pd.read_parquet(Path(folder)/"items.parquet"), []
     for (name, form), part in answers.groupby(["task", "form"], sort=False):
         generated = TASKS[name].group == "storyworld"
-        loaded = load_items(name, form if generated or form == "twin" else "standard", vocabulary, *((settings["limit"], settings["seed"]) if generated else ()))
+        sample = (settings["limit"], settings["seed"]) if generated else () # a file is always the same
+        loaded = load_items(name, form if generated or form == "twin" else "standard", vocabulary, *sample, style="cloze")
         known = {item.id: item for item in loaded}
         if missing := set(part.item) - {*known}: raise InputError(f"{folder}: task {name} has no item {min(missing)} now; evaluate the model again")
         items += [(TASKS[name], known[i]) for i in part.item]
@@ -577,7 +581,7 @@ def load_tasks(
     names: str|Iterable[str], # Tasks or groups
 ) -> tuple[pd.DataFrame, list[tuple[Task, Item]]]: # task, form, item; and the items
     "All items of some tasks, in their standard form"
-    items = [(TASKS[name], item) for name in task_names(names) for item in load_items(name)]
+    items = [(TASKS[name], item) for name in task_names(names) for item in load_items(name, style="cloze")]
     return pd.DataFrame({"task": [t.name for t, _ in items], "form": "standard", "item": [i.id for _, i in items]}), items
 
 # %% ../nbs/42_contamination.ipynb #01460c83

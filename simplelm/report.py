@@ -18,6 +18,7 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError, atomic_write
+from .comparison import compare_items, holm
 from .emergence import AXES, Equivalence, emergence, emergence_chart, equivalence_text, equivalences, metric_curves, size_equivalence, with_resources
 from .forecast import calibrate, calibration_chart, calibration_text
 from .frontier import agreement, curve_frontiers
@@ -26,16 +27,15 @@ from .scaling import LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_
 # %% auto #0
 __all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'COLUMNS', 'FINDINGS', 'STYLE', 'SECTIONS', 'read_table', 'Run',
            'read_json', 'load_run', 'headline_tasks', 'task_scores', 'headline_table', 'count_words', 'score_columns',
-           'score_text', 'loss_text', 'align_lines', 'format_headline', 'holm', 'compare_items', 'conventional',
-           'unpaired', 'differences', 'above_chance', 'scope_findings', 'loss_findings', 'difference_findings',
-           'chance_findings', 'fit_findings', 'findings', 'Claim', 'decide', 'single_tasks', 'simple_tasks',
-           'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims', 'claim_sentences', 'spread_labels',
-           'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'mean_scores', 'headline_chart', 'chart_svg',
-           'titled', 'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section',
-           'findings_section', 'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells',
-           'fits_section', 'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores',
-           'emergence_section', 'forecast_section', 'frontier_sentences', 'checklist_section', 'report_html',
-           'write_report']
+           'score_text', 'loss_text', 'align_lines', 'format_headline', 'conventional', 'unpaired', 'differences',
+           'above_chance', 'scope_findings', 'loss_findings', 'difference_findings', 'chance_findings', 'fit_findings',
+           'findings', 'Claim', 'decide', 'single_tasks', 'simple_tasks', 'language_claim', 'mean_curves', 'size_claim',
+           'law_claim', 'claims', 'claim_sentences', 'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars',
+           'accuracy_chart', 'mean_scores', 'headline_chart', 'chart_svg', 'titled', 'headline_picture', 'html_table',
+           'head_cells', 'score_cell', 'headline_section', 'findings_section', 'figure', 'curves_section',
+           'difference_table', 'accuracy_section', 'law_cells', 'fits_section', 'samples_section', 'flatten',
+           'settings_section', 'claims_section', 'headline_scores', 'emergence_section', 'forecast_section',
+           'frontier_sentences', 'checklist_section', 'report_html', 'write_report']
 
 # %% ../nbs/61_report.ipynb #9235e745
 alt, pd, scipy, vl_convert = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy"), lazy.load("vl_convert")
@@ -222,39 +222,6 @@ def format_headline(
     if max(map(len, whole)) <= width or len(forms) < 2: return "\n".join(whole)
     return "\n\n".join("\n".join(block([c for c in columns if c.endswith(f" {form}")])) for form in forms)
 
-# %% ../nbs/61_report.ipynb #6cfb4043
-def holm(
-    p: np.ndarray, # Values of p of one family
-) -> np.ndarray: # The same, corrected for their number
-    "Holm's step-down correction (Holm 1979)"
-    p = np.asarray(p, float)
-    order = np.argsort(p, kind="stable")
-    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)) if len(p) else p
-    out = np.empty(len(p))
-    out[order] = np.minimum(corrected, 1)
-    return out
-
-# %% ../nbs/61_report.ipynb #446c693c
-def compare_items(
-    one: list[pd.DataFrame], # For each task of a group (mostly one task): right or wrong, [items, seeds], of one language
-    other: list[pd.DataFrame], # The same items of the other
-) -> dict: # items, seeds, difference, low, high, p
-    "Paired comparison over the same items: mean difference, 95% interval, p"
-    d = [a.mean(axis=1) - b.mean(axis=1) for a, b in zip(one, other)]
-    items, difference, seeds = sum(map(len, d)), float(np.mean([x.mean() for x in d])), min(one[0].shape[1], other[0].shape[1])
-    variance = sum(x.var()/len(x) for x in d if len(x) > 1) / len(d)**2
-    freedom = items - len(d)
-    if seeds > 1:
-        each = [np.mean([t.mean() for t in side], axis=0) for side in (one, other)]
-        variance, freedom = variance + sum(e.var(ddof=1)/len(e) for e in each), sum(len(e) - 1 for e in each)
-    error = float(np.sqrt(variance))
-    if len(d) == seeds == 1:
-        p = scipy.stats.binomtest(int((d[0] > 0).sum()), int((d[0] != 0).sum())).pvalue if (d[0] != 0).any() else 1.0
-        p = float(p)
-    else: p = float(2*scipy.stats.t.sf(abs(difference)/error, freedom)) if error else 1.0
-    reach = float(scipy.stats.t.ppf(0.975, max(freedom, 1))) * error
-    return dict(items=items, seeds=seeds, difference=difference, low=difference - reach, high=difference + reach, p=p)
-
 # %% ../nbs/61_report.ipynb #fd04bc66
 def conventional(
     items: pd.DataFrame, # items.parquet of a run folder
@@ -282,7 +249,7 @@ def differences(
     run = load_run(run)
     scores, items = task_scores(run), conventional(run.items, run.scores)
     baseline = "regular" if "regular" in run.languages else run.languages[-1]
-    right = {k: t.pivot(index="item", columns="seed", values="right") for k, t in items.groupby(["language", "size", "task", "form"], sort=False)}
+    right = {k: t.pivot_table(index="item", columns="seed", values="right") for k, t in items.groupby(["language", "size", "task", "form"], sort=False)}
     by_model, rows = scores.set_index(["size", "task", "form", "language"]), []
     for s in scores[scores.language != baseline].itertuples():
         if (s.size, s.task, s.form, baseline) not in by_model.index: continue

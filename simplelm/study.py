@@ -246,6 +246,7 @@ def make_model(
     size: str, # Width x layers
     seed: int, # Of initialisation and data order
     blocks: Path, # The language's blocks
+    questions: dict, # Task -> its items, loaded and encoded by the first model that needs them
 ) -> TrainedModel: # Where everything lies
     "Train, score and sample one model"
     name, config = f"{language}-{size}-seed{seed}", replace(study.training, seed=seed)
@@ -254,7 +255,7 @@ def make_model(
     train(shape, blocks, model, config)
     vocabulary = study_vocabulary(study)
     scores = place(run, f"scores-{name}", [study.evaluation, vocabulary.fingerprint], model)
-    evaluate_model(model, scores, study.evaluation, vocabulary)
+    evaluate_model(model, scores, study.evaluation, vocabulary, cache=questions)
     samples = place(run, f"samples-{name}", study.samples, model)
     make_artifact(samples, "samples", study.samples, lambda folder: write_samples(folder, model, study.samples), {"model": model})
     return TrainedModel(language, size, seed, model, scores, samples)
@@ -323,10 +324,10 @@ def run_study(
     run.mkdir(parents=True, exist_ok=True)
     corpora = make_corpora(study, run, workers)
     blocks = {language: make_blocks(study, run, language, corpora[language]) for language in LANGUAGES}
-    grid, trained = list(study_models(study)), []
+    grid, trained, questions = list(study_models(study)), [], {}
     for i, (language, size, seed) in enumerate(grid, 1):
         logger.info("model %d of %d: %s %s, seed %d", i, len(grid), language, size, seed)
-        trained.append(make_model(study, run, language, size, seed, blocks[language]))
+        trained.append(make_model(study, run, language, size, seed, blocks[language], questions))
     made = [p for corpus in corpora.values() for p in corpus if (Path(p)/"manifest.json").is_file()]
     gather_tables(study, run, [*map(Path, made), *blocks.values()], trained)
     return run

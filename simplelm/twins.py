@@ -9,7 +9,7 @@ import csv
 import difflib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -18,12 +18,13 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError
-from .benchmark import Item, _deleted, _ends, is_simple, simple_words
+from .benchmark import Item, _deleted, is_simple, simple_words
 
 # %% auto #0
-__all__ = ['pd', 'word_forms', 'analyses', 'Replacement', 'read_synonyms', 'is_pair', 'slot_words', 'clean',
-           'expand_contractions', 'replace_words', 'replace_fields', 'item_texts', 'contrast', 'keeps_contrast',
-           'words_of', 'begins_alike', 'replacements', 'try_replacement', 'find_twin', 'twin_items']
+__all__ = ['pd', 'PRONOUNS', 'word_forms', 'analyses', 'Replacement', 'read_synonyms', 'is_pair', 'neighbour_class', 'find_names',
+           'Slots', 'slot_words', 'cosines', 'read_beings', 'expand_contractions', 'replace_words', 'replace_fields',
+           'item_texts', 'contrast', 'keeps_contrast', 'words_of', 'begins_alike', 'replacements', 'try_replacement',
+           'find_twin', 'twin_items', 'with_twins']
 
 # %% ../nbs/40b_twins.ipynb #66ee3af8
 pd = lazy.load("pandas")
@@ -56,11 +57,12 @@ def analyses(
 class Replacement:
     "One word for another, in all its forms"
     lemma: str # What is replaced
-    part: str # NOUN, VERB, ADJ or ADV
+    part: str # NOUN, VERB, ADJ or ADV; NAME for one that has no other forms
     by: str # What takes its place
 
     def form(self, form: str) -> str|None: # `None` if no single form does
         "The form that takes the place of a form"
+        if self.part == "NAME": return self.by if form == self.lemma else None
         tags = next((tags for lemma, part, tags in analyses(form) if (lemma, part) == (self.lemma, self.part)), frozenset())
         theirs = word_forms(self.by, self.part)
         if not tags or any(tag not in theirs for tag in tags): return None
@@ -83,29 +85,63 @@ def is_pair(
     a, b = (Counter(choice.lower().split()) for choice in item.choices)
     return 2*(a & b).total() >= max(a.total(), b.total())
 
-def slot_words(
-    sentences: Iterable[str], # Of one task
-    least: float=0.2, # Smallest cosine
-) -> dict[str, list[str]]: # Word -> others that stand in its places, the most similar first
-    "Which words of a task stand in the same places"
-    places = defaultdict(Counter)
-    for sentence in sentences:
-        row = ["", *clean(sentence.split()), ""]
-        for left, word, right in zip(row, row[1:], row[2:]): places[word].update([("left", left), ("right", right)])
-    names, features = list(places), {f: k for k, f in enumerate(dict.fromkeys(f for c in places.values() for f in c))}
-    table = np.zeros((len(names), len(features)), np.float32)
-    for row, counts in zip(table, places.values()):
-        for f, n in counts.items(): row[features[f]] = n
-    table /= np.linalg.norm(table, axis=1, keepdims=True)
-    similar = table @ table.T if len(names) else table
-    order = np.lexsort((np.broadcast_to(np.argsort(np.argsort(names)), similar.shape), -similar.round(6)), axis=1) if len(names) else []
-    return {name: [names[j] for j in row if names[j] != name and similar[i, j] >= least] for i, (name, row) in enumerate(zip(names, order))}
+def neighbour_class(
+    word: str, # A word of a sentence, cleaned but for capitals
+    names: Collection[str], # Names, lowered
+) -> str: # The same for words that stand in the same kind of place
+    "What a neighbour counts as"
+    if word.lower() in names: return "NAME"
+    tags = sorted({tag for _, _, tags in analyses(word.lower()) for tag in tags})
+    return " ".join(tags) or word.lower()
 
-def clean(
-    tokens: Sequence[str], # Of a text
-) -> list[str]: # As the vocabulary is asked for them
-    "Words without the characters that the rule for simple items deletes, lowered"
-    return [token.translate(_deleted).lower() for token in tokens]
+def find_names(
+    sentences: Iterable[Sequence[str]], # Of one task, as words
+) -> set[str]: # Lowered
+    "Words that no dictionary of forms has, or that have a capital wherever they do not begin a sentence"
+    inside = Counter((word.lower(), word[:1].isupper()) for words in sentences for word in words[1:])
+    return {word for word, capital in inside if capital and not inside[word, False]}
+
+# %% ../nbs/40b_twins.ipynb #af2ea7af
+@dataclass(frozen=True)
+class Slots:
+    "What stands where in the right sentences of a task of minimal pairs"
+    names: set[str] # Names, lowered
+    fitting: dict[str, list[str]] # Word -> others that fit into its places, best first
+
+def slot_words(
+    sentences: Sequence[str], # Right sentences of one task
+    least: float=0.5, # Smallest fit
+) -> Slots: # What fits where
+    "Which words of a task fit into each other's places"
+    rows = [[w for token in sentence.split() if (w := token.strip(".,?!\"“”"))] for sentence in sentences]
+    names, places = find_names(rows), (defaultdict(Counter), defaultdict(Counter))
+    for row in rows:
+        classes = ["", *(neighbour_class(w, names) for w in row), ""]
+        for word, left, right in zip(map(str.lower, row), classes, classes[2:]):
+            places[0][word][left] += 1
+            places[1][word][right] += 1
+    words = sorted(places[0])
+    fit = np.minimum(*(cosines([side[w] for w in words]) for side in places)) if words else np.zeros((0, 0))
+    order = np.argsort(-fit, axis=1, kind="stable")
+    return Slots(names, {word: [words[j] for j in order[i] if j != i and fit[i, j] >= least] for i, word in enumerate(words)})
+
+def cosines(
+    counts: Sequence[Counter], # Of any things
+) -> np.ndarray: # [counts, counts]
+    "The cosine of each two of some counts"
+    column = {f: k for k, f in enumerate(dict.fromkeys(f for c in counts for f in c))}
+    table = np.zeros((len(counts), len(column)))
+    for row, c in zip(table, counts): row[[column[f] for f in c]] = list(c.values())
+    table /= np.linalg.norm(table, axis=1, keepdims=True)
+    return (table @ table.T).round(9)
+
+# %% ../nbs/40b_twins.ipynb #9809272a
+PRONOUNS = frozenset("he him his himself she her hers herself itself".split()) # they must agree with a noun or name
+
+@lru_cache(maxsize=1)
+def read_beings() -> dict[str, str]: # Noun -> person, animal or group
+    "The nouns that are beings in their most frequent sense, from WordNet 3.0"
+    with (files("simplelm")/"lexicon"/"beings.csv").open(encoding="utf-8", newline="") as f: return {row["word"]: row["kind"] for row in csv.DictReader(f)}
 
 # %% ../nbs/40b_twins.ipynb #94263ed4
 _contraction = re.compile(r"\b(ca|wo|[a-z]+?)(n['’]t|['’](?:ll|ve|re|m))\b", re.IGNORECASE)
@@ -137,7 +173,7 @@ def replace_words(
 
 def replace_fields(
     item: Item, # An item
-    change, # What is done to each of its texts
+    change: Callable[[str], str], # What is done to each of its texts
 ) -> Item: # With the same id and label
     "An item with all its texts changed"
     return replace(item, context=change(item.context), choices=tuple(map(change, item.choices)), text=change(item.text), contexts=tuple(map(change, item.contexts)), answer=change(item.answer))
@@ -179,18 +215,23 @@ def begins_alike(
 def replacements(
     form: str, # A word out of vocabulary
     vocabulary: Collection[str], # Words of the simple language
-    slots: dict[str, list[str]]|None=None, # Of a pair's task, as of `slot_words`
+    slots: Slots|None=None, # Of a pair's task
+    fixed: bool=False, # Whether nouns and names must stay
 ) -> Iterator[Replacement]: # The best first
     "What may take the place of a word"
     mine = {(lemma, part): tags for lemma, part, tags in analyses(form)}
-    for other in (slots or {}).get(form, ()):
-        if other not in vocabulary: continue
+    for other in slots.fitting.get(form, ()) if slots else ():
+        if other not in vocabulary or (form in slots.names) != (other in slots.names): continue
+        if form in slots.names:
+            if not fixed: yield Replacement(form, "NAME", other)
+            continue
         for lemma, part, tags in analyses(other):
             for (own, own_part), own_tags in mine.items():
-                if part == own_part and lemma != own and tags & own_tags: yield Replacement(own, part, lemma)
-    rank = {w: k for k, w in enumerate(vocabulary)} if mine else {}
-    for own, part in mine:
-        for by in sorted(read_synonyms().get((own, part), ()), key=lambda w: rank.get(w, len(rank))): yield Replacement(own, part, by)
+                if part != own_part or lemma == own or not tags & own_tags: continue
+                if part != "NOUN" or not fixed and read_beings().get(own) == read_beings().get(lemma): yield Replacement(own, part, lemma)
+    synonyms = [Replacement(own, part, by) for own, part in mine for by in read_synonyms().get((own, part), ()) if not (fixed and part == "NOUN")]
+    rank = {w: k for k, w in enumerate(vocabulary)} if len(synonyms) > 1 else {}
+    yield from sorted(synonyms, key=lambda r: rank.get(r.form(form), len(rank)))
 
 def try_replacement(
     item: Item, # An item
@@ -200,10 +241,10 @@ def try_replacement(
 ) -> dict[str, str]|None: # Form -> its replacement; `None` if it does not do
     "The forms of a word in an item with what takes their places, if all conditions are met"
     texts = item_texts(item)
-    present = {w for text in texts for w in words_of(text) if any((lemma, part) == (candidate.lemma, candidate.part) for lemma, part, _ in analyses(w))}
+    present = {w for text in texts for w in words_of(text) if w == candidate.lemma and candidate.part == "NAME" or any((lemma, part) == (candidate.lemma, candidate.part) for lemma, part, _ in analyses(w))}
     forms = {w: candidate.form(w) for w in present}
     if not forms or None in forms.values() or any(f not in vocabulary for f in forms.values()) or len({*forms.values()}) < len(forms): return None
-    theirs = {f for of in word_forms(candidate.by, candidate.part).values() for f in of}
+    theirs = {f for of in word_forms(candidate.by, candidate.part).values() for f in of} if candidate.part != "NAME" else {candidate.by}
     if theirs & {*taken} or not all(begins_alike(texts, *pair) for pair in forms.items()): return None
     return forms if not is_pair(item) or keeps_contrast(item, forms) else None
 
@@ -211,7 +252,7 @@ def try_replacement(
 def find_twin(
     item: Item, # An item that is not simple
     vocabulary: Collection[str], # Words of the simple language
-    slots: dict[str, list[str]]|None=None, # Of a pair's task, as of `slot_words`
+    slots: Slots|None=None, # Of a pair's task
 ) -> tuple[Item|None, dict[str, str]|str]: # The twin and the forms replaced; or `None` and the word that has no replacement
     "Replace the words of an item that are out of vocabulary"
     opened = item
@@ -219,9 +260,10 @@ def find_twin(
         if any(expand_contractions(text) is None for text in item_texts(item)): return None, "contraction in a question"
         opened = replace_fields(item, expand_contractions)
     taken, forms = {w for text in item_texts(opened) for w in words_of(text)}, {}
+    fixed = slots is not None and bool(taken & PRONOUNS)
     for word in dict.fromkeys(simple_words(opened.text)):
         if word in vocabulary or word in forms: continue
-        new = next((found for candidate in replacements(word, vocabulary, slots) if (found := try_replacement(opened, candidate, vocabulary, taken))), None)
+        new = next((found for candidate in replacements(word, vocabulary, slots, fixed) if (found := try_replacement(opened, candidate, vocabulary, taken))), None)
         if new is None: return None, word
         forms |= new
         taken |= {*new.values()}
@@ -237,7 +279,7 @@ def twin_items(
 ) -> tuple[list[Item], pd.DataFrame]: # The twins, with the ids of their items; a row an item: item, outcome (simple, twin or none), why (words replaced, or what stood in the way), words
     "Make the twins of those items of a task that have one"
     pairs = [item for item in items if is_pair(item)]
-    slots = slot_words(item.choices[item.label] for item in pairs) if pairs else {}
+    slots = slot_words([item.choices[item.label] for item in pairs]) if pairs else None
     twins, rows = [], []
     for item in items:
         if is_simple(item.text, vocabulary):
@@ -249,3 +291,12 @@ def twin_items(
             twins.append(twin)
             rows.append((item.id, "twin", ", ".join(f"{a} → {b}" for a, b in forms.items()) or "contractions opened", len(forms)))
     return twins, pd.DataFrame(rows, columns=["item", "outcome", "why", "words"])
+
+# %% ../nbs/40b_twins.ipynb #a4f79d72
+def with_twins(
+    items: Sequence[Item], # All items of a task
+    twins: Sequence[Item], # Of `twin_items`
+) -> list[Item]: # In the order of the twins
+    "The standard items that have a twin"
+    known = {item.id: item for item in items}
+    return [known[twin.id] for twin in twins]

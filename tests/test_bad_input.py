@@ -282,6 +282,8 @@ def test_train_and_evaluate_refuse(tmp_path, blocks):
     refused(call("train", "nowhere", "--out", "model", cwd=tmp_path), "nowhere")
     refused(call("train", blocks, "--size", "huge", "--out", "model", cwd=tmp_path), "huge")
     refused(call("evaluate", "--model", "nowhere", cwd=tmp_path), "nowhere")
+    refused(call("evaluate", "--model", "someone/nothing", cwd=tmp_path, environment={"HF_HUB_OFFLINE": "1"}), "cannot be fetched from the Hub")
+    refused(call("compare", "nowhere", "nothing", cwd=tmp_path), "nowhere")
     refused(call("report", "nowhere", cwd=tmp_path), "nowhere")
     refused(call("fit", "nowhere.csv", cwd=tmp_path), "nowhere.csv")
     assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from conftest import ROOT, call, hashes
 def test_help_explains_every_command():
     overview = call("--help")
     assert overview.returncode == 0
-    for command in ("vocabulary", "simplify", "tokenize", "train", "evaluate", "fit", "report", "run", "plan", "version"):
+    for command in ("vocabulary", "simplify", "tokenize", "train", "evaluate", "compare", "fit", "report", "run", "plan", "version"):
         assert command in overview.stdout
         page = call(command, "--help")
         assert page.returncode == 0, page.stderr
@@ -62,6 +62,8 @@ def test_stage_by_stage(tmp_path, stories, words, blocks):
     scored = call("evaluate", "--model", tmp_path/"model", "--tasks", "storyworld", "--simple", "--limit", 20)
     assert scored.returncode == 0, scored.stderr
     assert set(pd.read_csv(tmp_path/"model-scores"/"scores.csv").form) == {"standard", "simple"}
+    same = call("compare", tmp_path/"model-scores", tmp_path/"model-scores")
+    assert same.returncode == 0 and "0 of 6 differences are significant" in same.stdout, same.stderr
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
     tokenizer, model = AutoTokenizer.from_pretrained(tmp_path/"model"), AutoModelForCausalLM.from_pretrained(tmp_path/"model")
