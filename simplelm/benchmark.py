@@ -28,21 +28,21 @@ from .storyworld import STORYWORLD_TASKS, storyworld_items
 from .vocabulary import Vocabulary, split_words
 
 # %% auto #0
-__all__ = ['datasets', 'pd', 'twins', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI',
+__all__ = ['datasets', 'pd', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI',
            'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG', 'WINOGRANDE', 'SOCIAL_IQA', 'COMMONSENSE_QA',
            'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ', 'PRIMER', 'TRUTHFULQA_MC1', 'TRUTHFULQA_MC2',
-           'LAMBADA', 'GSM8K', 'PUBLIC', 'TASKS', 'PACKAGED', 'FORMS', 'Item', 'Task', 'check_task', 'describe_task',
-           'read_field', 'find_answer', 'make_item', 'simple_words', 'strict_words', 'is_simple', 'blimp_task',
-           'close_hypothesis', 'anli_task', 'cut_word', 'connect_clauses', 'clean_hellaswag', 'prepare_hellaswag',
-           'fill_blank', 'strip_question', 'strip_support', 'cut_last_word', 'storyworld_task', 'register',
-           'read_declaration', 'load_task', 'task_names', 'task_file', 'read_file', 'is_offline', 'read_hub',
-           'read_records', 'select_items', 'letter_item', 'tidy_item', 'worked_example', 'add_shots', 'ask_item',
-           'pose_items', 'example_pool', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple', 'local_tasks']
+           'LAMBADA', 'GSM8K', 'PUBLIC', 'TASKS', 'PACKAGED', 'FORMS', 'FORM_MAKERS', 'Item', 'Task', 'check_task',
+           'describe_task', 'read_field', 'find_answer', 'make_item', 'simple_words', 'strict_words', 'is_simple',
+           'blimp_task', 'close_hypothesis', 'anli_task', 'cut_word', 'connect_clauses', 'clean_hellaswag',
+           'prepare_hellaswag', 'fill_blank', 'strip_question', 'strip_support', 'cut_last_word', 'storyworld_task',
+           'register', 'read_declaration', 'load_task', 'task_names', 'task_file', 'read_file', 'is_offline',
+           'read_hub', 'read_records', 'select_items', 'letter_item', 'tidy_item', 'worked_example', 'add_shots',
+           'ask_item', 'pose_items', 'example_pool', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple',
+           'local_tasks']
 
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
 datasets = lazy.load("datasets") # only a task that is fetched from the Hub needs it
 pd = lazy.load("pandas")
-twins = lazy.load("simplelm.twins", suppress_warning=True) # made of items, so it comes after this module and is touched only where twins are asked for
 
 # %% ../nbs/40_benchmark.ipynb #521edd0e
 @dataclass(frozen=True)
@@ -548,6 +548,7 @@ def read_records(
 
 # %% ../nbs/40_benchmark.ipynb #fd4a0e55
 FORMS = ("standard", "simple", "twin")
+FORM_MAKERS: dict[str, Callable[[list[Item], Collection[str]], list[Item]]] = {} # A form that is made of the items of a task -> who makes it; `simplelm.twins` enters itself here when it is imported
 
 def select_items(
     task: Task, # Whose items they are
@@ -566,7 +567,8 @@ def select_items(
     if strict and vocabulary is not None and not hasattr(vocabulary, "allows"): vocabulary = Vocabulary.from_words(vocabulary) # once, not for every item
     items = list(items)
     if limit is not None: random.Random(f"{task.name} {seed}").shuffle(items) # before twins are made, so that they are those of the standard sample
-    if form == "twin": items = twins.twin_items(items, vocabulary)[0]
+    if form == "twin" and form not in FORM_MAKERS: raise InputError("form twin: import simplelm.twins, which makes them")
+    if form in FORM_MAKERS: items = FORM_MAKERS[form](items, vocabulary)
     if form == "simple" and vocabulary is not None: items = [i for i in items if is_simple(i.text, vocabulary, strict)]
     return sorted(items[:limit], key=lambda item: item.id)
 

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import lazy_loader as lazy
 
+import simplelm.twins # enters the form twin
 from .artifacts import InputError, atomic_write
 from .benchmark import TASKS, Item, Task, add_shots, ask_item, load_items, make_item, task_names
 

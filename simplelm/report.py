@@ -46,7 +46,7 @@ COLUMNS = {
     "models": [*POINT, "parameters", "non_embedding_parameters", "tokens", "flops", "bits_per_byte"],
     "curves": [*POINT, "parameters", "tokens", "flops", "bits_per_byte"],
     "scores": [*POINT, "parameters", "task", "form", "items", "metric", "accuracy", "accuracy_stderr", "accuracy_norm", "accuracy_norm_stderr", "chance"],
-    "items": [*POINT, "task", "form", "item", "correct", "correct_norm"],
+    "items": [*POINT, "task", "form", "item", "correct", "correct_norm", "probability"],
 } # Table -> the columns that the report reads
 
 # %% ../nbs/61_report.ipynb #fe553db1

@@ -18,7 +18,7 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError
-from .benchmark import Item, _deleted, is_simple, simple_words
+from .benchmark import FORM_MAKERS, Item, _deleted, is_simple, simple_words
 
 # %% auto #0
 __all__ = ['pd', 'PRONOUNS', 'word_forms', 'analyses', 'Replacement', 'read_synonyms', 'is_pair', 'neighbour_class', 'find_names',
@@ -291,6 +291,8 @@ def twin_items(
             twins.append(twin)
             rows.append((item.id, "twin", ", ".join(f"{a} → {b}" for a, b in forms.items()) or "contractions opened", len(forms)))
     return twins, pd.DataFrame(rows, columns=["item", "outcome", "why", "words"])
+
+FORM_MAKERS["twin"] = lambda items, vocabulary: twin_items(items, vocabulary)[0] # so that `load_items` knows the form
 
 # %% ../nbs/40b_twins.ipynb #a4f79d72
 def with_twins(
