@@ -307,7 +307,7 @@ def prepare_requests(
                     np.array([cut for _, cut in fitted], bool))
 
 # %% ../nbs/40c_likelihood.ipynb #5f267a41
-ROW_TOKENS = 128 # A row has room for so many tokens, or for twice the longest text
+ROW_TOKENS = 64 # A row has room for so many tokens, or for twice the longest text
 WINDOW = 2**18 # Tokens that are laid out at once, to bound memory
 _tried = weakref.WeakKeyDictionary() # Model -> longest text that it was seen to read in a tree, shortest that it was seen not to
 
