@@ -28,13 +28,13 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError, Manifest, atomic_write, logger, make_artifact, progress, read_manifest
-from .model import (LOSS_CHUNK, ModelConfig, build_model, non_embedding_parameter_count, parameter_count,
+from .model import (LOSS_CHUNK, WRITTEN_DOWN, ModelConfig, build_model, non_embedding_parameter_count, parameter_count,
                             training_flops)
 from .tokenization import TOKENIZER_FILES, TokenBlocks, load_tokenizer, open_blocks
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'CHOICES', 'WRITTEN_DOWN', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'epoch_order',
-           'block_order', 'peak_rate', 'rate_at', 'projection_loss', 'plain_attention', 'attend', 'document_positions',
+__all__ = ['torch', 'pd', 'CHOICES', 'SHORT_RUN', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'epoch_order', 'block_order',
+           'peak_rate', 'rate_at', 'projection_loss', 'plain_attention', 'attend', 'document_positions',
            'set_attention', 'training_module', 'Run', 'Stopped', 'check_run', 'preflight', 'check_device',
            'make_optimizer', 'Setup', 'set_up', 'train_step', 'explain_loss', 'able_precisions', 'time_precision',
            'choose_precision', 'validation_loss', 'bits_per_byte', 'add_row', 'sample_texts', 'gathered', 'placed',
@@ -58,7 +58,7 @@ class TrainingConfig:
     tokens: int|None=None # Tokens to read in training, rounded down to whole steps; unset: every block once
     batch_size: int=512 # Sequences a step, over all processes
     micro_batch_size: int=32 # Sequences at once on a process: as many as memory allows; changes no result beyond rounding
-    learning_rate: float|None=None # Peak of the learning rate; unset: by the model's width, 2.8e-3 at width 32
+    learning_rate: float|None=None # Peak of the learning rate; unset: by the model's width and the number of steps, as `peak_rate` says
     schedule: Literal["cosine", "wsd", "constant"]="cosine" # After the warm-up: half a cosine down; stable, then a straight decay; or stable to the end
     warmup_tokens: int|None=None # Tokens of linear warm-up; unset: the paper's 65,536,000 (1,000 of its steps), at most a tenth of all
     decay_fraction: float=0.2 # Schedule wsd: the last part of the run, in which the rate decays
@@ -144,11 +144,14 @@ def block_order(
     return order
 
 # %% ../nbs/31_training.ipynb #39a43ad0
+SHORT_RUN = 5000 # Steps below which what was measured on short runs holds
+
 def peak_rate(
     hidden: int, # Width of the model
+    steps: int, # Of the run
 ) -> float: # Peak of the learning rate
-    "What `learning_rate=None` stands for: the paper's 2.8e-3 at width 32, falling with the root of the width (our rule)"
-    return 2.8e-3*(32/hidden)**0.5
+    "What `learning_rate=None` stands for: the paper's 2.8e-3 at width 32, by the root of the width, and four times that in short runs"
+    return (4 if steps < SHORT_RUN else 1)*2.8e-3*(32/hidden)**0.5
 
 # %% ../nbs/31_training.ipynb #62be1080
 def rate_at(
@@ -193,8 +196,6 @@ def projection_loss(
     return total, by_hidden, by_weight
 
 # %% ../nbs/31_training.ipynb #144a0f06
-WRITTEN_DOWN = 256 # Longest block whose attention weights are all kept for the backward pass
-
 def plain_attention(
     query: torch.Tensor, # (B, heads, T, width of a head)
     key: torch.Tensor, # As `query`
@@ -219,7 +220,7 @@ def attend(
     "Causal attention, the fastest way there is for narrow heads on this device"
     dtype, slow = value.dtype, value.device.type == "cpu" and value.dtype == torch.bfloat16
     plain = slow and query.shape[2] <= WRITTEN_DOWN
-    query, key, value = (x.to(torch.float32 if slow and not plain else dtype) for x in (query, key, value)) # rotation may have made 32 bits of two of them
+    query, key, value = (x.to(torch.float32 if slow and not plain else dtype) for x in (query, key, value)) # rotation makes 32 bits of two of them
     with torch.autocast(value.device.type, enabled=False):
         if plain: return plain_attention(query, key, value, attention_mask).transpose(1, 2), None
         out = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, is_causal=attention_mask is None)
@@ -298,7 +299,7 @@ class Run:
         self.step_tokens = c.batch_size*m.context
         self.steps = (c.tokens or len(self.train)*m.context)//self.step_tokens
         self.warmup = min(1000*512*128, self.steps//10*self.step_tokens) if c.warmup_tokens is None else c.warmup_tokens
-        self.peak = peak_rate(m.hidden) if c.learning_rate is None else c.learning_rate
+        self.peak = peak_rate(m.hidden, self.steps) if c.learning_rate is None else c.learning_rate
         self.sequences = min(len(self.validation), c.evaluate_sequences or len(self.validation))
         check_run(self)
 
