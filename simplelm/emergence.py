@@ -354,6 +354,8 @@ def size_equivalence(
     values = drawn_accuracies(acc, items, draws, np.random.default_rng(seed))
     log_k, slope = shifted_line(np.log(acc.x.to_numpy()), (acc.language == language).to_numpy(), log_odds(values))
     if np.mean(slope[1:] <= 0) > 0.025: return none(f"accuracy is not shown to rise with {AXES[x]}, so no factor is determined")
+    reach = np.ptp(np.log(acc.x))
+    if abs(log_k[0]) > reach: return none(f"no {language} model did what a {baseline} one did: the factor lies beyond the {AXES[x]} measured, which span one of {np.exp(reach):.3g}")
     low, high = np.quantile(log_k[1:], (0.025, 0.975))
     with np.errstate(over="ignore"): return Equivalence(language, baseline, x, task, form, *map(float, np.exp([log_k[0], low, high])), f"{len(acc)} accuracies, log-odds rise by {slope[0]:.3f} for a factor of e")
 

@@ -137,11 +137,13 @@ def answer_generated(
     tokenizer: PreTrainedTokenizerBase, # Its tokenizer
     task: Task, # Of kind generate: its answer pattern, and what ends an answer
     items: Sequence[Item], # Its items
-    config: EvaluationConfig, # Batches, BOS and length
+    max_tokens: int=256, # Tokens of an answer at most
+    batch_tokens: int=4096, # Tokens a batch may hold, padding included
+    add_bos: bool=True, # Put BOS in front of every text
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many items it had
 ) -> pd.DataFrame: # A row an item: item, label, choices, cut, written: the text, answer: what was found in it, correct
     "Let a model write its answers and look for the final one in each"
-    texts, cut = generate_texts(model, tokenizer, [i.context for i in items], config.max_tokens, task.stop, config.batch_tokens, config.add_bos, advance)
+    texts, cut = generate_texts(model, tokenizer, [i.context for i in items], max_tokens, task.stop, batch_tokens, add_bos, advance)
     written = [cut_answer(task, t) for t in texts]
     found = [find_answer(task.answer, t) for t in written]
     return pd.DataFrame({"item": [i.id for i in items], "label": 0, "choices": 1, "cut": cut, "written": written, "answer": found,
@@ -354,7 +356,7 @@ def answer_questions(
     "Answer the items of a task in all forms and draws"
     items, task = questions.items, questions.task
     if task.kind == "generate":
-        answers = answer_generated(model, tokenizer, task, items, config, advance)
+        answers = answer_generated(model, tokenizer, task, items, config.max_tokens, config.batch_tokens, config.add_bos, advance)
         choices = pd.DataFrame({"item": answers.item, "choice": 0, "right": answers.correct})
     else:
         pmi = config.pmi and task.kind == "choice" and any(context for item in items for context, _ in item.pairs)

@@ -62,7 +62,7 @@ class PowerLaw:
 
 # %% ../nbs/50_scaling.ipynb #5b8eacd5
 def predict(
-    law: PowerLaw|ParametricLaw, # A fit
+    law: object, # A fit: a `PowerLaw` or a `ParametricLaw`
     x: np.ndarray, # Where, in the unit it was fitted in; for a parametric law, parameters and tokens: [2, points]
 ) -> np.ndarray: # [3, points] the loss; the lower and the upper end of its 95% band (NaN where it has none)
     "What a fitted law says at x"
@@ -72,7 +72,7 @@ def predict(
 
 # %% ../nbs/50_scaling.ipynb #4e124382
 def law_values(
-    law: PowerLaw|ParametricLaw, # A fit
+    law: object, # A fit: a `PowerLaw` or a `ParametricLaw`
     x: np.ndarray, # As of `predict`
 ) -> np.ndarray: # [1 + bootstraps, points] the loss: of the fit, then of each bootstrap
     "What a fit and each of its bootstraps say at x"
@@ -241,7 +241,7 @@ def fit_facts(
 
 # %% ../nbs/50_scaling.ipynb #9a0dbcf0
 def checklist(
-    fit: PowerLaw|ParametricLaw, # A fit
+    fit: object, # A fit: a `PowerLaw` or a `ParametricLaw`
 ) -> pd.DataFrame: # part, question, answer
     "The reporting checklist of arXiv 2502.18969, filled in by the fit"
     rows = [(part, question, str(fit.made.get(name, "not stated"))) for part, questions in CHECKLIST.items() for name, question in questions.items()]
