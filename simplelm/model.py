@@ -153,7 +153,7 @@ def training_memory(
     table, positions = config.vocab_size*config.hidden, sequences*config.context
     copies = 2*(parameter_count(config) - table) if precision == "bfloat16" else 0
     stored = positions*(stored_bytes(config, precision) + 12*config.hidden + 12)
-    logits = {"float32": 12, "bfloat16": 16}[precision]*LOSS_CHUNK*config.vocab_size
+    logits = {"float32": 12, "bfloat16": 4}[precision]*LOSS_CHUNK*config.vocab_size
     return 16*parameter_count(config) + copies + stored + 4*table + logits
 
 # %% ../nbs/30_model.ipynb #44278709
