@@ -139,7 +139,7 @@ def stored_bytes(
     precision: Literal["float32", "bfloat16"]="float32", # Numbers that matrices are multiplied in
 ) -> int: # Bytes a token, in all layers
     "What a forward pass stores for the backward pass"
-    each, softmax = {"float32": (104, 4*config.heads), "bfloat16": (76, 4*config.heads)}[precision]
+    each, softmax = {"float32": 104, "bfloat16": 76}[precision], 4*config.heads
     if precision == "bfloat16" and config.context <= WRITTEN_DOWN: each, softmax = 66, 2*config.heads*config.context
     return config.layers*(each*config.hidden + softmax + 8)
 
