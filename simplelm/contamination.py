@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import string
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from numba import njit
 
 from .artifacts import InputError, Manifest, atomic_write, make_artifact, plain, progress, read_manifest, source_fingerprint
 from .benchmark import TASKS, Item, Task, describe_task, load_items, task_file, task_names
-from .corpus import Block, Group, Part, checked, file_format, group_sources, open_sources, parse_block, simplify_groups, source_label
+from .corpus import Group, Part, checked, file_format, group_sources, open_sources, parse_block, simplify_groups, source_label
 from .evaluation import CONVENTIONS, mean_and_error
 from .simplification import INLINE, LOWER, bytes_between, first_one, lower_8, mix_byte, ones, short_key, string_buffers
 from .vocabulary import Vocabulary, lower_ascii

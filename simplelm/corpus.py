@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .artifacts import InputError, Manifest, atomic_write, find_data, make_artifact, progress
-from .json_lines import PADDING, padded, read_strings
+from .json_lines import PADDING, read_strings
 from .simplification import CLOSING, KEPT, NEWLINE, READ, SHORT, SimplificationConfig, count_between, join_spans, simplify_column
 from .statistics import collect, describe, oov_counts
 from .vocabulary import Vocabulary

@@ -20,7 +20,7 @@ import numpy as np
 import simplelm.twins # enters the form twin
 from .artifacts import InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, progress, source_fingerprint
 from .benchmark import FORMS, TASKS, Item, Task, cut_answer, describe_task, find_answer, load_items, task_file, task_names
-from .likelihood import (Requests, context_length, find_model, generate_text, generate_texts, load_model, prepare_requests, score_pairs,
+from .likelihood import (context_length, find_model, generate_texts, load_model, prepare_requests, score_pairs,
                                  score_requests)
 from .tokenization import load_tokenizer
 from .vocabulary import Vocabulary

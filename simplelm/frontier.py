@@ -12,7 +12,7 @@ from itertools import combinations
 import lazy_loader as lazy
 import numpy as np
 
-from .scaling import COLOURS, SHAPES, FitRefused, ParametricLaw, check_numbers, described, log_x, styled
+from .scaling import COLOURS, FitRefused, ParametricLaw, check_numbers, described, log_x, styled
 
 # %% auto #0
 __all__ = ['alt', 'pd', 'Frontier', 'optimal_parameters', 'make_frontier', 'resampled', 'check_runs', 'envelope_frontier',

@@ -104,7 +104,7 @@ HELPER = "simplelm_tasks" # name of the module beside the tasks
 
 def helper_source() -> str: # Python
     "The module that exported tasks need beside them"
-    head = f'"""What the tasks of this folder need; written by simplelm, run by lm-evaluation-harness"""\nfrom __future__ import annotations\n\n'
+    head = '"""What the tasks of this folder need; written by simplelm, run by lm-evaluation-harness"""\nfrom __future__ import annotations\n\n'
     return head + "import json\nfrom pathlib import Path\n\nimport datasets\nimport numpy as np\n\n\n" + "\n\n".join(map(inspect.getsource, (load_records, mass_on_true)))
 
 # %% ../nbs/44_harness.ipynb #82ff0d5a

@@ -20,7 +20,8 @@ from .artifacts import (InputError, atomic_write, find_data, fingerprint, logger
                                 read_manifest, source_fingerprint)
 from .benchmark import load_items, task_names
 from .corpus import open_sources, simplify_corpus
-from .evaluation import EvaluationConfig, evaluate_model, generate_text, load_model
+from .evaluation import EvaluationConfig, evaluate_model
+from .likelihood import generate_text, load_model
 from .model import (model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
                             training_memory)
 from .scaling import fit_study

@@ -9,7 +9,7 @@ import pytest
 lm_eval = pytest.importorskip("lm_eval", reason="scores are compared with those of lm-evaluation-harness, of the extra `harness`")
 pytestmark = pytest.mark.skipif("SIMPLELM_DATA" not in os.environ, reason="set SIMPLELM_DATA to a folder with the benchmarks")
 
-from simplelm.benchmark import TASKS, load_items
+from simplelm.benchmark import load_items
 from simplelm.evaluation import EvaluationConfig, evaluate_model
 from simplelm.harness import export_task
 
