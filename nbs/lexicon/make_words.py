@@ -84,61 +84,39 @@ class WordNet:
     def kinds(self, lemma): return self.above("noun", self.senses[lemma, "noun"][0])
 
     def usual(self, lemma, part):
-        """Is a word a plain one, used as this part of speech as often as any other?"""
+        """Is a word no proper name, and used as this part of speech more than as any other?"""
         count = {p: self.uses[lemma][p] + 1 for p in ("noun", "verb", "adj", "adv") if (lemma, p) in self.senses}
         _, words, pointers, _ = self.first(lemma, part)
-        return lemma in words and count[part] >= max(count.values()) and not any(p[0] == "@i" for p in pointers)
+        return lemma in words and all(count[part] > n for p, n in count.items() if p != part) and not any(p[0] == "@i" for p in pointers)
 
 
 THINGS = {"clothing", "device", "implement", "publication", "toy", "jewelry", "adornment", "kitchen_utensil", "tool", "musical_instrument", "headdress",
-    "footwear", "instrument", "container", "tableware", "weapon", "equipment", "picture", "currency", "document", "cloth_covering", "game_equipment",
-    "fastener", "figure", "art", "decoration", "piece_of_cloth", "bedclothes", "kit", "medallion", "token"}
-CONTAINERS = {"bag", "box", "case", "chest", "basket", "receptacle", "can", "barrel", "vessel", "cabinet", "pot", "bin", "furniture"}
-SURFACES = {"table", "seat", "bed", "support", "floor", "platform", "horizontal_surface"}
-LANDMARKS = {"barrier", "tower", "column", "monument", "memorial", "bridge", "obstruction", "arch", "way", "post"}
-EVENTS = {"social_event", "contest", "ceremony", "meeting", "celebration", "show", "performance", "journey", "gathering", "crisis", "happening", "day",
-    "storm", "mishap", "festival", "battle", "party"}
-GROUPS = {"social_group", "gathering", "organization", "people", "unit"}
-TOPICS = {f"noun.{x}" for x in "cognition communication attribute feeling state motive possession act event process phenomenon relation time".split()}
+    "footwear", "instrument", "tableware", "weapon", "picture", "currency", "document", "cloth_covering", "game_equipment", "fastener", "figure",
+    "decoration", "piece_of_cloth", "bedclothes", "kit", "medallion", "token"}
+TOPICS = {f"noun.{x}" for x in "cognition communication attribute feeling state motive possession act event phenomenon".split()}
+NO_PLACES = {"obstruction", "tube", "conduit", "column", "framework", "opening", "support", "protective_covering", "supporting_structure"}
+FLOOR, TOPIC_FLOOR = 2.0, 2.8 # Zipf frequencies: of the rarest word, and of the rarest topic, since topics are legion
 
 
 def role(net, word):
-    """The category of a noun in its most frequent sense, or `None`."""
+    """The category of a noun in its most frequent sense, or `None`; roles not named here are filled by hand."""
     file, kinds = net.file(word, "noun"), net.kinds(word)
-    if file in ("noun.person", "noun.animal", "noun.plant", "noun.body"): return file[5:]
-    if file == "noun.food": return "drink" if "beverage" in kinds or "drink" in kinds else "food"
-    if file == "noun.substance": return "material"
-    if file == "noun.group": return "group" if kinds & GROUPS else None
-    if file in ("noun.object", "noun.location"):
-        if "region" in kinds or "land" in kinds or "body_of_water" in kinds: return "place"
-        return "landmark" if "geological_formation" in kinds else None
+    if file in ("noun.person", "noun.animal", "noun.food"): return file[5:] if not kinds & {"beverage", "drink"} else None
+    if file in ("noun.object", "noun.location"): return "place" if kinds & {"region", "land", "body_of_water"} else None
     if file == "noun.artifact":
-        if kinds & {"vehicle", "craft"}: return "vehicle"
-        if kinds & {"fabric", "material"}: return "material"
-        if kinds & {"clothing", "headdress", "footwear"}: return "thing"
-        if kinds & {"furniture"}: return "surface" if kinds & SURFACES else "container"
-        if "structure" in kinds or "way" in kinds: return "landmark" if kinds & LANDMARKS else "place"
-        if kinds & CONTAINERS: return "container"
+        if kinds & {"vehicle", "craft", "fabric", "material", "furniture", "container"}: return None
+        if "structure" in kinds or "way" in kinds: return None if kinds & NO_PLACES else "place"
         return "thing" if kinds & THINGS else None
-    if file in TOPICS: return "event" if kinds & EVENTS else "topic"
-    return None
+    return "topic" if file in TOPICS and zipf(word) >= TOPIC_FLOOR and not word.endswith("ing") else None
 
 
-def candidates(net):
+def candidates(net, people):
     """Words that WordNet gives a role: (word, category) in no order."""
     for word, part in net.senses:
         if not re.fullmatch("[a-z]{3,}", word) or zipf(word) < FLOOR or not net.usual(word, part): continue
-        file, (_, _, pointers, frames) = net.file(word, part), net.first(word, part)
-        if part == "noun" and role(net, word) and word == singular(word): yield word, role(net, word)
-        if part == "adj" and file != "adj.pert" and not any(p[0] == "\\" for p in pointers): yield word, "quality"
-        if part == "adv" and word.endswith("ly"): yield word, "manner"
-        if part == "verb":
-            if frames & {8, 11}: yield word, "transitive"
-            if frames & {9, 10}: yield word, "social"
-            if frames & {2}: yield word, "intransitive"
-
-
-FLOOR = 2.0 # Zipf frequency: one in ten million words
+        if part == "noun" and word == singular(word) and role(net, word): yield word, role(net, word)
+        if part == "adv" and any(base in people for p in net.first(word, part)[2] if p[0] == "\\" for base in net.synsets["adj", p[1]][1]):
+            yield word, "manner" # how somebody is: happy, happily
 
 
 # Forms ---------------------------------------------------------------------------------------------------------------------------------------------
@@ -160,10 +138,22 @@ def syllables(word):
 
 
 def inflect(word, tag):
-    """The most frequent form of a word; American where there is a choice."""
-    forms = lemminflect.getInflection(word, tag) or ("",)
-    forms = [f for f in forms if not (re.search("ll(ed|ing|er|est)$", f) and not word.endswith("ll") and len(forms) > 1)] or forms
-    return max(forms, key=lambda f: (round(zipf(f), 1), -forms.index(f)))
+    """The most frequent form of a word; American where there is a choice, regular where lemminflect knows none."""
+    forms = [f for f in lemminflect.getInflection(word, tag) if f.isalpha() and (f != word or tag != "NNS")] or [regular(word, tag)]
+    single = [f for f in forms if word.endswith("ll") or not re.search("ll(ed|ing)$", f)]
+    return max(single or forms, key=lambda f: (round(zipf(f), 1), -forms.index(f)))
+
+
+def regular(word, tag):
+    stem = word[:-1] + "ie" if re.search("[^aeiou]y$", word) else word
+    if tag in ("NNS", "VBZ"): return stem + ("es" if re.search("(s|x|z|ch|sh)$", word) else "s")
+    if tag == "VBG": return re.sub("e$", "", word) + "ing"
+    return re.sub("e$", "", stem) + "ed"
+
+
+def seldom_many(word):
+    """Is a noun mostly or always used without a plural?"""
+    return set(lemminflect.getInflection(word, "NNS")) == {word} or zipf(inflect(word, "NNS")) < zipf(word) - 1.8
 
 
 @cache
@@ -212,14 +202,16 @@ def ordered(net):
         if r["tier"] == "child": child[r["category"]].append((r["word"], r["category"], r["features"]))
     for rows in child.values():
         place |= {row[:2]: (i + .5)/len(rows) for i, row in enumerate(rows)} # so that every part of the child words has every role
-    early = sorted((row for rows in child.values() for row in rows), key=lambda row: (row[1] != "function", place[row[:2]]))
-    known = {row[:2] for row in core + early}
-    further = {(r["word"], r["category"]) for r in table("roles.csv")} | set(candidates(net))
+    early = sorted((row for rows in child.values() for row in rows), key=lambda row: place[row[:2]]*(.6 if row[1] == "function" else 1))
+    known, people = {row[:2] for row in core + early}, {r["word"] for r in hand + table("roles.csv") if r["category"] in ("mood", "trait")}
+    chosen = {(r["word"], r["category"]): r["features"] for r in table("roles.csv")}
+    nouns = {r["word"] for r in hand + table("roles.csv") if r["category"] in NOUNS} # their role is known
+    further = {key for key in candidates(net, people) if key[1] == "manner" or key[0] not in nouns}
     for gender, other in (("female", "male"), ("male", "female")):
         further |= {(n, gender) for n, _ in zip(given_names(net, gender, other), range(NAMES))}
-    further = [key for key in further - known if key not in dropped and (key[0], "") not in dropped]
+    further = [key for key in further | set(chosen) if key not in known and (key in chosen or key not in dropped and (key[0], "") not in dropped)]
     rest = sorted(further, key=lambda key: (-zipf(key[0]), key))
-    return core + early + [(*key, tags.get(key) or guessed(net, *key)) for key in rest]
+    return core + early + [(*key, tags.get(key) or chosen.get(key) or guessed(net, *key)) for key in rest]
 
 
 HYPERNYM_TAGS = { # category -> tag -> hypernyms that give it
@@ -240,7 +232,7 @@ def guessed(net, word, category):
     if category == "animal" and "fly" in tags: tags = ["fly"]
     elif category == "animal" and "swim" in tags: tags = ["swim"]
     if category == "place": tags = ["in", "inside" if tags else "outside"]
-    if category in ("food", "topic", "event", "plant") and zipf(inflect(word, "NNS")) < zipf(word) - 1.8: tags.append("mass")
+    if category in ("food", "topic") and seldom_many(word): tags.append("mass")
     return " ".join(tags)
 
 
