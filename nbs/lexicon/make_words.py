@@ -173,7 +173,7 @@ def grades(word):
 def inflected(word, category, features, fixed):
     """The forms of a word in a role, as a dictionary."""
     pos, forms = POS[category], dict.fromkeys(FORMS, "")
-    if pos == "noun" and "mass" not in features.split() and category not in ("drink", "material"):
+    if pos == "noun" and "mass" not in features.split():
         forms["plural"] = inflect(word, "NNS")
     if pos == "verb":
         for column, tag in dict(third="VBZ", past="VBD", participle="VBN", gerund="VBG").items(): forms[column] = inflect(word, tag)
@@ -243,6 +243,7 @@ def main(folder):
     everything = ordered(net)
     places = {w: i + 1 for i, w in enumerate(sorted({row[0] for row in everything}, key=lambda w: (-zipf(w), w)))}
     for word, category, features in everything:
+        if category in ("drink", "material"): features = f"{features} mass".strip()
         forms = inflected(word, category, features, fixed)
         types |= {t for f in (word, *forms.values()) for t in f.lower().split()}
         rows.append(dict(word=word, pos=POS[category], category=category, rank=places[word], level=len(types),
