@@ -24,21 +24,21 @@ import dacite
 import lazy_loader as lazy
 
 from .artifacts import InputError, find_data
-from .storyworld import STORYWORLD_TASKS, storyworld_items
+from .story_tasks import STORYWORLD_TASKS, storyworld_items
 from .vocabulary import Vocabulary, split_words
 
 # %% auto #0
 __all__ = ['datasets', 'pd', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI',
            'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG', 'WINOGRANDE', 'SOCIAL_IQA', 'COMMONSENSE_QA',
            'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ', 'PRIMER', 'TRUTHFULQA_MC1', 'TRUTHFULQA_MC2',
-           'LAMBADA', 'GSM8K', 'PUBLIC', 'TASKS', 'PACKAGED', 'FORMS', 'FORM_MAKERS', 'Item', 'Task', 'check_task',
-           'describe_task', 'read_field', 'find_answer', 'make_item', 'simple_words', 'strict_words', 'is_simple',
-           'blimp_task', 'close_hypothesis', 'anli_task', 'cut_word', 'connect_clauses', 'clean_hellaswag',
-           'prepare_hellaswag', 'fill_blank', 'strip_question', 'strip_support', 'cut_last_word', 'storyworld_task',
-           'register', 'read_declaration', 'load_task', 'task_names', 'task_file', 'read_file', 'is_offline',
-           'read_hub', 'read_records', 'select_items', 'letter_item', 'tidy_item', 'worked_example', 'add_shots',
-           'ask_item', 'pose_items', 'example_pool', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple',
-           'local_tasks']
+           'LAMBADA', 'GSM8K', 'STORYWORLD', 'FEW_SHOT', 'WORKED', 'PUBLIC', 'TASKS', 'PACKAGED', 'FORMS',
+           'FORM_MAKERS', 'Item', 'Task', 'check_task', 'describe_task', 'read_field', 'find_answer', 'make_item',
+           'simple_words', 'strict_words', 'is_simple', 'blimp_task', 'close_hypothesis', 'anli_task', 'cut_word',
+           'connect_clauses', 'clean_hellaswag', 'prepare_hellaswag', 'fill_blank', 'strip_question', 'strip_support',
+           'cut_last_word', 'storyworld_task', 'register', 'read_declaration', 'load_task', 'task_names', 'task_file',
+           'read_file', 'is_offline', 'read_hub', 'read_records', 'select_items', 'letter_item', 'tidy_item',
+           'worked_example', 'add_shots', 'ask_item', 'pose_items', 'example_pool', 'load_items', 'guess_accuracy',
+           'cut_answer', 'count_simple', 'local_tasks']
 
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
 datasets = lazy.load("datasets") # only a task that is fetched from the Hub needs it
@@ -96,6 +96,8 @@ class Task:
     keys: tuple|str = () # What the label's field holds for each choice, or the name of the field that lists it, where it holds no index
     joint: str = " " # What joins context and choice
     shots_joint: str|None = None # What joins them in few-shot examples, where that is something else
+    shots: int = 0 # Answered examples in front of each question, unless others are asked for
+    shots_end: str = "\n\n" # What stands between few-shot examples
     contexts: str = "" # The field that lists a context for each choice, where contexts differ
     truths: str = "" # The field that lists 1 or 0 for each choice, where several are right
     style: str = "cloze" # How it is mostly asked: "cloze", or "letters" before listed choices
@@ -109,6 +111,7 @@ class Task:
     shots_split: str = "" # The split that few-shot examples come from; without one they are other items of the same split
     shots_path: str = "" # The file of that split below $SIMPLELM_DATA; by default named like `path`
     description: str = "" # What stands before few-shot examples and question
+    maker: str = "" # The task of the story world whose items are generated, instead of read from a file
     version: str = "1.0" # Of the prompt, as in lm-evaluation-harness
     paper: str = "" # Where the task was published
 
@@ -141,7 +144,7 @@ def describe_task(
 ) -> dict: # Whatever of it a score depends on
     "What of a task goes into the fingerprint of a score: prompt, choices, label and revision"
     names = ("kind", "context", "choices", "label", "keys", "fields", "joint", "shots_joint", "contexts", "truths", "answer", "stop", "config", "split",
-             "revision", "shots_split", "description", "version")
+             "revision", "shots_split", "shots", "shots_end", "description", "maker", "version")
     return {n: getattr(task, n) for n in names} | {"prepare": task.prepare.__name__ if task.prepare else None}
 
 # %% ../nbs/40_benchmark.ipynb #448b2b88
@@ -414,13 +417,18 @@ def storyworld_task(
     name: str, # A key of `STORYWORLD_TASKS`
 ) -> Task: # Its task
     "One of the story world's tasks, whose items are generated"
-    return Task(name, "{context}", "choices", "label", ("context", "choices"), STORYWORLD_TASKS[name].chance, group="storyworld", paper="simplelm, 13_storyworld")
+    return Task(name, "{context}", "choices", "label", ("context", "choices"), STORYWORLD_TASKS[name].chance, group="storyworld", maker=name, shots_end=" ", paper="simplelm, 13b_story_tasks")
+
+STORYWORLD = tuple(map(storyworld_task, STORYWORLD_TASKS))
+FEW_SHOT = tuple(replace(t, name=f"{t.name}_3shot", shots=3, group="storyworld_few_shot") for t in STORYWORLD if t.name.endswith(("_negation", "_cause", "_property")))
+WORKED = Task("storyworld_steps_worked", "{question}", ("{worked}",), 0, ("question", "worked"), 0., kind="generate", metric="exact_match", maker="storyworld_steps", shots_end=" ",
+              answer=r"So the [\w'-]+ is (?:in|on|at) the ([\w'-]+)\.", stop=("</s>",), paper="simplelm, 13b_story_tasks")
 
 # %% ../nbs/40_benchmark.ipynb #b7eb1fdf
 PUBLIC = (*map(blimp_task, BLIMP_NAMES), HELLASWAG, ARC_EASY, ARC_CHALLENGE, PIQA, RTE, MNLI, MNLI_MISMATCH, *map(anli_task, (1, 2, 3)), SST2, QQP, MRPC, WIC, COPA, WINOGRANDE,
           SOCIAL_IQA, COMMONSENSE_QA, OPENBOOKQA, SCIQ, BOOLQ, TRUTHFULQA_MC1, TRUTHFULQA_MC2, LAMBADA, GSM8K)
 
-TASKS = {task.name: task for task in (*PUBLIC, *map(storyworld_task, STORYWORLD_TASKS))}
+TASKS = {task.name: task for task in (*PUBLIC, *STORYWORLD, *FEW_SHOT, WORKED)}
 PACKAGED = frozenset(TASKS) # no task of a user's takes one of these names
 
 # %% ../nbs/40_benchmark.ipynb #bfa9de51
@@ -540,8 +548,8 @@ def read_records(
     examples: bool=False, # Whether the split of its few-shot examples is meant
 ) -> Iterator[tuple[str, dict]]: # Where a record stands, and the record
     "The records of a task: generated, or from its file, or from the Hub"
-    if task.group == "storyworld":
-        records = storyworld_items(task.name, "standard" if form == "twin" else form, seed=seed, **({} if size is None else {"size": size}))
+    if task.maker:
+        records = storyworld_items(task.maker, "standard" if form == "twin" else form, seed=seed, **({} if size is None else {"size": size}))
         return ((f"{task.name}, item {i}", record) for i, record in enumerate(records))
     path = task_file(task, examples)
     return read_file(path) if path else read_hub(task, examples)
@@ -562,7 +570,7 @@ def select_items(
     "The items of a form, or a sample of them"
     if form not in FORMS: raise InputError(f"form {form!r}: choose {', '.join(FORMS)}")
     if limit is not None and limit < 1: raise InputError(f"limit {limit}: at least one item is needed")
-    if vocabulary is None and (form == "twin" or form == "simple" and task.group != "storyworld"):
+    if vocabulary is None and (form == "twin" or form == "simple" and not task.maker):
         raise InputError(f"task {task.name}: its {form} form needs a vocabulary; name one, or leave the form out")
     if strict and vocabulary is not None and not hasattr(vocabulary, "allows"): vocabulary = Vocabulary.from_words(vocabulary) # once, not for every item
     items = list(items)
@@ -622,7 +630,7 @@ def add_shots(
     for item in items:
         chosen = list(itertools.islice((p for p in pool if p.text != item.text), shots))
         if len(chosen) < shots: raise InputError(f"task {task.name}: {shots} examples are wanted and there are {len(chosen)}; ask for fewer shots")
-        front = task.description + "".join(worked_example(task, p, tidy) + "\n\n" for p in chosen)
+        front = task.description + "".join(worked_example(task, p, tidy) + task.shots_end for p in chosen)
         told.append(replace(item, context=item.context if item.contexts else front + item.context, contexts=tuple(front + c for c in item.contexts)))
     return told
 
@@ -666,7 +674,7 @@ def example_pool(
     "The items that few-shot examples are drawn from"
     if shots_from not in ("split", "same"): raise InputError(f"shots_from {shots_from!r}: choose split or same")
     if task.kind == "text": raise InputError(f"task {task.name}: a whole text has no examples before it; leave shots out")
-    if task.group == "storyworld": records = read_records(task, form, 256, -1 - draw) # stories of another seed
+    if task.maker: records = read_records(task, form, 256, -1 - draw) # stories of another seed
     elif shots_from == "same" or not task.shots_split: return own
     else: records = read_records(task, form, examples=True)
     return (make_item(task, r, i, where) for i, (where, r) in enumerate(records))
@@ -678,7 +686,7 @@ def load_items(
     vocabulary: Collection[str]|None=None, # Words of the simple language; simple items of the story world bring their own
     limit: int|None=None, # How many at most, drawn by seed; all if not given
     seed: int=0, # Of the draw
-    shots: int=0, # How many answered examples stand before each question
+    shots: int=0, # How many answered examples stand before each question; 0 for the task's own number, mostly none
     draw: int=0, # Which examples; another number, others
     shots_from: str="split", # Where they come from: "split", the task's split of examples, or "same", other items of the tested split
     style: str|None=None, # "cloze" or "letters"; by default the task's own
@@ -690,6 +698,7 @@ def load_items(
     if len(names) > 1: raise InputError(f"{name!r} is a group; load its tasks one at a time")
     if shots < 0 or draw < 0: raise InputError(f"shots {shots}, draw {draw}: neither can be less than 0")
     task = TASKS[names[0]]
+    shots = shots or task.shots
     own = [make_item(task, r, i, where) for i, (where, r) in enumerate(read_records(task, form, limit, seed))]
     items = select_items(task, own, form, vocabulary, limit, seed, strict)
     easy = "standard" if form == "standard" else "simple" # examples of a twin are simple, too

@@ -102,9 +102,9 @@ def reflexive_items(t: Teller, i: int) -> list[dict]:
     kind, turned, label = i%4, i//4%2, i//8%2
     found = reflexive(t, ("female", "male", "many", ("female", "male")[turned])[kind])
     if found is None: return []
-    start, right = found
+    start, right, tail = found
     wrong = ("himself", "herself", ("himself", "herself")[turned], "themselves")[kind]
-    return [item(t, "", (sentence(f"{start} {right}"), sentence(f"{start} {wrong}")), label)]
+    return [item(t, "", [sentence(f"{start} {w}{tail}") for w in (right, wrong)], label)]
 
 def determiner_items(t: Teller, i: int) -> list[dict]:
     "Two sentences that differ in the number of a noun"
@@ -235,7 +235,7 @@ def steps_items(t: Teller, i: int) -> list[dict]:
 # %% ../nbs/13b_story_tasks.ipynb #e7bdc343
 def property_items(t: Teller, i: int) -> list[dict]:
     "Four questions about what one can do with things; four items"
-    asked = sorted((f for f in FACTS if t.has(f[1])), key=lambda _: t.random())[:4]
+    asked = sorted((f for f in FACTS if t.has(f[1]) and fits(t, f[0])), key=lambda _: t.random())[:4]
     nouns = [t.partner(keyed(question), role) for question, role in asked]
     clash = {(a, b) for a in range(4) for b in range(4) if a != b and nouns[b] and answers(asked[a][1], nouns[b])}
     if None in nouns or clash: return []
@@ -277,6 +277,7 @@ def storyworld_items(
     while len(items) < size:
         made = MAKERS[task](examiner(f"{task}/{form}/{seed}/{attempt}", form), len(items))
         attempt += 1
+        if attempt > 5000 + 200*size: raise InputError(f"{task}: there are no more than {len(items)} different {form} items; ask for fewer")
         keys = [(m["context"], *sorted(m["choices"])) for m in made]
         if len(set(keys) - items.keys()) < len(made) or form == "standard" and any(map(is_childish, made)): continue # whole groups, so that they stay balanced
         items |= zip(keys, made)
