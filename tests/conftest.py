@@ -76,7 +76,7 @@ def stories(tmp_path_factory):
 @pytest.fixture(scope="session")
 def words(tmp_path_factory):
     """The story world's child vocabulary as a CSV file."""
-    from simplelm.storyworld import child_vocabulary
+    from simplelm.story_words import child_vocabulary
     path = tmp_path_factory.mktemp("words")/"child.csv"
     child_vocabulary().to_csv(path)
     return path

@@ -23,7 +23,8 @@ GROUPS = 4
 def corpus(tmp_path_factory):
     """Files that are each a group by themselves, and what one machine makes of them."""
     from simplelm.corpus import GROUP_BYTES, corpus_texts
-    from simplelm.storyworld import StoryWorldConfig, child_vocabulary, write_stories
+    from simplelm.story_words import child_vocabulary
+    from simplelm.storyworld import StoryWorldConfig, write_stories
     folder = tmp_path_factory.mktemp("cluster")
     write_stories(folder/"stories", StoryWorldConfig(documents=8000))
     lines = "".join(json.dumps({"text": text}) + "\n" for text in corpus_texts(folder/"stories"))
@@ -323,7 +324,8 @@ def test_simplify_documents(tmp_path):
     from simplelm.cluster import SimplifyDocuments
     from simplelm.corpus import corpus_texts, simplify_batch
     from simplelm.simplification import SimplificationConfig
-    from simplelm.storyworld import StoryWorldConfig, child_vocabulary, write_stories
+    from simplelm.story_words import child_vocabulary
+    from simplelm.storyworld import StoryWorldConfig, write_stories
     words, config = child_vocabulary(), SimplificationConfig(min_words=8)
     write_stories(tmp_path/"stories", StoryWorldConfig(documents=300))
     rows = [dict(text=text, id=f"d{n}", kind=str(n % 3)) for n, text in enumerate(corpus_texts(tmp_path/"stories"))]
@@ -346,7 +348,7 @@ def test_simplify_documents_refuses():
     from datatrove.data import Document
     from simplelm.artifacts import InputError
     from simplelm.cluster import SimplifyDocuments
-    from simplelm.storyworld import child_vocabulary
+    from simplelm.story_words import child_vocabulary
     assert [*SimplifyDocuments(child_vocabulary())(None)] == []
     with pytest.raises(InputError, match="document b: holds half of a surrogate"):
         [*SimplifyDocuments(child_vocabulary())([Document("fine", "a"), Document("half \ud800", "b")])]

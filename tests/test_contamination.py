@@ -133,7 +133,7 @@ def scores(tmp_path_factory):
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
     from simplelm.evaluation import EvaluationConfig, evaluate_model
-    from simplelm.storyworld import child_vocabulary
+    from simplelm.story_words import child_vocabulary
     folder = tmp_path_factory.mktemp("scored")
     words = Tokenizer(models.WordLevel({w: k for k, w in enumerate(["[UNK]", "<s>", "</s>", *"the a cat dog is are was . , ?".split()])}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -146,7 +146,7 @@ def scores(tmp_path_factory):
 
 def write_words(path):
     """The story world's words, which its twins are made with."""
-    from simplelm.storyworld import child_vocabulary
+    from simplelm.story_words import child_vocabulary
     child_vocabulary().to_csv(path)
     return path
 
@@ -183,7 +183,7 @@ def test_scores_of_another_version_are_refused(tmp_path, scores):
 def test_twins_are_simple_items_of_the_same_shape():
     pytest.importorskip("lemminflect", reason="needed for the forms of words, of the extra `twins`")
     from simplelm.benchmark import is_simple, load_items
-    from simplelm.storyworld import child_vocabulary
+    from simplelm.story_words import child_vocabulary
     from simplelm.twins import contrast, expand_contractions, item_texts, words_of
     name, vocabulary = "storyworld_agreement", child_vocabulary()
     own, twins = {i.id: i for i in load_items(name)}, load_items(name, "twin", vocabulary)

@@ -36,7 +36,8 @@ import pyarrow.parquet as pq
 
 from simplelm.corpus import corpus_texts, simplify_corpus
 from simplelm.simplification import SimplificationConfig, simplify_array
-from simplelm.storyworld import StoryWorldConfig, child_vocabulary, write_stories
+from simplelm.story_words import child_vocabulary
+from simplelm.storyworld import StoryWorldConfig, write_stories
 from simplelm.tokenization import FastEncoder, TokenizerConfig, learn_bpe
 from simplelm.vocabulary import Vocabulary
 
