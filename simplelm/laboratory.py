@@ -38,10 +38,10 @@ __all__ = ['alt', 'pd', 'scipy', 'VOCABULARIES', 'SAMPLE', 'STATISTICS', 'ITEM_K
            'corpus_coverage', 'make_vocabulary', 'first_texts', 'describe_texts', 'make_corpus', 'describe_language',
            'make_text', 'score_texts', 'run_laboratory', 'item_table', 'score_table', 'condition_table',
            'gather_laboratory', 'seed_spread', 'contrast', 'measure_cells', 'with_mean_size', 'is_accuracy',
-           'is_headline', 'dial_contrasts', 'find_effects', 'measure_points', 'dial_axis', 'dial_panel', 'dial_chart',
-           'language_chart', 'language_points', 'rank_correlations', 'why_chart', 'effect_sentence', 'dial_sentences',
-           'effect_table', 'condition_html', 'read_laboratory', 'laboratory_html', 'write_laboratory_report',
-           'plan_laboratory']
+           'is_headline', 'dial_contrasts', 'find_effects', 'measure_points', 'number_format', 'dial_axis',
+           'dial_panel', 'dial_chart', 'language_chart', 'language_points', 'rank_correlations', 'why_chart',
+           'effect_sentence', 'dial_sentences', 'laboratory_findings', 'effect_table', 'condition_html',
+           'read_laboratory', 'laboratory_html', 'write_laboratory_report', 'plan_laboratory']
 
 # %% ../nbs/61b_laboratory.ipynb #c2ac89be
 alt, pd, scipy = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy")
@@ -257,6 +257,7 @@ def make_corpus(
     lab: Laboratory, # A laboratory
     run: Path, # Its run folder
     language: Language, # One of its languages
+    workers: int=1, # Threads that simplify
 ) -> Path: # The corpus
     "Make or find the corpus of a language"
     stories = place(run, "stories", language.world)
@@ -264,7 +265,7 @@ def make_corpus(
     if language.vocabulary == "all": return stories
     words = make_vocabulary(lab, run, language.vocabulary, stories)
     corpus = place(run, f"corpus-{language.name}", [lab.simplification, words.fingerprint], stories)
-    if not simplify_corpus([stories], corpus, words, lab.simplification).counts["spans"]:
+    if not simplify_corpus([stories], corpus, words, lab.simplification, workers=workers).counts["spans"]:
         raise InputError(f"{language.name}: no passage of {language.world.documents:,} stories stays within the {language.vocabulary} vocabulary; tell more stories, or lower simplification.min_words")
     return corpus
 
@@ -290,10 +291,11 @@ def make_text(
     lab: Laboratory, # A laboratory
     run: Path, # Its run folder
     text: CommonText, # One of its texts
+    seed: int, # That no language's stories have
 ) -> str: # Name of the task
     "Tell a common text and enter it among the tasks"
     world = story_settings(f"text {text.name}", lab.world, text.world, {"documents": text.documents})
-    corpus = make_corpus(lab, run, Language(f"text-{text.name}", replace(world, seed=world.seed + 1), text.vocabulary))
+    corpus = make_corpus(lab, run, Language(f"text-{text.name}", replace(world, seed=seed), text.vocabulary))
     folder = place(run, f"text-{text.name}", None, corpus)
     def build(folder: Path) -> dict:
         texts = list(corpus_texts(corpus))
@@ -320,15 +322,17 @@ def score_texts(
 def run_laboratory(
     lab: Laboratory, # What to run
     out: str|Path=None, # The run folder; by default `runs/NAME`
+    workers: int=1, # Threads that simplify a corpus
 ) -> Path: # The run folder
     "Make every artifact of a laboratory, or those that are missing, and gather its tables"
     run, positions = Path(out or Path("runs")/lab.name), turn_dials(lab)
     for task in task_names(lab.evaluation.tasks): load_items(task, limit=1) # what is missing is told now
     run.mkdir(parents=True, exist_ok=True)
-    texts, questions, asked, rows, trained, scored = [make_text(lab, run, t) for t in lab.texts], {}, {}, {}, [], []
-    languages, blocks = languages_of(positions), {}
+    languages, blocks, questions, asked, rows, trained, scored = languages_of(positions), {}, {}, {}, {}, [], []
+    unused = 1 + max(l.world.seed for l in languages)
+    texts = [make_text(lab, run, t, unused) for t in lab.texts]
     for language in languages:
-        corpus = make_corpus(lab, run, language)
+        corpus = make_corpus(lab, run, language, workers)
         blocks[language.name] = make_blocks(lab, run, language.name, [corpus])
         rows[language.name] = describe_language(lab, run, language, corpus, blocks[language.name])
     grid = [(seed, size, l.name) for seed in lab.models.seeds for size in lab.models.sizes for l in languages]
@@ -502,6 +506,12 @@ def measure_points(
     return points.assign(low=base + points.low, high=base + points.high)
 
 # %% ../nbs/61b_laboratory.ipynb #9822a635
+def number_format(
+    values: Iterable[float], # What an axis shows
+) -> str: # As Vega writes it
+    "Thousands as k, and small numbers as they are"
+    return "~s" if max(values) >= 1000 else "~g"
+
 def dial_axis(
     positions: pd.DataFrame, # Rows of one dial, with value, number and log
     title: str|None, # Under the axis
@@ -509,7 +519,7 @@ def dial_axis(
     "The horizontal axis of a dial"
     if positions.number.isna().any(): return alt.X("value:N", title=title, sort=list(dict.fromkeys(positions.value)), axis=alt.Axis(labelAngle=0), scale=alt.Scale(padding=0.4))
     scale = alt.Scale(type="log" if positions.log.iloc[0] else "linear", nice=False, zero=False, padding=14)
-    return alt.X("number:Q", title=title, scale=scale, axis=alt.Axis(values=sorted(set(positions.number)), format="~s", grid=False, labelOverlap=True))
+    return alt.X("number:Q", title=title, scale=scale, axis=alt.Axis(values=sorted(set(positions.number)), format=number_format(positions.number), grid=False, labelOverlap=True))
 
 def dial_panel(
     points: pd.DataFrame, # Rows of one dial and measure
@@ -554,7 +564,7 @@ def language_chart(
     for column, label in STATISTICS.items():
         known = conditions[column].dropna()
         margin = 0.08*(known.max() - known.min()) or 0.01
-        y = alt.Y(f"{column}:Q", title=label, scale=alt.Scale(domain=[known.min() - margin, known.max() + margin], nice=False, zero=False), axis=alt.Axis(tickCount=3, format="~s"))
+        y = alt.Y(f"{column}:Q", title=label, scale=alt.Scale(domain=[known.min() - margin, known.max() + margin], nice=False, zero=False), axis=alt.Axis(tickCount=3, format=number_format(known)))
         first, last = column == next(iter(STATISTICS)), column == list(STATISTICS)[-1]
         panels = [(alt.Chart(p, **({"title": dial} if first else {})).encode(x=dial_axis(p, dial if last else None), y=y if i == 0 else y.title(None)).mark_line(point=True, color="#0072B2"))
                   .properties(width=150, height=70) for i, (dial, p) in enumerate(conditions.groupby("dial", sort=False))]
@@ -590,7 +600,7 @@ def why_chart(
     part = table[table.measure == measure]
     y = alt.Y("mean:Q", title="accuracy" if is_accuracy(measure) else "bits per byte", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4))
     color = alt.Color("dial:N", title=None, sort=list(dict.fromkeys(table.dial)), legend=alt.Legend(orient="top"))
-    panels = [alt.Chart(p).mark_point(filled=True, size=55, opacity=0.9).encode(x=alt.X("x:Q", title=name, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4, format="~s")), y=y, color=color, tooltip=["condition:N"])
+    panels = [alt.Chart(p).mark_point(filled=True, size=55, opacity=0.9).encode(x=alt.X("x:Q", title=name, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4, format=number_format(p.x))), y=y, color=color, tooltip=["condition:N"])
               .properties(width=170, height=140) for name, p in part.groupby("statistic", sort=False)]
     return styled(alt.concat(*panels, columns=columns))
 
@@ -613,6 +623,13 @@ def dial_sentences(
     out = {}
     for dial, t in part.groupby("dial", sort=False): out[dial] = [effect_sentence(r) for r in (t[t.kind == "slope"] if (t.kind == "slope").any() else t).itertuples()]
     return out
+
+# %% ../nbs/61b_laboratory.ipynb #747055bb
+def laboratory_findings(
+    run: str|Path, # A run folder
+) -> list[str]: # Sentences
+    "What the dials of a run did to the headline measures"
+    return [s for sentences in dial_sentences(read_laboratory(run)["effects"]).values() for s in sentences]
 
 # %% ../nbs/61b_laboratory.ipynb #b7f8baa7
 def effect_table(
@@ -686,7 +703,7 @@ def write_laboratory_report(
     return path
 
 # %% ../nbs/61b_laboratory.ipynb #49a70e8d
-CPU_SPEED = 40e9 # FLOP/s that training reaches on two cores, PROVISIONAL
+CPU_SPEED = 100e9 # FLOP/s that training reaches on two cores in bfloat16: 99 GFLOP/s at 64x2, 78 at 64x4, 120 at 128x4 were measured, on an AMD EPYC
 
 def plan_laboratory(
     lab: Laboratory, # What to plan

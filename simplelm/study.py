@@ -34,9 +34,9 @@ from .vocabulary import Vocabulary
 
 # %% auto #0
 __all__ = ['pd', 'STUDIES', 'ACCELERATORS', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe', 'Study',
-           'read_study', 'load_study', 'parse_config', 'config_parts', 'unknown_keys', 'plan_study', 'study_models',
-           'place', 'study_vocabulary', 'make_corpora', 'make_blocks', 'TrainedModel', 'make_model', 'write_samples',
-           'collect_tables', 'write_tables', 'gather_tables', 'check_inputs', 'run_study']
+           'read_study', 'load_study', 'parse_config', 'config_parts', 'unknown_keys', 'training_speed', 'plan_study',
+           'study_models', 'place', 'study_vocabulary', 'make_corpora', 'make_blocks', 'TrainedModel', 'make_model',
+           'write_samples', 'collect_tables', 'write_tables', 'gather_tables', 'check_inputs', 'run_study']
 
 # %% ../nbs/60_study.ipynb #a2ab894c
 pd = lazy.load("pandas")
@@ -170,6 +170,18 @@ ACCELERATORS = {
 } # Name -> dense 16-bit FLOP/s at peak, from the makers' data sheets (SXM versions where there are several)
 
 # %% ../nbs/60_study.ipynb #55b49802
+def training_speed(
+    accelerator: str="A100", # A name in `ACCELERATORS`
+    count: int=1, # How many of them train one model together
+    utilization: float=0.3, # Share of the peak FLOP/s that is reached, an assumption
+) -> float: # FLOP/s
+    "How fast accelerators train"
+    if accelerator not in ACCELERATORS: raise InputError(f"accelerator {accelerator!r} is unknown; known are {', '.join(ACCELERATORS)}")
+    if count < 1: raise InputError(f"count is {count}; at least one accelerator is needed")
+    if not 0 < utilization <= 1: raise InputError(f"utilization is {utilization}; it is a share above 0 and at most 1")
+    return ACCELERATORS[accelerator]*utilization*count
+
+# %% ../nbs/60_study.ipynb #013edc04
 def plan_study(
     study: Study, # What to plan
     accelerator: str="A100", # A name in `ACCELERATORS`
@@ -177,9 +189,7 @@ def plan_study(
     utilization: float=0.3, # Share of the peak FLOP/s that is reached, an assumption
 ) -> pd.DataFrame: # A row a model: parameters, tokens, FLOPs, bytes of tensors (`memory`) and of a process on a CPU (`process_memory`), hours
     "What every model of a study needs, computed from sizes alone: no data, no accelerator"
-    if accelerator not in ACCELERATORS: raise InputError(f"accelerator {accelerator!r} is unknown; known are {', '.join(ACCELERATORS)}")
-    if count < 1: raise InputError(f"count is {count}; at least one accelerator is needed")
-    if not 0 < utilization <= 1: raise InputError(f"utilization is {utilization}; it is a share above 0 and at most 1")
+    speed = training_speed(accelerator, count, utilization)
     rows = []
     for language, size, seed in study_models(study):
         config = model_size(size, vocab_size=study.tokenizer.vocab_size, context=study.packing.context)
@@ -190,7 +200,7 @@ def plan_study(
                          non_embedding_parameters=non_embedding_parameter_count(config), tokens=tokens, flops=flops,
                          flops_kaplan=training_flops(config, tokens, "kaplan"),
                          memory=training_memory(config, *at_once), process_memory=process_memory(config, *at_once),
-                         hours=flops/(ACCELERATORS[accelerator]*utilization*count)/3600))
+                         hours=flops/speed/3600))
     return pd.DataFrame(rows)
 
 # %% ../nbs/60_study.ipynb #0a9202ad
