@@ -172,7 +172,8 @@ def load_laboratory(
     "Read a laboratory; an unknown or mistyped key is an error that names it"
     table, where = read_study(lab)
     found = parse_config(Laboratory, table, where)
-    turn_dials(found)
+    try: turn_dials(found) # what is wrong with a dial is told now
+    except InputError as e: raise InputError(f"{where}: {e}") from None
     return found
 
 def is_laboratory(
@@ -510,7 +511,7 @@ def number_format(
     values: Iterable[float], # What an axis shows
 ) -> str: # As Vega writes it
     "Thousands as k, and small numbers as they are"
-    return "~s" if max(values) >= 1000 else "~g"
+    return ".3~s" if max(values) >= 1000 else ".3~g"
 
 def dial_axis(
     positions: pd.DataFrame, # Rows of one dial, with value, number and log
@@ -530,7 +531,7 @@ def dial_panel(
 ) -> alt.LayerChart:
     "A measure against a dial, a line a size"
     x, (above, beside) = dial_axis(points, bottom), titles
-    def y(column): return alt.Y(f"{column}:Q", title=beside, scale=alt.Scale(domain=domain, nice=False, zero=False), axis=alt.Axis(tickCount=4))
+    def y(column): return alt.Y(f"{column}:Q", title=beside, scale=alt.Scale(domain=domain, nice=False, zero=False), axis=alt.Axis(tickCount=4, minExtent=30))
     shades = ["#E69F00", "#0072B2", "#009E73", "#CC79A7"]
     color = alt.Color("size:N", sort=sizes, title="size", scale=alt.Scale(domain=sizes, range=[shades[i % len(shades)] for i in range(len(sizes))]), legend=alt.Legend(orient="top", symbolOpacity=1))
     base = alt.Chart(points).encode(x=x, color=color)
@@ -564,7 +565,7 @@ def language_chart(
     for column, label in STATISTICS.items():
         known = conditions[column].dropna()
         margin = 0.08*(known.max() - known.min()) or 0.01
-        y = alt.Y(f"{column}:Q", title=label, scale=alt.Scale(domain=[known.min() - margin, known.max() + margin], nice=False, zero=False), axis=alt.Axis(tickCount=3, format=number_format(known)))
+        y = alt.Y(f"{column}:Q", title=label, scale=alt.Scale(domain=[known.min() - margin, known.max() + margin], nice=False, zero=False), axis=alt.Axis(tickCount=3, format=number_format(known), minExtent=30))
         first, last = column == next(iter(STATISTICS)), column == list(STATISTICS)[-1]
         panels = [(alt.Chart(p, **({"title": dial} if first else {})).encode(x=dial_axis(p, dial if last else None), y=y if i == 0 else y.title(None)).mark_line(point=True, color="#0072B2"))
                   .properties(width=150, height=70) for i, (dial, p) in enumerate(conditions.groupby("dial", sort=False))]
