@@ -25,10 +25,10 @@ from .artifacts import InputError
 
 # %% auto #0
 __all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'gain', 'model', 'forecast', 'frontier',
-           'report', 'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary', 'pd',
+           'report', 'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary', 'laboratory', 'pd',
            'contamination', 'harness', 'COMMANDS', 'NESTED', 'stage', 'Vocabulary', 'Gain', 'Engine', 'Simplify',
            'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'score_folders', 'score_text', 'Compare',
-           'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'Fit', 'fit_run', 'attempt',
+           'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'print_plan', 'Fit', 'fit_run', 'attempt',
            'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report', 'Version', 'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
@@ -43,6 +43,7 @@ def stage(
 benchmark, cluster, comparison, context, corpus, evaluation, gain, model = map(stage, ("benchmark", "cluster", "comparison", "context", "corpus", "evaluation", "gain", "model"))
 forecast, frontier = map(stage, ("forecast", "frontier"))
 report, scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("report", "scaling", "simplification", "study", "tokenization", "training", "vocabulary"))
+laboratory = stage("laboratory")
 pd = lazy.load("pandas")
 
 # %% ../nbs/62_cli.ipynb #3c055338
@@ -444,17 +445,23 @@ class Run:
     simplelm run
 
     simplelm run mine.toml --out runs/mine
+
+    simplelm run lab (a laboratory: dials of the story world turned one at a time)
     """
-    study: Positional[str] = "tiny" # A study of the package (tiny, child_directed, paper), or a TOML file
+    study: Positional[str] = "tiny" # A study of the package (tiny, child_directed, paper) or its laboratory (lab), or a TOML file
     out: Path|None = None # Run folder; by default runs/NAME
     workers: int = 1 # Threads that simplify the corpus
 
     def __call__(self):
         started = time.monotonic()
-        folder = study.run_study(study.load_study(self.study), self.out, self.workers)
-        page = report.write_report(folder)
-        print(report.format_headline(report.headline_table(folder)))
-        for sentence in report.findings(folder): print(f"- {sentence}")
+        if laboratory.is_laboratory(self.study):
+            folder = laboratory.run_laboratory(laboratory.load_laboratory(self.study), self.out, self.workers)
+            page, sentences = laboratory.write_laboratory_report(folder), laboratory.laboratory_findings(folder)
+        else:
+            folder = study.run_study(study.load_study(self.study), self.out, self.workers)
+            page, sentences = report.write_report(folder), report.findings(folder)
+            print(report.format_headline(report.headline_table(folder)))
+        for sentence in sentences: print(f"- {sentence}")
         print(f"{time.monotonic() - started:.0f} s{peak_memory()}\nreport: {page}")
 
 # %% ../nbs/62_cli.ipynb #3ed95143
@@ -467,20 +474,37 @@ class Plan:
     is that of the whole process if it trains without one.
 
     simplelm plan paper --accelerator A100 --count 8
+
+    simplelm plan lab (a laboratory, by the speed of two cores of a CPU unless an accelerator is named)
     """
-    study: Positional[str] = "tiny" # A study of the package (tiny, child_directed, paper), or a TOML file
-    accelerator: str = "A100" # T4, V100, L4, A100, RTX4090, H100, H200 or MI300X
+    study: Positional[str] = "tiny" # A study of the package (tiny, child_directed, paper) or its laboratory (lab), or a TOML file
+    accelerator: str|None = None # T4, V100, L4, A100, RTX4090, H100, H200 or MI300X; by default A100
     count: int = 1 # How many of them train one model together
     utilization: float = 0.3 # Share of their peak FLOP/s that training reaches: an assumption, measure yours
 
     def __call__(self):
-        plan = study.plan_study(study.load_study(self.study), self.accelerator, self.count, self.utilization)
+        if laboratory.is_laboratory(self.study): return print_plan(laboratory.load_laboratory(self.study), self)
+        accelerator = self.accelerator or "A100"
+        plan = study.plan_study(study.load_study(self.study), accelerator, self.count, self.utilization)
         show = plan.assign(parameters=plan.parameters.map("{:,}".format), non_embedding_parameters=plan.non_embedding_parameters.map("{:,}".format),
                            tokens=plan.tokens.map("{:.3g}".format), flops=plan.flops.map("{:.3g}".format), flops_kaplan=plan.flops_kaplan.map("{:.3g}".format),
                            memory=(plan.memory/2**30).map("{:.2f}".format), process_memory=(plan.process_memory/2**30).map("{:.2f}".format), hours=plan.hours.map("{:.2f}".format))
         print(show.rename(columns={"non_embedding_parameters": "N (non-embedding)", "flops": "FLOPs", "flops_kaplan": "FLOPs (6ND)", "memory": "GiB", "process_memory": "GiB on CPU"}).to_string(index=False))
-        print(f"{len(plan)} models, {plan.flops.sum():.3g} FLOPs, {plan.hours.sum():.1f} hours of {self.count} x {self.accelerator} "
+        print(f"{len(plan)} models, {plan.flops.sum():.3g} FLOPs, {plan.hours.sum():.1f} hours of {self.count} x {accelerator} "
               f"({plan.hours.sum()*self.count:.1f} accelerator hours) at {self.utilization:.0%} of peak")
+
+# %% ../nbs/62_cli.ipynb #5cee4a5a
+def print_plan(
+    lab: laboratory.Laboratory, # What to plan
+    options: Plan, # What was asked for
+):
+    "Print what the languages of a laboratory will cost"
+    speed = study.training_speed(options.accelerator, options.count, options.utilization) if options.accelerator else laboratory.CPU_SPEED
+    plan = laboratory.plan_laboratory(lab, speed)
+    shown = dict(parameters="{:,}", non_embedding_parameters="{:,}", tokens="{:.3g}", flops="{:.3g}", hours="{:.3f}")
+    print(plan.assign(**{name: plan[name].map(form.format) for name, form in shown.items()}).rename(columns={"non_embedding_parameters": "N (non-embedding)", "flops": "FLOPs"}).to_string(index=False))
+    where = f"{options.count} x {options.accelerator} at {options.utilization:.0%} of peak" if options.accelerator else "two cores"
+    print(f"{plan.models.sum()} models of {plan.condition.nunique()} languages, {plan.flops.sum():.3g} FLOPs, {plan.hours.sum():.2f} hours of training on {where}; scoring comes on top")
 
 # %% ../nbs/62_cli.ipynb #b9b8f471
 @dataclass(frozen=True, kw_only=True)
@@ -641,7 +665,9 @@ class Report:
     run: Positional[Path] # A run folder
     out: Path|None = None # HTML file; by default report.html in the run folder
 
-    def __call__(self): print(f"report: {report.write_report(self.run, self.out)}")
+    def __call__(self):
+        write = laboratory.write_laboratory_report if (self.run/"conditions.csv").is_file() else report.write_report
+        print(f"report: {write(self.run, self.out)}")
 
 # %% ../nbs/62_cli.ipynb #00979478
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from itertools import count
 from pathlib import Path
 
 import lazy_loader as lazy
@@ -35,7 +34,7 @@ __all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'COLUMNS', 'FINDINGS', '
            'head_cells', 'score_cell', 'headline_section', 'findings_section', 'figure', 'curves_section',
            'difference_table', 'accuracy_section', 'law_cells', 'fits_section', 'samples_section', 'flatten',
            'settings_section', 'claims_section', 'headline_scores', 'emergence_section', 'forecast_section',
-           'frontier_sentences', 'checklist_section', 'report_html', 'write_report']
+           'frontier_sentences', 'checklist_section', 'page_html', 'report_html', 'write_report']
 
 # %% ../nbs/61_report.ipynb #9235e745
 alt, pd, scipy, vl_convert = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy"), lazy.load("vl_convert")
@@ -873,17 +872,24 @@ SECTIONS = {"Claims": claims_section, "Headline": headline_section, "What it say
             "Emergence": emergence_section, "Scaling laws": lambda run: fits_section(run) + frontier_sentences(run), "Forecasts": forecast_section,
             "How the laws were fitted": checklist_section, "Text the models wrote": samples_section, "Configuration and versions": settings_section} # Heading -> function of a run
 
+def page_html(
+    name: str, # Heading
+    description: str, # A sentence below it
+    sections: dict[str, str], # Heading of each section -> its HTML
+) -> str: # A whole HTML page
+    "A page that needs nothing else, with links to its sections"
+    ids = {heading: f"part-{i}" for i, heading in enumerate(sections, 1)}
+    links = "".join(f'<a href="#{i}">{escape(heading)}</a>' for heading, i in ids.items())
+    body = "".join(f'<section id="{ids[heading]}"><h2>{escape(heading)}</h2>{html}</section>' for heading, html in sections.items())
+    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(name)}: report</title>'
+            f'<style>{STYLE}</style></head><body><h1>{escape(name)}</h1><p class="soft">{escape(description)}</p><nav class="soft">{links}</nav>{body}</body></html>\n')
+
 def report_html(
     run: str|Path|Run, # A run folder, or what `load_run` read
 ) -> str: # A whole HTML page
     "The report as one page that needs nothing else"
     run = load_run(run)
-    name, anchors = run.study.get("name", run.name), count(1)
-    ids = {heading: f"part-{next(anchors)}" for heading in SECTIONS}
-    links = "".join(f'<a href="#{i}">{escape(heading)}</a>' for heading, i in ids.items())
-    body = "".join(f'<section id="{ids[heading]}"><h2>{escape(heading)}</h2>{make(run)}</section>' for heading, make in SECTIONS.items())
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(name)}: report</title>'
-            f'<style>{STYLE}</style></head><body><h1>{escape(name)}</h1><p class="soft">{escape(run.study.get("description", ""))}</p><nav class="soft">{links}</nav>{body}</body></html>\n')
+    return page_html(run.study.get("name", run.name), run.study.get("description", ""), {heading: make(run) for heading, make in SECTIONS.items()})
 
 # %% ../nbs/61_report.ipynb #b82eda49
 def write_report(

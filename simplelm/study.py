@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import dacite
 import lazy_loader as lazy
@@ -32,9 +33,10 @@ from .training import TrainingConfig, train
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['pd', 'STUDIES', 'ACCELERATORS', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Study', 'load_study',
-           'parse_study', 'unknown_keys', 'plan_study', 'study_models', 'place', 'study_vocabulary', 'make_corpora',
-           'make_blocks', 'TrainedModel', 'make_model', 'write_samples', 'gather_tables', 'check_inputs', 'run_study']
+__all__ = ['pd', 'STUDIES', 'ACCELERATORS', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe', 'Study',
+           'read_study', 'load_study', 'parse_config', 'config_parts', 'unknown_keys', 'training_speed', 'plan_study',
+           'study_models', 'place', 'study_vocabulary', 'make_corpora', 'make_blocks', 'TrainedModel', 'make_model',
+           'write_samples', 'collect_tables', 'write_tables', 'gather_tables', 'check_inputs', 'run_study']
 
 # %% ../nbs/60_study.ipynb #a2ab894c
 pd = lazy.load("pandas")
@@ -74,29 +76,34 @@ class SampleConfig:
     temperature: float = 0.7 # 0 always takes the likeliest token
 
 # %% ../nbs/60_study.ipynb #2ec64cce
-@dataclass(frozen=True)
-class Study:
-    "A comparison of two languages over a grid of model sizes; one TOML file"
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    "What all models of a comparison share"
     name: str # Names the run folder
     description: str # One sentence for the report
-    corpus: CorpusConfig # The regular language
     models: ModelGrid # Sizes and seeds
     training: TrainingConfig # The same for every model; its seed is taken from the grid
     evaluation: EvaluationConfig # Tasks and how many items
-    vocabulary: str = "storyworld" # The simple language's words: "storyworld", or a CSV or word list
-    simplification: SimplificationConfig = field(default_factory=SimplificationConfig) # How text is cut by it
+    simplification: SimplificationConfig = field(default_factory=SimplificationConfig) # How text is cut by a vocabulary
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig) # One tokenizer a language
     packing: PackingConfig = field(default_factory=PackingConfig) # Context and validation split
     samples: SampleConfig = field(default_factory=SampleConfig) # Text to read
+
+# %% ../nbs/60_study.ipynb #91892b52
+@dataclass(frozen=True, kw_only=True)
+class Study(Recipe):
+    "A comparison of two languages over a grid of model sizes; one TOML file"
+    corpus: CorpusConfig # The regular language
+    vocabulary: str = "storyworld" # The simple language's words: "storyworld", or a CSV or word list
 
 # %% ../nbs/60_study.ipynb #403d0e4d
 STUDIES = tuple(sorted(f.name.removesuffix(".toml") for f in (files("simplelm")/"studies").iterdir() if f.name.endswith(".toml")))
 
 # %% ../nbs/60_study.ipynb #63389354
-def load_study(
+def read_study(
     study: str|Path="tiny", # Name of a study of the package, or path of a TOML file
-) -> Study: # Checked in every key
-    "Read a study; an unknown or mistyped key is an error that names it"
+) -> tuple[dict, str]: # Its tables, and what errors call it
+    "Read the file of a study"
     if str(study) in STUDIES: text, name = (files("simplelm")/"studies"/f"{study}.toml").read_text(encoding="utf-8"), str(study)
     else:
         name = str(study)
@@ -105,40 +112,57 @@ def load_study(
         except (OSError, UnicodeDecodeError) as e: raise InputError(f"{study}: cannot be read as a study ({e})") from None
     try: table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e: raise InputError(f"{name}: not valid TOML: {e}") from None
-    table.setdefault("name", Path(name).stem)
-    return parse_study(table, name)
+    return {"name": Path(name).stem} | table, name
 
 # %% ../nbs/60_study.ipynb #62391792
-def parse_study(
+def load_study(
+    study: str|Path="tiny", # Name of a study of the package, or path of a TOML file
+) -> Study: # Checked in every key
+    "Read a study; an unknown or mistyped key is an error that names it"
+    return parse_config(Study, *read_study(study))
+
+# %% ../nbs/60_study.ipynb #20d861f5
+def parse_config(
+    kind: type, # A dataclass, such as `Study`
     table: dict, # As TOML gives it
     where: str, # What error messages call it
-) -> Study: # Checked in every key
-    "Turn nested tables into a `Study`"
-    try: return dacite.from_dict(Study, table, dacite.Config(strict=True, cast=[tuple], type_hooks={float: float}))
-    except dacite.UnexpectedDataError as e: raise InputError(f"{where}: {unknown_keys(table, e.keys)}") from None
+) -> object: # Of that class, checked in every key
+    "Turn nested tables into a configuration"
+    try: return dacite.from_dict(kind, table, dacite.Config(strict=True, cast=[tuple], type_hooks={float: float}))
+    except dacite.UnexpectedDataError as e: raise InputError(f"{where}: {unknown_keys(kind, table, e.keys)}") from None
     except dacite.MissingValueError as e: raise InputError(f"{where}: `{e.field_path}` is missing") from None
     except dacite.WrongTypeError as e:
         raise InputError(f"{where}: `{e.field_path}` is {e.value!r}, which is not of type {e.field_type}") from None
     except (TypeError, ValueError) as e: raise InputError(f"{where}: {e}") from None
 
-# %% ../nbs/60_study.ipynb #20d861f5
+# %% ../nbs/60_study.ipynb #ad76c9df
+def config_parts(
+    kind: type, # A dataclass
+    table: object, # Its table
+    path: str="", # Where it stands in the file
+) -> Iterator[tuple[str, type, dict]]: # Path, class and table of it and of all tables in it
+    "Go through the tables of a file and the classes that they are meant for"
+    for inner in table if isinstance(table, list) else [table]:
+        if not isinstance(inner, dict): continue
+        yield path, kind, inner
+        for name, hint in get_type_hints(kind).items():
+            for part in filter(is_dataclass, (hint, *get_args(hint))): yield from config_parts(part, inner.get(name), f"{path}{name}.")
+
+# %% ../nbs/60_study.ipynb #ea159637
 def unknown_keys(
-    table: dict, # The study's tables
+    kind: type, # What the file should hold
+    table: dict, # Its tables
     keys: set[str], # Keys that one of them has and should not have
 ) -> str: # What to tell the user
     "Say which table holds the unknown keys, and which known key is near"
-    parts = {"": Study, "corpus": CorpusConfig, "corpus.storyworld": StoryWorldConfig, "models": ModelGrid, "training": TrainingConfig,
-             "evaluation": EvaluationConfig, "simplification": SimplificationConfig, "tokenizer": TokenizerConfig,
-             "packing": PackingConfig, "samples": SampleConfig}
-    for path, part in parts.items():
-        inner = table
-        for step in filter(None, path.split(".")): inner = inner.get(step, {}) if isinstance(inner, dict) else {}
-        if isinstance(inner, dict) and keys <= inner.keys():
-            key, known = sorted(keys)[0], list(part.__dataclass_fields__)
+    key = sorted(keys)[0]
+    for path, part, inner in config_parts(kind, table):
+        if key in inner and key not in part.__dataclass_fields__:
+            known = list(part.__dataclass_fields__)
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
-            return f"unknown key `{f'{path}.' if path else ''}{key}`; {hint}"
-    return f"unknown key `{sorted(keys)[0]}`"
+            return f"unknown key `{path}{key}`; {hint}"
+    return f"unknown key `{key}`"
 
 # %% ../nbs/60_study.ipynb #8074f3cc
 ACCELERATORS = {
@@ -146,6 +170,18 @@ ACCELERATORS = {
 } # Name -> dense 16-bit FLOP/s at peak, from the makers' data sheets (SXM versions where there are several)
 
 # %% ../nbs/60_study.ipynb #55b49802
+def training_speed(
+    accelerator: str="A100", # A name in `ACCELERATORS`
+    count: int=1, # How many of them train one model together
+    utilization: float=0.3, # Share of the peak FLOP/s that is reached, an assumption
+) -> float: # FLOP/s
+    "How fast accelerators train"
+    if accelerator not in ACCELERATORS: raise InputError(f"accelerator {accelerator!r} is unknown; known are {', '.join(ACCELERATORS)}")
+    if count < 1: raise InputError(f"count is {count}; at least one accelerator is needed")
+    if not 0 < utilization <= 1: raise InputError(f"utilization is {utilization}; it is a share above 0 and at most 1")
+    return ACCELERATORS[accelerator]*utilization*count
+
+# %% ../nbs/60_study.ipynb #013edc04
 def plan_study(
     study: Study, # What to plan
     accelerator: str="A100", # A name in `ACCELERATORS`
@@ -153,9 +189,7 @@ def plan_study(
     utilization: float=0.3, # Share of the peak FLOP/s that is reached, an assumption
 ) -> pd.DataFrame: # A row a model: parameters, tokens, FLOPs, bytes of tensors (`memory`) and of a process on a CPU (`process_memory`), hours
     "What every model of a study needs, computed from sizes alone: no data, no accelerator"
-    if accelerator not in ACCELERATORS: raise InputError(f"accelerator {accelerator!r} is unknown; known are {', '.join(ACCELERATORS)}")
-    if count < 1: raise InputError(f"count is {count}; at least one accelerator is needed")
-    if not 0 < utilization <= 1: raise InputError(f"utilization is {utilization}; it is a share above 0 and at most 1")
+    speed = training_speed(accelerator, count, utilization)
     rows = []
     for language, size, seed in study_models(study):
         config = model_size(size, vocab_size=study.tokenizer.vocab_size, context=study.packing.context)
@@ -166,7 +200,7 @@ def plan_study(
                          non_embedding_parameters=non_embedding_parameter_count(config), tokens=tokens, flops=flops,
                          flops_kaplan=training_flops(config, tokens, "kaplan"),
                          memory=training_memory(config, *at_once), process_memory=process_memory(config, *at_once),
-                         hours=flops/(ACCELERATORS[accelerator]*utilization*count)/3600))
+                         hours=flops/speed/3600))
     return pd.DataFrame(rows)
 
 # %% ../nbs/60_study.ipynb #0a9202ad
@@ -215,13 +249,13 @@ def make_corpora(
 
 # %% ../nbs/60_study.ipynb #91cc0856
 def make_blocks(
-    study: Study, # A study
-    run: Path, # Its run folder
-    language: str, # "simple" or "regular"
+    study: Recipe, # Its tokenizer and packing
+    run: Path, # The run folder
+    language: str, # Its name
     corpus: list[str|Path], # Where its corpus lies
+    column: str="text", # The column that holds the text
 ) -> Path: # The blocks
     "Train a language's tokenizer on its corpus and pack the corpus into blocks"
-    column = study.corpus.text_column if language == "regular" else "text"
     tokenizer = place(run, f"tokenizer-{language}", [study.tokenizer, column], *corpus)
     train_tokenizer(corpus, tokenizer, study.tokenizer, column)
     blocks = place(run, f"blocks-{language}", [study.packing, column], tokenizer, *corpus)
@@ -232,7 +266,7 @@ def make_blocks(
 @dataclass(frozen=True)
 class TrainedModel:
     "A point of the grid and the artifacts that belong to it"
-    language: str # "simple" or "regular"
+    language: str # Its name
     size: str # Width x layers
     seed: int # Of initialisation and data order
     model: Path # Hub folder
@@ -241,12 +275,13 @@ class TrainedModel:
 
 # %% ../nbs/60_study.ipynb #fb54ce1f
 def make_model(
-    study: Study, # A study
-    run: Path, # Its run folder
-    language: str, # "simple" or "regular"
+    study: Recipe, # Its training, evaluation and samples
+    run: Path, # The run folder
+    language: str, # Its name
     size: str, # Width x layers
     seed: int, # Of initialisation and data order
     blocks: Path, # The language's blocks
+    vocabulary: Vocabulary, # Words of simple items
     questions: dict, # Task -> its items, loaded and encoded by the first model that needs them
 ) -> TrainedModel: # Where everything lies
     "Train, score and sample one model"
@@ -254,7 +289,6 @@ def make_model(
     shape = model_size(size, vocab_size=open_blocks(blocks).vocab_size, context=study.packing.context)
     model = place(run, f"model-{name}", [shape, config], blocks)
     train(shape, blocks, model, config)
-    vocabulary = study_vocabulary(study)
     scores = place(run, f"scores-{name}", [study.evaluation, vocabulary.fingerprint], model)
     evaluate_model(model, scores, study.evaluation, vocabulary, cache=questions)
     samples = place(run, f"samples-{name}", study.samples, model)
@@ -275,6 +309,42 @@ def write_samples(
     return dict(samples=len(samples))
 
 # %% ../nbs/60_study.ipynb #78a7d849
+def collect_tables(
+    trained: list[TrainedModel], # Finished models
+) -> dict[str, pd.DataFrame]: # models, curves, scores, items, samples; each begins with language, size and seed
+    "Put what was measured of each model into tables"
+    parts = {name: [] for name in ("models", "curves", "scores", "items", "samples")}
+    for t in trained:
+        point, made = dict(language=t.language, size=t.size, seed=t.seed), read_manifest(t.model)
+        shape, count = model_size(t.size), made.counts
+        row = dict(hidden=shape.hidden, layers=shape.layers) | {k: count[k] for k in ("parameters", "non_embedding_parameters", "tokens", "flops", "validation_loss", "bits_per_byte")}
+        found = dict(models=pd.DataFrame([row]), curves=pd.read_csv(t.model/"metrics.csv").assign(parameters=count["parameters"]),
+                     scores=pd.read_csv(t.scores/"scores.csv").assign(parameters=count["parameters"]), items=pd.read_parquet(t.scores/"items.parquet"),
+                     samples=pd.DataFrame(json.loads((t.samples/"samples.json").read_text(encoding="utf-8")), columns=["prompt", "text"]))
+        for name, table in found.items(): parts[name].append(pd.DataFrame(point, index=table.index, columns=list(point)).join(table))
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+
+# %% ../nbs/60_study.ipynb #c2f46f44
+def write_tables(
+    run: Path, # The run folder
+    study: Recipe, # What it is a run of
+    tables: dict[str, pd.DataFrame], # Name -> table; items go to Parquet, samples to JSON, others to CSV
+    stages: list[Path], # The artifacts that the tables were gathered from
+):
+    "Write the tables of a run, and beside them what the stages counted and the configuration"
+    for name, table in tables.items():
+        if name == "items":
+            with atomic_write(run/"items.parquet", "wb") as f: table.to_parquet(f, index=False)
+        elif name == "samples":
+            with atomic_write(run/"samples.json") as f: json.dump(table.to_dict("records"), f, ensure_ascii=False, indent=1)
+        else:
+            with atomic_write(run/f"{name}.csv") as f: table.to_csv(f, index=False)
+    manifests = {p.name: read_manifest(p) for p in stages}
+    with atomic_write(run/"stages.json") as f:
+        json.dump({name: dict(stage=m.stage, counts=m.counts, seconds=m.seconds) for name, m in manifests.items()}, f, indent=1)
+    with atomic_write(run/"study.json") as f: json.dump(plain(study) | {"versions": package_versions()}, f, ensure_ascii=False, indent=1)
+
+# %% ../nbs/60_study.ipynb #76bb8563
 def gather_tables(
     study: Study, # A study
     run: Path, # Its run folder
@@ -282,27 +352,9 @@ def gather_tables(
     trained: list[TrainedModel], # Its finished models
 ):
     "Write the tables of a run from its artifacts"
-    models, curves, scores, items, samples = [], [], [], [], []
-    for t in trained:
-        point, made = dict(language=t.language, size=t.size, seed=t.seed), read_manifest(t.model)
-        shape, count = model_size(t.size), made.counts
-        models.append(point | dict(hidden=shape.hidden, layers=shape.layers)
-                      | {k: count[k] for k in ("parameters", "non_embedding_parameters", "tokens", "flops", "validation_loss", "bits_per_byte")})
-        curves.append(pd.read_csv(t.model/"metrics.csv").assign(**point, parameters=count["parameters"]))
-        scores.append(pd.read_csv(t.scores/"scores.csv").assign(**point, parameters=count["parameters"]))
-        items.append(pd.read_parquet(t.scores/"items.parquet").assign(**point))
-        samples += [point | s for s in json.loads((t.samples/"samples.json").read_text(encoding="utf-8"))]
-    tables = {"models": pd.DataFrame(models)} | {k: pd.concat(v, ignore_index=True) for k, v in (("curves", curves), ("scores", scores))}
+    tables = collect_tables(trained)
     tables["fits"] = fit_study(tables["models"], tables["curves"])
-    for name, table in tables.items():
-        front = [c for c in ("language", "size", "seed") if c in table]
-        with atomic_write(run/f"{name}.csv") as f: table[front + [c for c in table if c not in front]].to_csv(f, index=False)
-    with atomic_write(run/"items.parquet", "wb") as f: pd.concat(items, ignore_index=True).to_parquet(f, index=False)
-    with atomic_write(run/"samples.json") as f: json.dump(samples, f, ensure_ascii=False, indent=1)
-    manifests = {p.name: read_manifest(p) for p in (*stages, *(p for t in trained for p in (t.model, t.scores)))}
-    with atomic_write(run/"stages.json") as f:
-        json.dump({name: dict(stage=m.stage, counts=m.counts, seconds=m.seconds) for name, m in manifests.items()}, f, indent=1)
-    with atomic_write(run/"study.json") as f: json.dump(plain(study) | {"versions": package_versions()}, f, ensure_ascii=False, indent=1)
+    write_tables(run, study, tables, [*stages, *(p for t in trained for p in (t.model, t.scores))])
 
 # %% ../nbs/60_study.ipynb #0f0e6098
 def check_inputs(
@@ -324,11 +376,12 @@ def run_study(
     check_inputs(study)
     run.mkdir(parents=True, exist_ok=True)
     corpora = make_corpora(study, run, workers)
-    blocks = {language: make_blocks(study, run, language, corpora[language]) for language in LANGUAGES}
-    grid, trained, questions = list(study_models(study)), [], {}
+    columns = {"simple": "text", "regular": study.corpus.text_column}
+    blocks = {language: make_blocks(study, run, language, corpora[language], columns[language]) for language in LANGUAGES}
+    grid, trained, questions, vocabulary = list(study_models(study)), [], {}, study_vocabulary(study)
     for i, (language, size, seed) in enumerate(grid, 1):
         logger.info("model %d of %d: %s %s, seed %d", i, len(grid), language, size, seed)
-        trained.append(make_model(study, run, language, size, seed, blocks[language], questions))
+        trained.append(make_model(study, run, language, size, seed, blocks[language], vocabulary, questions))
     made = [p for corpus in corpora.values() for p in corpus if (Path(p)/"manifest.json").is_file()]
     gather_tables(study, run, [*map(Path, made), *blocks.values()], trained)
     return run
