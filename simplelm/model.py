@@ -140,7 +140,7 @@ def stored_bytes(
 ) -> int: # Bytes a token, in all layers
     "What a forward pass stores for the backward pass"
     each, softmax = {"float32": 104, "bfloat16": 76}[precision], 4*config.heads
-    if precision == "bfloat16" and config.context <= WRITTEN_DOWN: each, softmax = 66, 2*config.heads*config.context
+    if precision == "bfloat16" and config.context <= WRITTEN_DOWN: each, softmax = 66, 3*config.heads*config.context//2
     return config.layers*(each*config.hidden + softmax + 8)
 
 # %% ../nbs/30_model.ipynb #ac7988e7

@@ -200,13 +200,17 @@ def plain_attention(
     query: torch.Tensor, # (B, heads, T, width of a head)
     key: torch.Tensor, # As `query`
     value: torch.Tensor, # As `query`
-    mask: torch.Tensor|None=None, # True where a position may look, (B, 1, T, T); None: at itself and all before
+    mask: torch.Tensor|None=None, # True where a position may look, never after itself, (B, 1, T, T); None: at itself and all before
 ) -> torch.Tensor: # As `query`
-    "Attention by two matrix products and a softmax, which keeps its (B, heads, T, T) weights"
-    if mask is None: mask = torch.ones(query.shape[2], query.shape[2], dtype=torch.bool, device=query.device).tril()
+    "Attention by matrix products and a softmax, which keeps its weights; the first half of the positions does not ask the second"
+    length, half, outputs = query.shape[2], query.shape[2]//2, []
+    if mask is None: mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
     hidden = torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, -math.inf)
-    weights = torch.softmax((query*query.shape[-1]**-0.5) @ key.transpose(2, 3) + hidden, -1)
-    return weights @ value
+    query, key, value = query*query.shape[-1]**-0.5, key.contiguous(), value.contiguous() # once, not for each half
+    for rows, last in (slice(half), half), (slice(half, length), length):
+        weights = torch.softmax(query[:, :, rows] @ key[:, :, :last].transpose(2, 3) + hidden[..., rows, :last], -1)
+        outputs.append(weights @ value[:, :, :last])
+    return torch.cat(outputs, 2)
 
 # %% ../nbs/31_training.ipynb #df04f79f
 def attend(
