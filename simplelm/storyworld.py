@@ -20,7 +20,7 @@ import lazy_loader as lazy
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .artifacts import InputError, Manifest, make_artifact, progress
+from .artifacts import Deferred, InputError, Manifest, make_artifact, progress
 from .corpus import write_part
 from .vocabulary import Vocabulary
 
@@ -37,7 +37,7 @@ __all__ = ['alt', 'pd', 'SLOTS', 'FORMS', 'TAKE', 'NEAR', 'CLAUSES', 'BEFORE', '
            'storyworld_items', 'guess']
 
 # %% ../nbs/13_storyworld.ipynb #72f2bc30
-alt = lazy.load("altair")
+alt = Deferred("altair")
 pd = lazy.load("pandas")
 
 # %% ../nbs/13_storyworld.ipynb #35674af6
