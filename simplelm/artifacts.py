@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ from tqdm.auto import tqdm
 
 # %% auto #0
 __all__ = ['logger', 'PUBLIC_HOMES', 'InputError', 'plain', 'fingerprint', 'source_fingerprint', 'atomic_write', 'Manifest',
-           'read_manifest', 'package_versions', 'PartialArtifact', 'make_artifact', 'find_data', 'progress']
+           'read_manifest', 'package_versions', 'PartialArtifact', 'make_artifact', 'find_data', 'progress', 'Deferred']
 
 # %% ../nbs/00_artifacts.ipynb #f825282b
 class InputError(ValueError):
@@ -240,3 +241,13 @@ def progress(
     if os.environ.get("TQDM_DISABLE") == "1": options["disable"] = True # tqdm's own switch, which its notebook bar forgets
     return tqdm(items, total=total, desc=desc, unit=unit, mininterval=0.2 if live else 10, maxinterval=10 if live else 30,
                 dynamic_ncols=live, **options)
+
+# %% ../nbs/00_artifacts.ipynb #f16a8801
+class Deferred:
+    "A module that is imported when something of it is first used"
+    def __init__(self,
+        name: str, # Such as altair
+    ):
+        self.__dict__["_name"] = name
+
+    def __getattr__(self, attribute): return getattr(importlib.import_module(self.__dict__["_name"]), attribute)

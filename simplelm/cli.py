@@ -21,7 +21,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 import simplelm
-from .artifacts import InputError
+from .artifacts import Deferred, InputError
 
 # %% auto #0
 __all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'gain', 'model', 'forecast', 'frontier',
@@ -36,9 +36,7 @@ def stage(
     name: str, # A module of the package
 ): # The module, to be loaded when it is first touched
     "Import a module of the package lazily"
-    module = lazy.load(f"simplelm.{name}", suppress_warning=True)
-    setattr(simplelm, name, module)
-    return module
+    return Deferred(f"simplelm.{name}")
 
 benchmark, cluster, comparison, context, corpus, evaluation, gain, model = map(stage, ("benchmark", "cluster", "comparison", "context", "corpus", "evaluation", "gain", "model"))
 forecast, frontier = map(stage, ("forecast", "frontier"))

@@ -9,6 +9,7 @@ import itertools
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,9 +21,9 @@ from .artifacts import InputError, logger
 # %% auto #0
 __all__ = ['torch', 'pd', 'HEAD_SLICE', 'LOG2_E', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token', 'encode_pairs',
            'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches', 'Batch',
-           'take_rows', 'split_model', 'token_logprobs', 'score_batch', 'reads_trees', 'Requests', 'prepare_requests',
-           'context_length', 'score_pieces', 'score_requests', 'score_pairs', 'find_model', 'load_model',
-           'generate_text', 'generate_texts']
+           'take_rows', 'rotate', 'llama_states', 'split_model', 'token_logprobs', 'score_batch', 'reads_trees',
+           'Requests', 'prepare_requests', 'context_length', 'score_pieces', 'score_requests', 'score_pairs',
+           'find_model', 'load_model', 'generate_text', 'generate_texts']
 
 # %% ../nbs/40c_likelihood.ipynb #f641b923
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -209,19 +210,63 @@ def take_rows(
     return Batch(*map(torch.from_numpy, (*padded, states, which[order], rows.targets[asked][order])), rows.texts[asked][order])
 
 # %% ../nbs/40c_likelihood.ipynb #0a34e5d5
+def rotate(
+    x: torch.Tensor, # [rows, width, heads, width of a head]
+    cos: torch.Tensor, # [rows, width, 1, half of it]: of each position's angles
+    sin: torch.Tensor, # As `cos`
+) -> torch.Tensor: # As `x`
+    "Rotary position embedding: the first half of a head with its second (arXiv 2104.09864, in the layout of transformers)"
+    (a, b), turned = x.chunk(2, -1), torch.empty_like(x)
+    first, second = turned.chunk(2, -1)
+    torch.mul(a, cos, out=first).addcmul_(b, sin, value=-1)
+    torch.mul(b, cos, out=second).addcmul_(a, sin)
+    return turned
+
+# %% ../nbs/40c_likelihood.ipynb #e381da84
+def llama_states(
+    model: PreTrainedModel, # A LLaMA
+    ids: torch.Tensor, # [rows, width]
+    chosen: torch.Tensor, # [states]: where in the flattened rows a state is wanted
+    attention_mask: torch.Tensor|None=None, # As of `tree_mask`; by default causal
+    position_ids: torch.Tensor|None=None, # [rows, width]; by default columns
+) -> torch.Tensor: # [states, hidden width]
+    "Hidden states of LLaMA (arXiv 2302.13971) as transformers computes them, by nothing but products of matrices"
+    body, (rows, width), last = model.model, ids.shape, len(model.model.layers) - 1
+    if position_ids is None: position_ids = torch.arange(width)[None]
+    x = body.embed_tokens.weight[ids.flatten()]
+    cos, sin = (a.chunk(2, -1)[0][:, :, None] for a in body.rotary_emb(x, position_ids))
+    def norm(x, layer): return torch.nn.functional.rms_norm(x, x.shape[-1:], layer.weight, layer.variance_epsilon)
+    for i, layer in enumerate(body.layers):
+        part, mlp = layer.self_attn, layer.mlp
+        h = norm(x, layer.input_layernorm)
+        q, k, v = ((h @ p.weight.T).view(rows, width, -1, part.head_dim) for p in (part.q_proj, part.k_proj, part.v_proj))
+        q, k, v = (y.transpose(1, 2) for y in (rotate(q, cos, sin), rotate(k, cos, sin), v))
+        seen = torch.nn.functional.scaled_dot_product_attention(q, k, v, attention_mask, is_causal=attention_mask is None, scale=part.scaling, enable_gqa=True)
+        seen = seen.transpose(1, 2).flatten(2).flatten(0, 1)
+        if i == last: x, seen = x[chosen], seen[chosen]
+        x = x.addmm_(seen, part.o_proj.weight.T)
+        h = norm(x, layer.post_attention_layernorm)
+        x.addmm_(torch.nn.functional.silu(h @ mlp.gate_proj.weight.T, inplace=True).mul_(h @ mlp.up_proj.weight.T), mlp.down_proj.weight.T)
+    return norm(x, body.norm)
+
+# %% ../nbs/40c_likelihood.ipynb #18a7d980
 def split_model(
     model: PreTrainedModel, # A causal model
-) -> tuple[Callable, Callable]: # (tokens, **options) -> states of every position; chosen states -> logits
+) -> tuple[Callable, Callable]: # (tokens, places in the flattened rows, **options) -> states there; states -> logits
     "Split a model so that logits are computed only where they are needed"
     body, head = model.base_model, model.get_output_embeddings()
     glance = torch.arange(min(8, model.config.vocab_size), device=model.device)[None] # several, for the first ids may be padding, whose states are zero
     if head is not None and body is not model:
         states = body(glance, use_cache=False).last_hidden_state
         if states.shape[-1] == head.weight.shape[-1] and torch.equal(head(states).float(), model(glance, use_cache=False).logits.float()):
-            return lambda ids, **options: body(ids, use_cache=False, **options).last_hidden_state, head
-    return lambda ids, **options: model(ids, use_cache=False, **options).logits, lambda logits: logits
+            if type(model).__name__ == "LlamaForCausalLM" and model.device.type == "cpu":
+                rtol = 1e-4 if model.dtype == torch.float32 else 0.1
+                lean = llama_states(model, glance, torch.arange(glance.shape[1]))
+                if (lean - states[0]).norm() < rtol*states.norm(): return partial(llama_states, model), head
+            return lambda ids, chosen, **options: body(ids, use_cache=False, **options).last_hidden_state.flatten(0, 1)[chosen], head
+    return lambda ids, chosen, **options: model(ids, use_cache=False, **options).logits.flatten(0, 1)[chosen], lambda logits: logits
 
-# %% ../nbs/40c_likelihood.ipynb #18a7d980
+# %% ../nbs/40c_likelihood.ipynb #56441bfe
 HEAD_SLICE = 128 # States whose logits are computed together: 7.7 MB at 15,000 entries
 LOG2_E = math.log2(math.e)
 
@@ -233,22 +278,29 @@ def token_logprobs(
     greedy: bool=False, # Whether it is wanted that a target is the most probable
 ) -> tuple[torch.Tensor, torch.Tensor|None]: # float32 [predictions]: log-probability of each target; whether it is the most probable
     "Log-probabilities of some tokens after some states"
-    plain = isinstance(head, torch.nn.Linear) and head.bias is None and head.weight.dtype == torch.float32
-    def logits_of(part): return head.weight @ part.T if plain else head(part).float().T # [entries, states]
-    bounds, found, best = torch.searchsorted(which, torch.arange(0, len(states) + HEAD_SLICE, HEAD_SLICE, device=which.device)).tolist(), [], []
-    for k, (first, last) in enumerate(itertools.pairwise(bounds)):
-        part, mine = states[k*HEAD_SLICE:(k + 1)*HEAD_SLICE], which[first:last] - k*HEAD_SLICE
-        logits = logits_of(part)
-        chosen = logits[targets[first:last], mine]
-        if greedy: best.append(chosen >= logits.amax(0)[mine])
-        total = logits.mul_(LOG2_E).exp2_().sum(0)
-        safe = ((total > 1e-30) & (total < 1e30)).all()
-        found.append(chosen - (total.log() if safe else logits_of(part).logsumexp(0))[mine])
-    return torch.cat(found), torch.cat(best) if greedy else None
+    plain = isinstance(head, torch.nn.Linear) and head.bias is None
+    exact = plain and head.weight.dtype == torch.float32
+    scaled, weight = states*LOG2_E if exact else states, head.weight.detach() if plain else None
+    table = weight.new_empty(len(weight), HEAD_SLICE) if plain else None
+    def logits_of(part): # times LOG2_E, [entries, states]
+        if not plain: return head(part).float().T*LOG2_E
+        logits = torch.mm(weight, part.T, out=table) if len(part) == HEAD_SLICE else weight @ part.T
+        return logits if exact else logits.float().mul_(LOG2_E)
+    bounds, found, best, totals = torch.searchsorted(which, torch.arange(0, len(states) + HEAD_SLICE, HEAD_SLICE, device=which.device)).tolist(), [], [], []
+    for (first, last), part, at in zip(itertools.pairwise(bounds), scaled.split(HEAD_SLICE), itertools.count(0, HEAD_SLICE)):
+        logits, mine = logits_of(part), which[first:last] - at
+        found.append(logits[targets[first:last], mine])
+        if greedy: best.append(found[-1] >= logits.amax(0)[mine])
+        totals.append(logits.exp2_().sum(0))
+    total = torch.cat(totals)
+    unsafe = ((total < 1e-30) | (total > 1e30) | total.isnan()).nonzero().flatten()
+    total.log2_()
+    for some in unsafe.split(HEAD_SLICE): total[some] = (logits_of(scaled[some])/LOG2_E).logsumexp(0)*LOG2_E
+    return (torch.cat(found) - total[which])/LOG2_E, torch.cat(best) if greedy else None
 
 # %% ../nbs/40c_likelihood.ipynb #c143d0e5
 def score_batch(
-    body: Callable, # (tokens, **options) -> states
+    body: Callable, # (tokens, places, **options) -> states there
     head: Callable, # States -> logits
     batch: Batch, # Rows
     trees: bool, # Whether rows are trees; if not, each is one text
@@ -258,7 +310,7 @@ def score_batch(
 ) -> tuple[np.ndarray, np.ndarray|None]: # float64 [predictions]; bool [predictions]
     "Log-probabilities of all scored tokens of a batch, in the order of its predictions"
     options = dict(attention_mask=tree_mask(batch.ends.to(device), dtype), position_ids=batch.positions.to(device)) if trees else {}
-    states = body(batch.tokens.to(device), **options).flatten(0, 1)[batch.states.to(device)]
+    states = body(batch.tokens.to(device), batch.states.to(device), **options)
     found, best = token_logprobs(head, states, batch.which.to(device), batch.targets.to(device), greedy)
     return found.double().cpu().numpy(), best.cpu().numpy() if greedy else None
 

@@ -18,7 +18,7 @@ import lazy_loader as lazy
 import numpy as np
 import pyarrow as pa
 
-from .artifacts import InputError
+from .artifacts import Deferred, InputError
 from .vocabulary import APOSTROPHES, DELIMITERS, DIGITS, Vocabulary, split_words, word_key
 
 # %% auto #0
@@ -28,7 +28,7 @@ __all__ = ['alt', 'pd', 'SENTENCE_END', 'RANKS', 'READABILITY_VERSIONS', 'READAB
            'lost_words', 'lost_words_chart', 'source_table', 'span_lengths', 'span_lengths_chart']
 
 # %% ../nbs/11b_statistics.ipynb #96645d50
-alt, pd = lazy.load("altair"), lazy.load("pandas")
+alt, pd = Deferred("altair"), lazy.load("pandas")
 
 # %% ../nbs/11b_statistics.ipynb #65f6a686
 @dataclass(frozen=True)
