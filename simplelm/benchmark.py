@@ -23,7 +23,7 @@ from urllib.request import getproxies
 import dacite
 import lazy_loader as lazy
 
-from .artifacts import InputError, find_data
+from .artifacts import Deferred, InputError, find_data
 from .story_tasks import STORYWORLD_TASKS, storyworld_items
 from .vocabulary import Vocabulary, split_words
 
@@ -41,7 +41,7 @@ __all__ = ['datasets', 'pd', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE'
            'cut_answer', 'count_simple', 'local_tasks']
 
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
-datasets = lazy.load("datasets") # only a task that is fetched from the Hub needs it
+datasets = Deferred("datasets") # only a task that is fetched from the Hub needs it
 pd = lazy.load("pandas")
 
 # %% ../nbs/40_benchmark.ipynb #521edd0e

@@ -568,7 +568,7 @@ def load_scored(
     settings = check_versions(folder).config["evaluation"]
     answers, items = pd.read_parquet(Path(folder)/"items.parquet"), []
     for (name, form), part in answers.groupby(["task", "form"], sort=False):
-        generated = TASKS[name].group == "storyworld"
+        generated = bool(TASKS[name].maker)
         sample = (settings["limit"], settings["seed"]) if generated else () # a file is always the same
         loaded = load_items(name, form if generated or form == "twin" else "standard", vocabulary, *sample, style="cloze")
         known = {item.id: item for item in loaded}
