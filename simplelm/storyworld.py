@@ -23,18 +23,19 @@ from .story_words import CHILD_TYPES, LARGEST, SMALLEST, Word, lexicon
 
 # %% auto #0
 __all__ = ['RANGES', 'AUXILIARIES', 'ADJECTIVES', 'PRONOUNS', 'SCENES', 'BEFORE', 'AFTER', 'TIMES', 'LATER', 'SHALLOW', 'DEEP',
-           'WHOLE', 'SLOT', 'PEOPLE', 'CAUSES', 'SCRIPTS', 'REASONS', 'REFLEXIVE', 'DETERMINERS', 'FACTS', 'USES',
-           'EVENTS', 'Dials', 'StoryWorldConfig', 'draw_dials', 'Keyed', 'held_out', 'Being', 'Thing', 'Teller', 'turn',
-           'conjugate', 'be', 'do_not', 'at', 'where', 'number', 'amount', 'sentence', 'phrase', 'relative', 'somebody',
-           'something', 'notice', 'mention', 'the', 'act', 'crowd', 'passive_scene', 'encounter', 'behave', 'creature',
-           'manner', 'scene', 'adorn', 'sayable', 'opening', 'circumstance', 'Clause', 'tell_put', 'tell_take',
-           'tell_give', 'tell_paint', 'tell_go', 'active', 'passive', 'cleft', 'reported', 'denied', 'asked',
-           'asked_what', 'quoted', 'say', 'persons', 'actor', 'receiver', 'put', 'take', 'paint', 'give', 'go', 'state',
-           'steps', 'ask', 'remark', 'Template', 'template', 'fits', 'fill', 'fill_noun', 'keyed', 'usable', 'happen',
-           'begin_script', 'go_on', 'reason', 'explain', 'agreement', 'reflexive', 'determined', 'observe', 'contrast',
-           'deny', 'scales', 'scale_words', 'compared', 'order', 'compare', 'answer_with', 'know', 'use', 'fly_by',
-           'rumor', 'person', 'animal', 'distinct', 'introduce', 'gather', 'begin', 'next_sentence', 'tell', 'Story',
-           'story', 'retell', 'write_stories', 'story_table']
+           'WHOLE', 'SLOT', 'PEOPLE', 'CAUSES', 'SCRIPTS', 'REASONS', 'REFLEXIVE', 'DETERMINERS', 'UNLIKE_THINGS',
+           'FACTS', 'USES', 'EVENTS', 'Dials', 'StoryWorldConfig', 'draw_dials', 'Keyed', 'held_out', 'Being', 'Thing',
+           'Teller', 'turn', 'conjugate', 'be', 'do_not', 'at', 'where', 'number', 'amount', 'sentence', 'phrase',
+           'relative', 'somebody', 'something', 'notice', 'mention', 'the', 'act', 'crowd', 'passive_scene',
+           'encounter', 'behave', 'creature', 'manner', 'scene', 'adorn', 'sayable', 'opening', 'circumstance',
+           'Clause', 'tell_put', 'tell_take', 'tell_give', 'tell_paint', 'tell_go', 'active', 'passive', 'cleft',
+           'reported', 'denied', 'asked', 'asked_what', 'quoted', 'say', 'persons', 'actor', 'receiver', 'put', 'take',
+           'paint', 'give', 'go', 'state', 'steps', 'ask', 'remark', 'Template', 'template', 'fits', 'fill',
+           'fill_noun', 'keyed', 'usable', 'happen', 'begin_script', 'go_on', 'reason', 'explain', 'agreement',
+           'reflexive', 'determined', 'observe', 'contrast', 'deny', 'scales', 'scale_words', 'compared', 'order',
+           'compare', 'answer_with', 'know', 'use', 'fly_by', 'rumor', 'person', 'animal', 'distinct', 'whereabouts',
+           'introduce', 'gather', 'begin', 'next_sentence', 'tell', 'Story', 'story', 'retell', 'write_stories',
+           'story_table']
 
 # %% ../nbs/13_storyworld.ipynb #ea49d7c6
 class Dials(NamedTuple):
@@ -771,8 +772,10 @@ def deny(t: Teller) -> str:
 @cache
 def scales(size: int) -> tuple[tuple[Word, Word], ...]: # Word types of the lexicon
     "Pairs of opposite adjectives with comparatives, such as big and small"
-    ends = {tag: w for w in reversed(scale_words(size)) for tag in w.tags if tag not in ("scale:speed+", "scale:speed-")} # things have no speed
+    ends = {tag: w for w in reversed(scale_words(size)) for tag in w.tags if tag[6:-1] not in UNLIKE_THINGS}
     return tuple((w, ends[tag[:-1] + "-"]) for tag, w in ends.items() if tag.endswith("+") and tag[:-1] + "-" in ends)
+
+UNLIKE_THINGS = ("speed", "height") # Things have none, or one cannot tell the shortest from the shortest
 
 def scale_words(size: int) -> list[Word]: # The most basic first
     "Adjectives that are one end of a scale"
@@ -860,14 +863,20 @@ def distinct(
     return list(made.values())
 
 # %% ../nbs/13_storyworld.ipynb #5af81a25
+def whereabouts(t: Teller, thing: Thing) -> tuple[Being|None, Word|None]:
+    "Who may have a thing at first, or where it may be"
+    return receiver(t, thing) if t.chance(.6) else None, t.partner(thing.noun, "container", "surface")
+
 def introduce(t: Teller, thing: Thing) -> str:
     "The first sentence about a thing: what it is like, who has it or where it is"
     turn(t)
     thing.left = t.choose(t.people).place
+    owner, spot = whereabouts(t, thing)
+    while owner is None and spot is None: # a small lexicon has few places, and all may be held out
+        thing.noun = t.pick("thing")
+        owner, spot = whereabouts(t, thing)
     if t.chance(.5): thing.color = t.partner(thing.noun, "color")
     what = f"{thing.color.article} {thing.color.text} {thing.noun.text}" if thing.color else f"{thing.noun.article} {thing.noun.text}"
-    owner, spot = receiver(t, thing) if t.chance(.6) else None, t.partner(thing.noun, "container", "surface")
-    if owner is None and spot is None: owner = t.choose(t.people)
     notice(t, thing)
     if owner:
         thing.owner = owner

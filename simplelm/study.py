@@ -60,6 +60,7 @@ class ModelGrid:
     "The models: every size with every seed, in each language"
     sizes: tuple[str, ...] # Width x layers, such as "64x4"
     seeds: tuple[int, ...] = (0,) # Of initialisation and data order
+    more_seeds: dict[str, tuple[int, ...]] = field(default_factory=dict) # Size -> further seeds, for small models that cost little
 
     def __post_init__(self):
         for key in ("sizes", "seeds"):
@@ -67,6 +68,17 @@ class ModelGrid:
             if not values: raise InputError(f"models.{key}: is empty; name at least one")
             if len(set(values)) < len(values): raise InputError(f"models.{key}: names one twice: {', '.join(map(str, values))}")
         for size in self.sizes: model_size(size)
+        for size, more in self.more_seeds.items():
+            if size not in self.sizes: raise InputError(f"models.more_seeds: {size} is not among the sizes {', '.join(self.sizes)}")
+            if len(set(more) | set(self.seeds)) < len(more) + len(self.seeds): raise InputError(f"models.more_seeds: {size} has a seed twice")
+
+    def seeds_of(self, size: str) -> tuple[int, ...]: return self.seeds + tuple(self.more_seeds.get(size, ()))
+
+    @property
+    def points(self) -> list[tuple[int, str]]: # Seed and size
+        "The grid in the order of training: by seed, then size"
+        every = dict.fromkeys(seed for size in self.sizes for seed in self.seeds_of(size))
+        return [(seed, size) for seed in every for size in self.sizes if seed in self.seeds_of(size)]
 
 # %% ../nbs/60_study.ipynb #7b7feba4
 @dataclass(frozen=True)
@@ -211,7 +223,7 @@ def study_models(
     study: Study, # A study
 ) -> Iterator[tuple[str, str, int]]: # Language, size, seed
     "The grid in the order of training: by seed, then size, so that early results already compare the languages"
-    return ((language, size, seed) for seed in study.models.seeds for size in study.models.sizes for language in LANGUAGES)
+    return ((language, size, seed) for seed, size in study.models.points for language in LANGUAGES)
 
 # %% ../nbs/60_study.ipynb #51ca1f4b
 def place(
