@@ -27,7 +27,8 @@ from .model import model_size, non_embedding_parameter_count, parameter_count, t
 from .report import Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section
 from .scaling import styled
 from .statistics import collect, describe
-from .storyworld import StoryWorldConfig, child_vocabulary, read_lexicon, write_stories
+from .story_words import child_vocabulary, read_words
+from .storyworld import StoryWorldConfig, write_stories
 from .study import Recipe, TrainedModel, collect_tables, make_blocks, make_model, parse_config, place, read_study, write_tables
 from .vocabulary import Vocabulary, count_words, split_words, word_key
 
@@ -185,8 +186,7 @@ def is_laboratory(
 # %% ../nbs/61b_laboratory.ipynb #98840528
 def function_words() -> Vocabulary: # In lower case
     "The words of the story world that belong to its grammar and not to its subjects"
-    words = (w for w in read_lexicon() if w.pos == "function" or w.category == "core")
-    return Vocabulary.from_words((f for w in words for f in (w.text, w.many, w.third, w.past, w.participle, w.gerund) if f), name="function words")
+    return Vocabulary.from_words((f for w in read_words() if w.pos == "function" or w.category == "core" for f in w.forms), name="function words")
 
 # %% ../nbs/61b_laboratory.ipynb #12df9fe5
 def random_vocabulary(

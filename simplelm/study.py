@@ -27,7 +27,8 @@ from .model import (model_size, non_embedding_parameter_count, parameter_count, 
                             training_memory)
 from .scaling import fit_study
 from .simplification import SimplificationConfig
-from .storyworld import StoryWorldConfig, child_vocabulary, write_stories
+from .story_words import child_vocabulary
+from .storyworld import StoryWorldConfig, write_stories
 from .tokenization import PackingConfig, TokenizerConfig, load_tokenizer, open_blocks, pack_blocks, train_tokenizer
 from .training import TrainingConfig, train
 from .vocabulary import Vocabulary
