@@ -336,7 +336,7 @@ def run_laboratory(
         corpus = make_corpus(lab, run, language, workers)
         blocks[language.name] = make_blocks(lab, run, language.name, [corpus])
         rows[language.name] = describe_language(lab, run, language, corpus, blocks[language.name])
-    grid = [(seed, size, l.name) for seed in lab.models.seeds for size in lab.models.sizes for l in languages]
+    grid = [(seed, size, l.name) for seed, size in lab.models.points for l in languages]
     for i, (seed, size, name) in enumerate(grid, 1):
         logger.info("model %d of %d: %s %s, seed %d", i, len(grid), name, size, seed)
         trained.append(make_model(lab, run, name, size, seed, blocks[name], child_vocabulary(), questions))
@@ -402,16 +402,17 @@ def contrast(
     sides: list[list[pd.DataFrame]], # For each language, a table [items, seeds] a task, of the same items
     weights: Iterable[float], # Of each language; their sum is 0
     spread: tuple[float, int]=(0.0, 0), # As of `seed_spread`
-) -> dict: # items, seeds, estimate, low, high: 95%, p
+) -> dict: # items, seeds, estimate, low, high: 95%, p; these are NaN where there is one item and one seed
     "A weighted sum of languages' means, paired over items, with its interval over items and seeds"
     weights = np.asarray(list(weights), float)
     paired = [sum(w*t.to_numpy(float).mean(axis=1) for w, t in zip(weights, tables)) for tables in zip(*sides)]
     parts = [(d.var(ddof=1)/len(d)/len(paired)**2, len(d) - 1) for d in paired if len(d) > 1]
     parts.append((spread[0]*sum(w**2/tables[0].shape[1] for w, tables in zip(weights, sides)), spread[1]))
+    parts = [(v, n) for v, n in parts if n]
     variance = sum(v for v, _ in parts)
-    freedom = variance**2/sum(v**2/n for v, n in parts if n) if variance else 1.0
-    estimate, error = float(np.mean([d.mean() for d in paired])), float(np.sqrt(variance))
-    reach = float(scipy.stats.t.ppf(0.975, freedom))*error if error else 0.0
+    freedom = variance**2/sum(v**2/n for v, n in parts) if variance else 1.0
+    estimate, error = float(np.mean([d.mean() for d in paired])), float(np.sqrt(variance)) if parts else np.nan
+    reach = float(scipy.stats.t.ppf(0.975, freedom))*error
     p = float(2*scipy.stats.t.sf(abs(estimate)/error, freedom)) if error else float(estimate == 0)
     return dict(items=sum(map(len, paired)), seeds=min(t[0].shape[1] for t in sides), estimate=estimate, low=estimate - reach, high=estimate + reach, p=p)
 
@@ -485,7 +486,7 @@ def find_effects(
     table = pd.DataFrame(rows)
     family = table.measure.map(is_headline) # corrected among themselves, as groups and single tasks are in a comparison
     table["p_holm"] = np.nan
-    for part in (family, ~family): table.loc[part, "p_holm"] = holm(table.p[part].to_numpy())
+    for part in (family & table.p.notna(), ~family & table.p.notna()): table.loc[part, "p_holm"] = holm(table.p[part].to_numpy())
     return table.assign(significant=table.p_holm < 0.05)
 
 # %% ../nbs/61b_laboratory.ipynb #710e09a0
@@ -612,6 +613,7 @@ def effect_sentence(
     "One effect in words"
     where = f"{row.value}" if row.kind == "slope" else f"{row.value} instead of {row.reference}"
     what = f"accuracy on {row.measure.removeprefix('tasks, ')} tasks" if is_accuracy(row.measure) else f"bits per byte on {'the own' if row.measure == 'own text' else row.measure.removeprefix('text ')} text"
+    if np.isnan(row.low): return f"{row.dial}, {where}: {what} {row.estimate:+.3f} (one seed, so no interval)."
     shown = "" if row.low > 0 or row.high < 0 else "; no effect is shown"
     return f"{row.dial}, {where}: {what} {row.estimate:+.3f} (95% interval {row.low:+.3f} to {row.high:+.3f}){shown}."
 
@@ -641,7 +643,7 @@ def effect_table(
     for r in effects.itertuples():
         change = f"{r.value}" if r.kind == "slope" else f"{r.value} − {r.reference}"
         rows.append(("first" if (r.dial, r.kind) != before else "", [escape(r.dial), r.kind, escape(change), escape(r.measure), escape(r.size), f"{r.items}", f"{r.seeds}", f"{r.estimate:+.4f}",
-                     f"{r.low:+.4f} to {r.high:+.4f}", f"{r.p:.2g}", f"{r.p_holm:.2g}", "<b>significant</b>" if r.significant else "not significant"]))
+                     *(["–"]*4 if np.isnan(r.p) else [f"{r.low:+.4f} to {r.high:+.4f}", f"{r.p:.2g}", f"{r.p_holm:.2g}", "<b>significant</b>" if r.significant else "not significant"])]))
         before = (r.dial, r.kind)
     heads = [head_cells(["dial", "kind", "change", "measure", "size", "items", "seeds", "effect", "95% interval", "p", "p, corrected", "verdict"], left=5)]
     return html_table(heads, rows, left=5, caption="Effects on accuracy or on bits per byte, paired over items, with the spread between seeds pooled over languages. Corrected by Holm, headline measures and single tasks each among themselves.")
@@ -715,7 +717,7 @@ def plan_laboratory(
     for language in languages_of(positions):
         dials = ", ".join(f"{p.dial.name} {value_text(p.value)}" for p in positions if p.language == language)
         for size in lab.models.sizes:
-            shape, seeds = model_size(size, vocab_size=lab.tokenizer.vocab_size, context=lab.packing.context), len(lab.models.seeds)
+            shape, seeds = model_size(size, vocab_size=lab.tokenizer.vocab_size, context=lab.packing.context), len(lab.models.seeds_of(size))
             flops = seeds*training_flops(shape, lab.training.tokens)
             rows.append(dict(condition=language.name, dials=dials, size=size, models=seeds, parameters=parameter_count(shape), non_embedding_parameters=non_embedding_parameter_count(shape),
                              tokens=seeds*lab.training.tokens, flops=flops, hours=flops/speed/3600))
