@@ -925,7 +925,7 @@ def tell(
     told += [introduce(t, thing) for thing in t.things[:t.dials.story_length - 2]]
     t.things = t.things[:len(told) - 1] # those that there is room for
     while len(told) < t.dials.story_length: told.append(next_sentence(t, told[-1]))
-    return told + [ask(t, thing) for thing in t.things if t.chance(.4)]
+    return told + [asked for thing in t.things if t.chance(.4) and (asked := ask(t, thing)) not in told]
 
 # %% ../nbs/13_storyworld.ipynb #044c688f
 class Story(NamedTuple):

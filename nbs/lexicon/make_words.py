@@ -140,7 +140,8 @@ def syllables(word):
 def inflect(word, tag):
     """The most frequent form of a word; American where there is a choice, regular where lemminflect knows none."""
     forms = [f for f in lemminflect.getInflection(word, tag) if f.isalpha() and (f != word or tag != "NNS")] or [regular(word, tag)]
-    single = [f for f in forms if word.endswith("ll") or not re.search("ll(ed|ing)$", f)]
+    def traveled(f): return re.sub("ll(ed|ing)$", r"l\1", f)
+    single = [f for f in forms if word.endswith("ll") or traveled(f) == f or zipf(f) > zipf(traveled(f)) + 1.5] # but controlled
     return max(single or forms, key=lambda f: (round(zipf(f), 1), -forms.index(f)))
 
 
