@@ -45,7 +45,7 @@ def test_modules_import_only_lower_numbers():
                 assert number[imported] < number[module.stem], f"{module.name} imports {imported}"
 
 
-@pytest.mark.parametrize("module", ["artifacts", "vocabulary", "simplification", "statistics", "corpus", "storyworld", "benchmark", "twins", "contamination", "scaling", "study", "report", "cli"])
+@pytest.mark.parametrize("module", ["artifacts", "vocabulary", "simplification", "statistics", "corpus", "story_words", "storyworld", "story_tasks", "benchmark", "twins", "contamination", "scaling", "study", "report", "laboratory", "cli"])
 def test_imports_without_torch(module):
     code = f"import sys, simplelm.{module}; sys.exit('torch._C' in sys.modules)" # a lazy torch stands in sys.modules before it is loaded
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
