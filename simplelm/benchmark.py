@@ -420,8 +420,8 @@ def storyworld_task(
     return Task(name, "{context}", "choices", "label", ("context", "choices"), STORYWORLD_TASKS[name].chance, group="storyworld", maker=name, shots_end=" ", paper="simplelm, 13b_story_tasks")
 
 STORYWORLD = tuple(map(storyworld_task, STORYWORLD_TASKS))
-FEW_SHOT = tuple(replace(t, name=f"{t.name}_3shot", shots=3, group="storyworld_few_shot") for t in STORYWORLD if t.name.endswith(("_negation", "_cause", "_property")))
-WORKED = Task("storyworld_steps_worked", "{question}", ("{worked}",), 0, ("question", "worked"), 0., kind="generate", metric="exact_match", maker="storyworld_steps", shots_end=" ",
+FEW_SHOT = tuple(replace(t, name=t.name.replace("storyworld", "fewshot"), shots=3, group="fewshot") for t in STORYWORLD if t.name.endswith(("_negation", "_cause", "_property")))
+WORKED = Task("worked_steps", "{question}", ("{worked}",), 0, ("question", "worked"), 0., kind="generate", metric="exact_match", maker="storyworld_steps", shots_end=" ",
               answer=r"So the [\w'-]+ is (?:in|on|at) the ([\w'-]+)\.", stop=("</s>",), paper="simplelm, 13b_story_tasks")
 
 # %% ../nbs/40_benchmark.ipynb #b7eb1fdf

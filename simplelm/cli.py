@@ -280,7 +280,7 @@ class Evaluate:
 
     def __call__(self):
         names = tuple(t.strip() for t in self.tasks.split(",") if t.strip())
-        own = all(t.startswith("storyworld") for t in benchmark.task_names(names))
+        own = all(benchmark.TASKS[t].maker for t in benchmark.task_names(names))
         words = vocabulary.Vocabulary.from_csv(self.vocabulary) if self.twins or self.simple and not own else None
         forms = ("standard", *["simple"]*self.simple, *["twin"]*self.twins)
         options = {n: getattr(self, n) for n in ("limit", "seed", "shots", "draws", "style", "strict", "pmi", "max_tokens", "add_bos", "precision", "batch_tokens")}
@@ -420,7 +420,7 @@ class Export:
     def __call__(self):
         if self.twins and (self.simple or self.strict): raise InputError("--twins: twins are made of the items that are not simple; leave --simple and --strict out")
         names, form = benchmark.task_names(self.tasks), "twin" if self.twins else "simple" if self.simple or self.strict else "standard"
-        needed = self.twins or form == "simple" and not all(n.startswith("storyworld") for n in names)
+        needed = self.twins or form == "simple" and not all(benchmark.TASKS[n].maker for n in names)
         words = vocabulary.Vocabulary.from_csv(self.vocabulary) if needed else None
         options = dict(form=form, strict=self.strict, limit=self.limit, seed=self.seed, shots=self.shots, draw=self.draw,
                        shots_from=self.shots_from, style=self.style, tidy=self.tidy)

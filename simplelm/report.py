@@ -24,17 +24,18 @@ from .frontier import agreement, curve_frontiers
 from .scaling import LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_text, fit_laws, language_marks, law_lines, law_residuals, scaling_chart, study_points, styled, verdict
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'COLUMNS', 'FINDINGS', 'STYLE', 'SECTIONS', 'read_table', 'Run',
+__all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'COLUMNS', 'EACH', 'FINDINGS', 'STYLE', 'SECTIONS', 'read_table', 'Run',
            'read_json', 'load_run', 'headline_tasks', 'task_scores', 'headline_table', 'count_words', 'score_columns',
            'score_text', 'loss_text', 'align_lines', 'format_headline', 'conventional', 'unpaired', 'differences',
-           'above_chance', 'scope_findings', 'loss_findings', 'difference_findings', 'chance_findings', 'fit_findings',
-           'findings', 'Claim', 'decide', 'single_tasks', 'simple_tasks', 'language_claim', 'mean_curves', 'size_claim',
-           'law_claim', 'claims', 'claim_sentences', 'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars',
-           'accuracy_chart', 'mean_scores', 'headline_chart', 'chart_svg', 'titled', 'headline_picture', 'html_table',
-           'head_cells', 'score_cell', 'headline_section', 'findings_section', 'figure', 'curves_section',
-           'difference_table', 'accuracy_section', 'law_cells', 'fits_section', 'samples_section', 'flatten',
-           'settings_section', 'claims_section', 'headline_scores', 'emergence_section', 'forecast_section',
-           'frontier_sentences', 'checklist_section', 'page_html', 'report_html', 'write_report']
+           'above_chance', 'scope_findings', 'loss_findings', 'mean_scores', 'size_matches', 'match_findings',
+           'difference_findings', 'chance_findings', 'fit_findings', 'findings', 'Claim', 'decide', 'single_tasks',
+           'simple_tasks', 'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims', 'claim_sentences',
+           'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'headline_chart',
+           'chart_svg', 'titled', 'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section',
+           'findings_section', 'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells',
+           'fits_section', 'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores',
+           'emergence_section', 'forecast_section', 'frontier_sentences', 'checklist_section', 'page_html',
+           'report_html', 'write_report']
 
 # %% ../nbs/61_report.ipynb #9235e745
 alt, pd, scipy, vl_convert = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy"), lazy.load("vl_convert")
@@ -123,22 +124,26 @@ def load_run(
                read_json(folder/"samples.json", []), read_json(folder/"study.json", {}))
 
 # %% ../nbs/61_report.ipynb #e6729de6
+EACH = 20 # Tasks of a group that a chart still draws one by one
+
 def headline_tasks(
     scores: pd.DataFrame, # scores.csv of a run folder
+    most: int=6, # Tasks of a group that are told one by one
 ) -> list[str]: # Names, in order
-    "Tasks worth a column: all, but of a group of more than six tasks only its mean"
+    "Tasks worth a column: all, but of a group of more tasks only its mean"
     names = list(dict.fromkeys(scores.task))
     members = {g: [t for t in names if t.startswith(f"{g}_")] for g in names}
-    hidden = {t for tasks in members.values() if len(tasks) > 6 for t in tasks}
+    hidden = {t for tasks in members.values() if len(tasks) > most for t in tasks}
     return [t for t in names if t not in hidden]
 
 # %% ../nbs/61_report.ipynb #b151bbd1
 def task_scores(
     run: str|Path|Run, # A run folder, or what `load_run` read
+    most: int=6, # Tasks of a group that are told one by one, else its mean
 ) -> pd.DataFrame: # language, size, parameters, task, form, items, accuracy, stderr, spread, seeds, chance
     "The conventional accuracy of every model on every headline task, averaged over seeds"
     run = load_run(run)
-    s = run.scores[run.scores.task.isin(headline_tasks(run.scores)) & (run.scores["items"] > 0)]
+    s = run.scores[run.scores.task.isin(headline_tasks(run.scores, most)) & (run.scores["items"] > 0)]
     normal = s.metric.astype(str).str.contains("norm")
     s = s.assign(value=s.accuracy.where(~normal, s.accuracy_norm).astype(float), error=s.accuracy_stderr.where(~normal, s.accuracy_norm_stderr).astype(float)**2)
     grouped = s.groupby(["language", "size", "task", "form"], sort=False)
@@ -304,6 +309,54 @@ def loss_findings(
     if len(run.languages) > 1: out.append("Each language is measured on its own text: a lower loss says that the text is easier to predict, not that its reader is abler.")
     return out
 
+# %% ../nbs/61_report.ipynb #17d58cb3
+def mean_scores(
+    scores: pd.DataFrame, # As of `task_scores`
+) -> pd.DataFrame: # One row a language, size and form, with `chance`
+    "Mean accuracy over tasks, counted alike; the tasks' errors are independent, and a group's own mean is left out beside its tasks"
+    single = [t for t in scores.task.unique() if not any(other.startswith(f"{t}_") for other in scores.task.unique())]
+    t = scores[scores.task.isin(single)].assign(variance=scores.stderr**2).groupby(["language", "size", "form"], sort=False).agg(
+        parameters=("parameters", "first"), accuracy=("accuracy", "mean"), variance=("variance", "sum"), tasks=("task", "nunique"), chance=("chance", "mean")).reset_index()
+    return t.assign(stderr=np.sqrt(t.variance)/t.tasks)
+
+# %% ../nbs/61_report.ipynb #f34de71e
+def size_matches(
+    run: str|Path|Run, # A run folder, or what `load_run` read
+) -> pd.DataFrame: # size, larger, items, difference, low, high, p, p_holm, verdict; standard, standard_low, standard_high: against the larger model on standard items
+    "Each simple model minus each larger regular one, mean over tasks: on the same simple items, and the paper's way"
+    run, rows = load_run(run), []
+    means = mean_scores(task_scores(run, EACH)).set_index(["language", "size", "form"]) if not run.scores.empty else None
+    sizes = run.models.groupby("size", sort=False).parameters.first().sort_values(kind="stable")
+    items = conventional(run.items, run.scores)
+    sides = {model: {task: t.pivot_table(index="item", columns="seed", values="right") for task, t in part.groupby("task", sort=False)}
+             for model, part in items[items.form == "simple"].groupby(["language", "size"], sort=False)}
+    for size, larger in ((a, b) for a in sizes.index for b in sizes.index if sizes[a] < sizes[b]):
+        one, other = sides.get(("simple", size), {}), sides.get(("regular", larger), {})
+        tasks = [t for t in one if t in other and one[t].index.equals(other[t].index)]
+        if not tasks: continue
+        row = dict(size=size, larger=larger) | compare_items([one[t] for t in tasks], [other[t] for t in tasks])
+        if {("simple", size, "simple"), ("regular", larger, "standard")} <= set(means.index):
+            a, b = means.loc[("simple", size, "simple")], means.loc[("regular", larger, "standard")]
+            apart, reach = a.accuracy - b.accuracy, 1.96*float(np.hypot(a.stderr, b.stderr))
+            row |= dict(standard=apart, standard_low=apart - reach, standard_high=apart + reach)
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=["size", "larger", "items", "seeds", "difference", "low", "high", "p", "standard", "standard_low", "standard_high"])
+    corrected = holm(table.p)
+    return table.assign(p_holm=corrected, verdict=np.where(corrected >= 0.05, "not told apart", np.where(table.difference > 0, "better", "worse")))
+
+# %% ../nbs/61_report.ipynb #ac3b6d26
+def match_findings(
+    run: Run, # A run
+) -> list[str]: # Sentences
+    "What small simple models do beside larger regular ones"
+    table, out = size_matches(run), []
+    if table.empty: return ["No simple model was scored on the same items as a larger regular one."]
+    for size, t in table.groupby("size", sort=False):
+        told = [f"{verdict} {'than' if verdict != 'not told apart' else 'from'} regular {', '.join(f'{r.larger} ({r.difference:+.2f}, {r.low:+.2f} to {r.high:+.2f})' for r in of.itertuples())}"
+                for verdict, of in t.groupby("verdict", sort=False)]
+        out.append(f"Simple {size} on simple tasks: {'; '.join(told)}.")
+    return [*out, f"These are means over all tasks, paired over {table['items'].iloc[0]} items and corrected for {len(table)} comparisons."]
+
 # %% ../nbs/61_report.ipynb #a503cfe7
 def difference_findings(
     run: Run, # A run
@@ -347,6 +400,7 @@ def fit_findings(
 
 # %% ../nbs/61_report.ipynb #f91b918f
 FINDINGS = {"What was compared": scope_findings, "Losses": loss_findings, "Differences between languages": difference_findings,
+            "Small simple models and larger regular ones": match_findings,
             "Against guessing": chance_findings, "Scaling laws": fit_findings} # Heading -> function of a run
 
 def findings(
@@ -392,7 +446,7 @@ def simple_tasks(
     language: str, # One language
 ) -> pd.DataFrame: # Its rows of `task_scores` in simple form, no mean of a group beside its members
     "Scores of one language on single tasks in simple form"
-    scores = task_scores(run)
+    scores = task_scores(run, EACH)
     return scores[scores.task.isin(single_tasks(list(scores.task.unique()))) & (scores.form == "simple") & (scores.language == language)]
 
 # %% ../nbs/61_report.ipynb #b59c8d4a
@@ -543,16 +597,6 @@ def accuracy_chart(
     panels = [accuracy_panel(t, marks, f"{task}, {form}", domain) for (task, form), t in scores.groupby(["task", "form"], sort=False)]
     return styled(alt.concat(*panels, columns=columns))
 
-# %% ../nbs/61_report.ipynb #17d58cb3
-def mean_scores(
-    scores: pd.DataFrame, # As of `task_scores`
-) -> pd.DataFrame: # One row a language, size and form, with `chance`
-    "Mean accuracy over tasks, counted alike; the tasks' errors are independent, and a group's own mean is left out beside its tasks"
-    single = [t for t in scores.task.unique() if not any(other.startswith(f"{t}_") for other in scores.task.unique())]
-    t = scores[scores.task.isin(single)].assign(variance=scores.stderr**2).groupby(["language", "size", "form"], sort=False).agg(
-        parameters=("parameters", "first"), accuracy=("accuracy", "mean"), variance=("variance", "sum"), tasks=("task", "nunique"), chance=("chance", "mean")).reset_index()
-    return t.assign(stderr=np.sqrt(t.variance)/t.tasks)
-
 # %% ../nbs/61_report.ipynb #4c0bf3cd
 def headline_chart(
     models: pd.DataFrame, # models.csv of a run folder
@@ -594,7 +638,7 @@ def headline_picture(
 ) -> str: # SVG with a white ground, which stands on any page
     "The headline chart as a picture"
     run = load_run(run)
-    svg = chart_svg(headline_chart(run.models, task_scores(run)).properties(background="white", padding=12), "headline")
+    svg = chart_svg(headline_chart(run.models, task_scores(run, EACH)).properties(background="white", padding=12), "headline")
     return svg.replace("currentColor", "#222222")
 
 # %% ../nbs/61_report.ipynb #6bee732e
@@ -721,7 +765,7 @@ def accuracy_section(
     "Accuracy against size, and the table of differences"
     scores, table = task_scores(run), differences(run)
     if scores.empty: return "<p>No model has been scored yet.</p>"
-    html = figure(accuracy_chart(scores), "Zero-shot accuracy against parameters; bars are 95% intervals, the dashed line is chance. Points of equal size are moved a little sideways.", "accuracy")
+    html = figure(accuracy_chart(task_scores(run, EACH)), "Zero-shot accuracy against parameters; bars are 95% intervals, the dashed line is chance. Points of equal size are moved a little sideways.", "accuracy")
     return html + ("<p>No two languages were scored at equal size, so no difference is tested.</p>" if table.empty else difference_table(table))
 
 # %% ../nbs/61_report.ipynb #a9f55f6f
@@ -805,7 +849,7 @@ def headline_scores(
     run: Run, # A run
 ) -> pd.DataFrame: # Its scores on the headline tasks by their conventional metric, with flops, tokens and bits_per_byte
     "What emergence is judged from"
-    s = run.scores[run.scores.task.isin(headline_tasks(run.scores))]
+    s = run.scores[run.scores.task.isin(headline_tasks(run.scores, EACH))]
     by_length = s.metric.astype(str).str.contains("norm")
     s = s.assign(accuracy=s.accuracy.where(~by_length, s.accuracy_norm).astype(float), accuracy_stderr=s.accuracy_stderr.where(~by_length, s.accuracy_norm_stderr).astype(float))
     return with_resources(s, run.models)

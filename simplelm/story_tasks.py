@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from .artifacts import InputError
 from .story_words import CHILD_TYPES, LARGEST, Word, child_vocabulary
-from .storyworld import (CAUSES, FACTS, REASONS, SCRIPTS, Being, StoryWorldConfig, Teller, Thing, active, adorn, agreement, animal, answer_with, at, be, compared, conjugate,
-                                 contrast, determined, distinct, draw_dials, fill, fits, gather, held_out, keyed, order, person, reason, reflexive, scales, sentence, state,
-                                 steps, tell_go, tell_paint, tell_put, tell_take, turn, usable, where)
+from .storyworld import (CAUSES, FACTS, REASONS, SCRIPTS, Being, StoryWorldConfig, Teller, Thing, active, adorn, agreement, answer_with, at, be, conjugate, contrast,
+                                 determined, distinct, draw_dials, fill, fits, gather, held_out, keyed, order, person, reason, reflexive, scales, sentence, state, steps, tell_go,
+                                 tell_paint, tell_put, tell_take, turn, usable, where)
 from .vocabulary import split_words
 
 # %% auto #0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from bisect import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import accumulate

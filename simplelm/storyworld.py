@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from .story_words import CHILD_TYPES, LARGEST, SMALLEST, Word, lexicon
 # %% auto #0
 __all__ = ['RANGES', 'AUXILIARIES', 'ADJECTIVES', 'PRONOUNS', 'SCENES', 'BEFORE', 'AFTER', 'TIMES', 'LATER', 'SHALLOW', 'DEEP',
            'WHOLE', 'SLOT', 'PEOPLE', 'CAUSES', 'SCRIPTS', 'REASONS', 'REFLEXIVE', 'DETERMINERS', 'UNLIKE_THINGS',
-           'FACTS', 'USES', 'EVENTS', 'Dials', 'StoryWorldConfig', 'draw_dials', 'Keyed', 'held_out', 'Being', 'Thing',
+           'FACTS', 'USES', 'EVENTS', 'Dials', 'StoryWorldConfig', 'draw_dials', 'Being', 'Thing', 'Keyed', 'held_out',
            'Teller', 'turn', 'conjugate', 'be', 'do_not', 'at', 'where', 'number', 'amount', 'sentence', 'phrase',
            'relative', 'somebody', 'something', 'notice', 'mention', 'the', 'act', 'crowd', 'passive_scene',
            'encounter', 'behave', 'creature', 'manner', 'scene', 'adorn', 'sayable', 'opening', 'circumstance',
@@ -88,18 +88,6 @@ def draw_dials(
         else: values.append(value[0] + draw()*(value[1] - value[0]))
     return Dials(*values)
 
-# %% ../nbs/13_storyworld.ipynb #1d2b8493
-class Keyed(NamedTuple):
-    "Something that is no word and may be one of a pair, such as a rule"
-    key: int # Checksum of its text
-
-def held_out(
-    a: Word|Being|Keyed, # One of a pair
-    b: Word|Being|Keyed, # The other; the order does not matter
-) -> bool: # True for one pair in four
-    "Is this pair kept for the tests?"
-    return (a.key ^ b.key)*2654435761 >> 16 & 3 == 0
-
 # %% ../nbs/13_storyworld.ipynb #d1cb36b1
 @dataclass(eq=False)
 class Being:
@@ -127,6 +115,18 @@ class Thing:
     def place(self) -> Word|None: # Where it is
         "The place of a thing, or of who has it"
         return self.owner.place if self.owner else self.left
+
+# %% ../nbs/13_storyworld.ipynb #1d2b8493
+class Keyed(NamedTuple):
+    "Something that is no word and may be one of a pair, such as a rule"
+    key: int # Checksum of its text
+
+def held_out(
+    a: Word|Being|Keyed, # One of a pair
+    b: Word|Being|Keyed, # The other; the order does not matter
+) -> bool: # True for one pair in four
+    "Is this pair kept for the tests?"
+    return (a.key ^ b.key)*2654435761 >> 16 & 3 == 0
 
 # %% ../nbs/13_storyworld.ipynb #f9bb9e93
 class Teller:
