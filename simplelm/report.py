@@ -286,7 +286,9 @@ def scope_findings(
     "What was compared"
     m = run.models
     sizes = f"{m['size'].nunique()} size{'s'*(m['size'].nunique() > 1)} ({count_words(m.parameters.min())} to {count_words(m.parameters.max())} parameters)"
-    text = f"{len(m)} model{'s'*(len(m) > 1)}: {' and '.join(run.languages)} language, {sizes}, {run.seeds} seed{'s'*(run.seeds > 1)} each."
+    each = m.groupby(["language", "size"]).seed.nunique()
+    seeds = f"{run.seeds} seed{'s'*(run.seeds > 1)}" if each.nunique() == 1 else f"{each.min()} to {each.max()} seeds"
+    text = f"{len(m)} model{'s'*(len(m) > 1)}: {' and '.join(run.languages)} language, {sizes}, {seeds} each."
     tokens = m.groupby("language", sort=False).tokens.max()
     trained = f"All were trained on {count_words(tokens.iloc[0])} tokens." if m.tokens.nunique() == 1 else \
         "Tokens a model was trained on, at most: " + ", ".join(f"{l} {count_words(v)}" for l, v in tokens.items()) + "."
