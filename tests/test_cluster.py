@@ -315,6 +315,7 @@ def test_no_ray_cluster(tmp_path, words):
 # A step of a pipeline
 
 def test_simplify_documents(tmp_path):
+    pytest.importorskip("orjson", reason="the JSON reader of datatrove needs orjson")
     """From a reader to a writer, in two processes: the spans of `simplify_batch`, each with its document's fields."""
     import pyarrow as pa
     import pyarrow.parquet as pq
