@@ -268,7 +268,7 @@ class Evaluate:
     strict: bool = False # Simple items must pass the filter of the training corpus, too
     limit: int|None = None # At most so many items of each task, drawn by seed; all if not given
     seed: int = 0 # Of the draw
-    shots: int = 0 # Answered examples in front of each question
+    shots: int = 0 # Answered examples in front of each question; 0 for each task's own number, mostly none
     draws: int = 1 # How often examples are drawn anew; the spread between draws is told
     style: Literal["cloze", "letters"]|None = None # Score the choices themselves, or letters before listed choices; by default each task's own
     pmi: bool = True # Score choices without their context, too, for accuracy by mutual information
@@ -411,7 +411,7 @@ class Export:
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # That vocabulary: CSV or word list; the story world brings its own
     limit: int|None = None # At most so many items of each task, drawn by seed; all if not given
     seed: int = 0 # Of the draw
-    shots: int = 0 # Answered examples before each question
+    shots: int = 0 # Answered examples before each question; 0 for the task's own number, mostly none
     draw: int = 0 # Which examples; another number, others
     shots_from: Literal["split", "same"] = "split" # Where they come from: the task's split of examples, or other items of the tested file
     style: Literal["cloze", "letters"]|None = None # Score the choices as continuations, or list them and score the letter; by default as the task is mostly asked

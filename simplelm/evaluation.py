@@ -299,7 +299,7 @@ class EvaluationConfig:
     seed: int = 0 # Of the draw, and of generated items
     precision: str = "float32" # Numbers the model computes with: float32, or bfloat16
     add_bos: bool = True # Put the BOS token in front of every text, as in training; not only where the context is empty
-    shots: int = 0 # Answered examples in front of each question
+    shots: int = 0 # Answered examples in front of each question; 0 for each task's own number, mostly none
     draws: int = 1 # How often examples are drawn anew; the spread between draws is reported
     style: str|None = None # "cloze" or "letters"; by default each task's own
     strict: bool = False # Simple items must pass the filter of the training corpus, too

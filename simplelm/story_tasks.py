@@ -242,7 +242,7 @@ def property_items(t: Teller, i: int) -> list[dict]:
     return rotate(t, [question for question, _ in asked], [sentence(answer_with(n)) for n in nouns], i)
 
 def answers(role: str, noun: Word) -> bool: # Could it be an answer, too?
-    "Is a word of this role, or may it be in another sense?"
+    "Is a word of this role, or, since tags do not name everything that breaks or can be played with, may it be?"
     category, _, tag = role.partition("/")
     return category == noun.category and (not tag or tag in noun.tags or tag == "breakable" or tag == "play")
 

@@ -54,7 +54,7 @@ RANGES = Dials((SMALLEST, LARGEST), (0, 3), (5, 20), (4, 15), (2, 8), (0, 1), (0
 @dataclass(frozen=True)
 class StoryWorldConfig:
     "What a corpus of the story world is like; a dial is a number, or two between which each document draws"
-    documents: int=32_000 # Number of documents; a thousand are about 0.7 MB of text
+    documents: int=32_000 # Number of documents; a thousand are about 0.6 MB of text
     seed: int=0 # Another seed is another corpus of the same language
     part_documents: int=4_000 # Documents in a file; a kill loses at most one file
     lexicon: int|tuple[int, int]=RANGES.lexicon # Word types to choose from; drawn so that each doubling is equally likely
@@ -173,7 +173,7 @@ def turn(
     t.room = max(0, int(t.dials.sentence_length*(.6 + .8*t.random())) - 6 - 7*t.clauses)
 
 # %% ../nbs/13_storyworld.ipynb #28ea149f
-AUXILIARIES = {"be": ("was", "is", "are"), "have": ("had", "has", "have"), "do": ("did", "does", "do"), "can": ("could", "can", "can"), "will": ("would", "will", "will")}
+AUXILIARIES = {"be": ("was", "is", "are"), "have": ("had", "has", "have"), "do": ("did", "does", "do")} # Past, singular, plural
 
 def conjugate(
     t: Teller, # Whose tense counts
@@ -199,14 +199,14 @@ def sentence(clause: str, end: str=".") -> str: return f"{clause[0].upper()}{cla
 
 # %% ../nbs/13_storyworld.ipynb #311974e4
 ADJECTIVES = {"person": ("trait", "mood"), "animal": ("size", "mood"), "thing": ("size", "quality"), "place": ("size", "quality"), "landmark": ("size", "quality"),
-              "event": ("quality", "quality"), "topic": ("quality", "quality")} # Role of a noun -> what may be said of it
+              "event": ("quality",), "topic": ("quality",)} # Role of a noun -> what may be said of it
 
 def phrase(
     t: Teller, # The story
     noun: Word, # Its head
     determiner: str="the", # "the", "a", or any word that does not change
     many: bool=False, # Plural?
-) -> str: # "the", "a big ball" or "the ball that the girl likes"
+) -> str: # "the ball", "a big ball" or "the ball that the girl likes"
     "A noun phrase of the scenery, as long as there is room for"
     kinds = [k for k in ADJECTIVES.get(noun.category, ()) if t.has(k)]
     words = [t.pick(t.choose(kinds))] if kinds and t.room > 0 and t.chance(.8) else []

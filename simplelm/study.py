@@ -57,7 +57,7 @@ class CorpusConfig:
 # %% ../nbs/60_study.ipynb #cdb8c95f
 @dataclass(frozen=True)
 class ModelGrid:
-    "The models: every size with every seed, in each language"
+    "The models: every size with its seeds, in each language"
     sizes: tuple[str, ...] # Width x layers, such as "64x4"
     seeds: tuple[int, ...] = (0,) # Of initialisation and data order
     more_seeds: dict[str, tuple[int, ...]] = field(default_factory=dict) # Size -> further seeds, for small models that cost little
