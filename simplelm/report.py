@@ -29,13 +29,12 @@ __all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'COLUMNS', 'EACH', 'FIND
            'score_text', 'loss_text', 'align_lines', 'format_headline', 'conventional', 'unpaired', 'differences',
            'above_chance', 'scope_findings', 'loss_findings', 'mean_scores', 'size_matches', 'match_findings',
            'difference_findings', 'chance_findings', 'fit_findings', 'findings', 'Claim', 'decide', 'single_tasks',
-           'simple_tasks', 'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims', 'claim_sentences',
-           'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'headline_chart',
-           'chart_svg', 'titled', 'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section',
-           'findings_section', 'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells',
-           'fits_section', 'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores',
-           'emergence_section', 'forecast_section', 'frontier_sentences', 'checklist_section', 'page_html',
-           'report_html', 'write_report']
+           'simple_tasks', 'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims', 'spread_labels',
+           'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'headline_chart', 'chart_svg', 'titled',
+           'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section', 'findings_section',
+           'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells', 'fits_section',
+           'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores', 'emergence_section',
+           'forecast_section', 'frontier_sentences', 'checklist_section', 'page_html', 'report_html', 'write_report']
 
 # %% ../nbs/61_report.ipynb #9235e745
 alt, pd, scipy, vl_convert = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy"), lazy.load("vl_convert")
@@ -512,17 +511,6 @@ def claims(
     run = load_run(run)
     laws = [law_claim(run, language, law) for law in ("compute", "tokens", "parameters") for language in run.languages]
     return pd.DataFrame([language_claim(run), size_claim(run), *laws])
-
-# %% ../nbs/61_report.ipynb #ebc9bba5
-def claim_sentences(
-    run: Run, # A run
-) -> list[str]: # Sentences
-    "Every claim with its verdict, in words"
-    out = []
-    for c in run.claims.itertuples():
-        numbers = "" if np.isnan(c.estimate) else f" {c.unit} {c.estimate:.3g} ({c.low:.3g} to {c.high:.3g});" + ("" if np.isnan(c.least) else f" the smallest effect it could have seen: {c.least:.2g};")
-        out.append(f"{c.statement}: {c.verdict}.{numbers} {c.how}.".replace("..", "."))
-    return out
 
 # %% ../nbs/61_report.ipynb #6acaeb95
 def spread_labels(
