@@ -19,11 +19,11 @@ import numpy as np
 from .artifacts import InputError, logger
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'HEAD_SLICE', 'LOG2_E', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token', 'encode_pairs',
-           'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches', 'Batch',
-           'take_rows', 'rotate', 'llama_states', 'split_model', 'token_logprobs', 'score_batch', 'reads_trees',
-           'Requests', 'prepare_requests', 'context_length', 'score_pieces', 'score_requests', 'score_pairs',
-           'find_model', 'load_model', 'generate_text', 'generate_texts']
+__all__ = ['torch', 'pd', 'ASKING', 'HEAD_SLICE', 'LOG2_E', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token',
+           'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches',
+           'Batch', 'take_rows', 'rotate', 'llama_states', 'split_model', 'token_logprobs', 'score_batch',
+           'reads_trees', 'Requests', 'prepare_requests', 'context_length', 'score_pieces', 'score_requests',
+           'score_pairs', 'find_model', 'load_model', 'generate_text', 'generate_texts']
 
 # %% ../nbs/40c_likelihood.ipynb #f641b923
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -223,6 +223,8 @@ def rotate(
     return turned
 
 # %% ../nbs/40c_likelihood.ipynb #e381da84
+ASKING = 64 # Columns that look back together: what comes after them is masked for all of them, and left out
+
 def llama_states(
     model: PreTrainedModel, # A LLaMA
     ids: torch.Tensor, # [rows, width]
@@ -235,13 +237,16 @@ def llama_states(
     if position_ids is None: position_ids = torch.arange(width)[None]
     x = body.embed_tokens.weight[ids.flatten()]
     cos, sin = (a.chunk(2, -1)[0][:, :, None] for a in body.rotary_emb(x, position_ids))
+    cuts = [*range(0, width, ASKING), width]
+    attention = partial(torch.nn.functional.scaled_dot_product_attention, enable_gqa=True)
     def norm(x, layer): return torch.nn.functional.rms_norm(x, x.shape[-1:], layer.weight, layer.variance_epsilon)
     for i, layer in enumerate(body.layers):
         part, mlp = layer.self_attn, layer.mlp
         h = norm(x, layer.input_layernorm)
         q, k, v = ((h @ p.weight.T).view(rows, width, -1, part.head_dim) for p in (part.q_proj, part.k_proj, part.v_proj))
         q, k, v = (y.transpose(1, 2) for y in (rotate(q, cos, sin), rotate(k, cos, sin), v))
-        seen = torch.nn.functional.scaled_dot_product_attention(q, k, v, attention_mask, is_causal=attention_mask is None, scale=part.scaling, enable_gqa=True)
+        if attention_mask is None: seen = attention(q, k, v, is_causal=True, scale=part.scaling)
+        else: seen = torch.cat([attention(q[:, :, a:b], k[:, :, :b], v[:, :, :b], attention_mask[:, :, a:b, :b], scale=part.scaling) for a, b in itertools.pairwise(cuts)], 2)
         seen = seen.transpose(1, 2).flatten(2).flatten(0, 1)
         if i == last: x, seen = x[chosen], seen[chosen]
         x = x.addmm_(seen, part.o_proj.weight.T)

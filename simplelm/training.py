@@ -34,7 +34,7 @@ from .tokenization import TOKENIZER_FILES, TokenBlocks, load_tokenizer, open_blo
 
 # %% auto #0
 __all__ = ['torch', 'pd', 'CHOICES', 'SHORT_RUN', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'epoch_order', 'block_order',
-           'peak_rate', 'rate_at', 'projection_loss', 'plain_attention', 'attend', 'document_positions',
+           'peak_rate', 'rate_at', 'projection_loss', 'causal_bias', 'plain_attention', 'attend', 'document_positions',
            'set_attention', 'training_module', 'Run', 'Stopped', 'check_run', 'preflight', 'check_device',
            'make_optimizer', 'Setup', 'set_up', 'train_step', 'explain_loss', 'able_precisions', 'time_precision',
            'choose_precision', 'validation_loss', 'bits_per_byte', 'add_row', 'sample_texts', 'gathered', 'placed',
@@ -196,6 +196,14 @@ def projection_loss(
     return total, by_hidden, by_weight
 
 # %% ../nbs/31_training.ipynb #144a0f06
+def causal_bias(
+    length: int, # Positions, T
+    dtype: torch.dtype, # Of the scores
+) -> torch.Tensor: # (T, T)
+    "What is added to the scores of attention so that no position sees a later one: 0, or minus infinity"
+    return torch.full((length, length), -math.inf, dtype=dtype).triu(1)
+
+# %% ../nbs/31_training.ipynb #1a2c99f1
 def plain_attention(
     query: torch.Tensor, # (B, heads, T, width of a head)
     key: torch.Tensor, # As `query`
@@ -204,8 +212,7 @@ def plain_attention(
 ) -> torch.Tensor: # As `query`
     "Attention by matrix products and a softmax, which keeps its weights; the first half of the positions does not ask the second"
     length, half, outputs = query.shape[2], query.shape[2]//2, []
-    if mask is None: mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
-    hidden = torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, -math.inf)
+    hidden = causal_bias(length, query.dtype) if mask is None else torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, -math.inf)
     query, key, value = query*query.shape[-1]**-0.5, key.contiguous(), value.contiguous() # once, not for each half
     for rows, last in (slice(half), half), (slice(half, length), length):
         weights = torch.softmax(query[:, :, rows] @ key[:, :, :last].transpose(2, 3) + hidden[..., rows, :last], -1)
@@ -250,6 +257,7 @@ def set_attention(
     from transformers.masking_utils import sdpa_mask
     for name in ("simplelm", "simplelm_documents"): AttentionInterface.register(name, attend)
     AttentionMaskInterface.register("simplelm_documents", sdpa_mask)
+    torch.compiler.assume_constant_result(causal_bias) # compiled layers would work it out again for each score
     model.set_attn_implementation(attention if attention != "auto" else "simplelm_documents" if masked else "simplelm")
 
 # %% ../nbs/31_training.ipynb #f171050f
@@ -396,7 +404,9 @@ def set_up(
     bare = build_model(run.model, run.config.seed)
     if run.config.gradient_checkpointing: getattr(bare, "activation_checkpointing_enable", bare.gradient_checkpointing_enable)(dict(use_reentrant=False)) # its name before transformers 6
     whole = training_module()(bare, torch.float32, run.config.attention, run.tokenizer.bos_token_id if run.config.mask_documents else None)
-    if run.config.compile: bare.model.compile(dynamic=False) # shapes are few; one that changes its kernels midway would not repeat to the bit
+    if run.config.compile:
+        bare.model.rotary_emb.forward = torch.compiler.disable(bare.model.rotary_emb.forward) # compiled layers would work out its sines again for each number they turn
+        bare.model.compile(dynamic=False) # shapes are few; one that changes its kernels midway would not repeat to the bit
     module, optimizer = accelerator.prepare(whole, make_optimizer(bare, run.config))
     return Setup(bare, whole, module, optimizer, accelerator)
 
