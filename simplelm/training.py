@@ -199,9 +199,10 @@ def projection_loss(
 def causal_bias(
     length: int, # Positions, T
     dtype: torch.dtype, # Of the scores
+    device: torch.device, # Where they lie
 ) -> torch.Tensor: # (T, T)
     "What is added to the scores of attention so that no position sees a later one: 0, or minus infinity"
-    return torch.full((length, length), -math.inf, dtype=dtype).triu(1)
+    return torch.full((length, length), -math.inf, dtype=dtype, device=device).triu(1)
 
 # %% ../nbs/31_training.ipynb #1a2c99f1
 def plain_attention(
@@ -212,7 +213,7 @@ def plain_attention(
 ) -> torch.Tensor: # As `query`
     "Attention by matrix products and a softmax, which keeps its weights; the first half of the positions does not ask the second"
     length, half, outputs = query.shape[2], query.shape[2]//2, []
-    hidden = causal_bias(length, query.dtype) if mask is None else torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, -math.inf)
+    hidden = causal_bias(length, query.dtype, query.device) if mask is None else torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, -math.inf)
     query, key, value = query*query.shape[-1]**-0.5, key.contiguous(), value.contiguous() # once, not for each half
     for rows, last in (slice(half), half), (slice(half, length), length):
         weights = torch.softmax(query[:, :, rows] @ key[:, :, :last].transpose(2, 3) + hidden[..., rows, :last], -1)
