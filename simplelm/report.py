@@ -648,7 +648,7 @@ ul { max-width: 52rem; padding-left: 1.2rem; margin: .3rem 0; } li { margin: .25
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem; margin: .6rem 0; }
 th, td { padding: .32rem .6rem; text-align: right; white-space: nowrap; } th { font-weight: 600; } thead tr:last-child th { border-bottom: 1.5px solid var(--ink); }
 th.left, td.left { text-align: left; } th.group { text-align: center; border-bottom: 1px solid var(--line); } tbody tr.first td { border-top: 1px solid var(--line); }
-tr.chance td { border-top: 1px solid var(--ink); color: var(--soft); } td small { color: var(--soft); } caption { caption-side: bottom; text-align: left; padding-top: .5rem; white-space: normal; }
+tr.chance td { border-top: 1px solid var(--ink); color: var(--soft); } td small { color: var(--soft); } caption { caption-side: bottom; text-align: left; padding-top: .5rem; white-space: normal; max-width: 52rem; }
 figure { margin: 1rem 0; overflow-x: auto; } svg { max-width: 100%; height: auto; }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); gap: .9rem; }
 .sample { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem; break-inside: avoid; }
@@ -913,7 +913,7 @@ def page_html(
 ) -> str: # A whole HTML page
     "A page that needs nothing else, with links to its sections"
     ids = {heading: f"part-{i}" for i, heading in enumerate(sections, 1)}
-    links = "".join(f'<a href="#{i}">{escape(heading)}</a>' for heading, i in ids.items())
+    links = " ".join(f'<a href="#{i}">{escape(heading)}</a>' for heading, i in ids.items())
     body = "".join(f'<section id="{ids[heading]}"><h2>{escape(heading)}</h2>{html}</section>' for heading, html in sections.items())
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(name)}: report</title>'
             f'<style>{STYLE}</style></head><body><h1>{escape(name)}</h1><p class="soft">{escape(description)}</p><nav class="soft">{links}</nav>{body}</body></html>\n')
