@@ -777,8 +777,9 @@ def advance(
     bar: object, # A progress bar that counts tokens
     loss: float, # Of the step
 ) -> None:
-    "Move the bar by a step: tokens a second and time left are its own, the achieved FLOP/s ours"
-    rate = bar.format_dict["rate"] or 0
+    "Move the bar by a step: tokens a second and time left are its own, the achieved FLOP/s, of the time so far, ours"
+    known = bar.format_dict
+    rate = (known["n"] + run.step_tokens - known["initial"])/known["elapsed"] if known["elapsed"] else 0 # a bar that is switched off knows no time
     bar.set_postfix_str(f"loss {loss:.3f}, {bar.format_sizeof(rate*training_flops(run.model, 1), 'FLOP/s')}", refresh=False)
     bar.update(run.step_tokens)
 
