@@ -17,11 +17,12 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError, logger
+from .kernels import logsumexp, multiplier
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'ASKING', 'HEAD_SLICE', 'LOG2_E', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token',
-           'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches',
-           'Batch', 'take_rows', 'rotate', 'llama_states', 'split_model', 'token_logprobs', 'score_batch',
+__all__ = ['torch', 'pd', 'ASKING', 'HEAD_SLICE', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token', 'encode_pairs',
+           'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches', 'Batch',
+           'take_rows', 'rotate', 'Layer', 'lay_out', 'llama_states', 'split_model', 'token_logprobs', 'score_batch',
            'reads_trees', 'Requests', 'prepare_requests', 'context_length', 'score_pieces', 'score_requests',
            'score_pairs', 'find_model', 'load_model', 'generate_text', 'generate_texts']
 
@@ -223,40 +224,64 @@ def rotate(
     return turned
 
 # %% ../nbs/40c_likelihood.ipynb #e381da84
+class Layer(NamedTuple):
+    "The matrices of a layer of LLaMA, ready to multiply by; queries, keys and values are one product"
+    asked: Callable # Queries, keys and values
+    out: Callable
+    gate: Callable
+    up: Callable
+    down: Callable
+
+def lay_out(
+    model: PreTrainedModel, # A LLaMA
+    tokens: int, # As of `multiplier`
+) -> list[Layer]: # From the first to the last; the scales of norms, which are products with a diagonal, are in the matrices after them
+    "Lay out the weights of a model"
+    layers = []
+    for layer in model.model.layers:
+        part, mlp, before, between = layer.self_attn, layer.mlp, layer.input_layernorm.weight, layer.post_attention_layernorm.weight
+        asked = torch.cat([p.weight for p in (part.q_proj, part.k_proj, part.v_proj)])
+        layers.append(Layer(*(multiplier(w, tokens) for w in (asked*before, part.o_proj.weight, mlp.gate_proj.weight*between, mlp.up_proj.weight*between, mlp.down_proj.weight))))
+    return layers
+
+# %% ../nbs/40c_likelihood.ipynb #069251db
 ASKING = 64 # Columns that look back together: what comes after them is masked for all of them, and left out
 
 def llama_states(
     model: PreTrainedModel, # A LLaMA
+    layers: Sequence[Layer], # Its weights, from `lay_out`
     ids: torch.Tensor, # [rows, width]
     chosen: torch.Tensor, # [states]: where in the flattened rows a state is wanted
     attention_mask: torch.Tensor|None=None, # As of `tree_mask`; by default causal
     position_ids: torch.Tensor|None=None, # [rows, width]; by default columns
 ) -> torch.Tensor: # [states, hidden width]
     "Hidden states of LLaMA (arXiv 2302.13971) as transformers computes them, by nothing but products of matrices"
-    body, (rows, width), last = model.model, ids.shape, len(model.model.layers) - 1
+    config, body, (rows, width) = model.config, model.model, ids.shape
     if position_ids is None: position_ids = torch.arange(width)[None]
     x = body.embed_tokens.weight[ids.flatten()]
     cos, sin = (a.chunk(2, -1)[0][:, :, None] for a in body.rotary_emb(x, position_ids))
-    cuts = [*range(0, width, ASKING), width]
-    attention = partial(torch.nn.functional.scaled_dot_product_attention, enable_gqa=True)
-    def norm(x, layer): return torch.nn.functional.rms_norm(x, x.shape[-1:], layer.weight, layer.variance_epsilon)
-    for i, layer in enumerate(body.layers):
-        part, mlp = layer.self_attn, layer.mlp
-        h = norm(x, layer.input_layernorm)
-        q, k, v = ((h @ p.weight.T).view(rows, width, -1, part.head_dim) for p in (part.q_proj, part.k_proj, part.v_proj))
-        q, k, v = (y.transpose(1, 2) for y in (rotate(q, cos, sin), rotate(k, cos, sin), v))
-        if attention_mask is None: seen = attention(q, k, v, is_causal=True, scale=part.scaling)
-        else: seen = torch.cat([attention(q[:, :, a:b], k[:, :, :b], v[:, :, :b], attention_mask[:, :, a:b, :b], scale=part.scaling) for a, b in itertools.pairwise(cuts)], 2)
+    cuts, keys = [*range(0, width, ASKING), width], config.num_key_value_heads
+    attention = partial(torch.nn.functional.scaled_dot_product_attention, enable_gqa=True, scale=body.layers[0].self_attn.scaling)
+    def norm(x): return torch.nn.functional.rms_norm(x, x.shape[-1:], eps=config.rms_norm_eps)
+    for layer in layers:
+        asked = layer.asked(norm(x)).view(rows, width, config.num_attention_heads + 2*keys, -1)
+        turned, v = rotate(asked[:, :, :-keys], cos, sin).transpose(1, 2), asked[:, :, -keys:].transpose(1, 2)
+        q, k = turned[:, :-keys], turned[:, -keys:]
+        if attention_mask is None: seen = attention(q, k, v, is_causal=True)
+        else: seen = torch.cat([attention(q[:, :, a:b], k[:, :, :b], v[:, :, :b], attention_mask[:, :, a:b, :b]) for a, b in itertools.pairwise(cuts)], 2)
         seen = seen.transpose(1, 2).flatten(2).flatten(0, 1)
-        if i == last: x, seen = x[chosen], seen[chosen]
-        x = x.addmm_(seen, part.o_proj.weight.T)
-        h = norm(x, layer.post_attention_layernorm)
-        x.addmm_(torch.nn.functional.silu(h @ mlp.gate_proj.weight.T, inplace=True).mul_(h @ mlp.up_proj.weight.T), mlp.down_proj.weight.T)
-    return norm(x, body.norm)
+        if layer is layers[-1]: x, seen = x[chosen], seen[chosen]
+        x = layer.out(seen, "add", x)
+        h = norm(x)
+        x = layer.down(layer.up(h, "mul", layer.gate(h, "swish")), "add", x)
+    return norm(x)*body.norm.weight
 
 # %% ../nbs/40c_likelihood.ipynb #18a7d980
+HEAD_SLICE = 256 # States whose logits are computed together: 15 MB at 15,000 entries
+
 def split_model(
     model: PreTrainedModel, # A causal model
+    batch_tokens: int=4096, # How many tokens it will mostly read at once
 ) -> tuple[Callable, Callable]: # (tokens, places in the flattened rows, **options) -> states there; states -> logits
     "Split a model so that logits are computed only where they are needed"
     body, head = model.base_model, model.get_output_embeddings()
@@ -264,17 +289,16 @@ def split_model(
     if head is not None and body is not model:
         states = body(glance, use_cache=False).last_hidden_state
         if states.shape[-1] == head.weight.shape[-1] and torch.equal(head(states).float(), model(glance, use_cache=False).logits.float()):
-            if type(model).__name__ == "LlamaForCausalLM" and model.device.type == "cpu":
+            here = model.device.type == "cpu"
+            if here and isinstance(head, torch.nn.Linear) and head.bias is None: head = multiplier(head.weight, HEAD_SLICE)
+            if here and type(model).__name__ == "LlamaForCausalLM":
                 rtol = 1e-4 if model.dtype == torch.float32 else 0.1
-                lean = llama_states(model, glance, torch.arange(glance.shape[1]))
-                if (lean - states[0]).norm() < rtol*states.norm(): return partial(llama_states, model), head
+                lean = partial(llama_states, model, lay_out(model, batch_tokens))
+                if (lean(glance, torch.arange(glance.shape[1])) - states[0]).norm() < rtol*states.norm(): return lean, head
             return lambda ids, chosen, **options: body(ids, use_cache=False, **options).last_hidden_state.flatten(0, 1)[chosen], head
     return lambda ids, chosen, **options: model(ids, use_cache=False, **options).logits.flatten(0, 1)[chosen], lambda logits: logits
 
 # %% ../nbs/40c_likelihood.ipynb #56441bfe
-HEAD_SLICE = 128 # States whose logits are computed together: 7.7 MB at 15,000 entries
-LOG2_E = math.log2(math.e)
-
 def token_logprobs(
     head: Callable, # States -> logits
     states: torch.Tensor, # [states, width]
@@ -283,25 +307,13 @@ def token_logprobs(
     greedy: bool=False, # Whether it is wanted that a target is the most probable
 ) -> tuple[torch.Tensor, torch.Tensor|None]: # float32 [predictions]: log-probability of each target; whether it is the most probable
     "Log-probabilities of some tokens after some states"
-    plain = isinstance(head, torch.nn.Linear) and head.bias is None
-    exact = plain and head.weight.dtype == torch.float32
-    scaled, weight = states*LOG2_E if exact else states, head.weight.detach() if plain else None
-    table = weight.new_empty(len(weight), HEAD_SLICE) if plain else None
-    def logits_of(part): # times LOG2_E, [entries, states]
-        if not plain: return head(part).float().T*LOG2_E
-        logits = torch.mm(weight, part.T, out=table) if len(part) == HEAD_SLICE else weight @ part.T
-        return logits if exact else logits.float().mul_(LOG2_E)
-    bounds, found, best, totals = torch.searchsorted(which, torch.arange(0, len(states) + HEAD_SLICE, HEAD_SLICE, device=which.device)).tolist(), [], [], []
-    for (first, last), part, at in zip(itertools.pairwise(bounds), scaled.split(HEAD_SLICE), itertools.count(0, HEAD_SLICE)):
-        logits, mine = logits_of(part), which[first:last] - at
-        found.append(logits[targets[first:last], mine])
-        if greedy: best.append(found[-1] >= logits.amax(0)[mine])
-        totals.append(logits.exp2_().sum(0))
-    total = torch.cat(totals)
-    unsafe = ((total < 1e-30) | (total > 1e30) | total.isnan()).nonzero().flatten()
-    total.log2_()
-    for some in unsafe.split(HEAD_SLICE): total[some] = (logits_of(scaled[some])/LOG2_E).logsumexp(0)*LOG2_E
-    return (torch.cat(found) - total[which])/LOG2_E, torch.cat(best) if greedy else None
+    bounds, found, best = torch.searchsorted(which, torch.arange(0, len(states) + HEAD_SLICE, HEAD_SLICE, device=which.device)).tolist(), [], []
+    for (first, last), part, at in zip(itertools.pairwise(bounds), states.split(HEAD_SLICE), itertools.count(0, HEAD_SLICE)):
+        logits, mine = head(part), which[first:last] - at
+        aim = logits[mine, targets[first:last]]
+        found.append(aim.float() - logsumexp(logits)[mine])
+        if greedy: best.append(aim >= logits.amax(1)[mine])
+    return torch.cat(found), torch.cat(best) if greedy else None
 
 # %% ../nbs/40c_likelihood.ipynb #c143d0e5
 def score_batch(
@@ -401,7 +413,7 @@ def score_pieces(
         return score(part, trees).copy()
 
     with torch.inference_mode():
-        body, head = split_model(model.eval())
+        body, head = split_model(model.eval(), batch_tokens)
         longest, (able, unable) = max(len(p.ids) for p in pieces), _tried.get(model, (0, math.inf))
         if len(pieces) > 1 and able < longest < unable: # as yet unknown
             able, unable = _tried[model] = (longest, unable) if reads_trees(trial, pieces, 1e-4 if model.dtype == torch.float32 else 0.03) else (able, longest)
