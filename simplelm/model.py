@@ -16,9 +16,9 @@ from .artifacts import InputError
 from .tokenization import SPECIAL_TOKENS
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'PAPER_SIZES', 'SPECIAL_IDS', 'LOSS_CHUNK', 'WRITTEN_DOWN', 'BASE_MEMORY', 'HEAP_FACTOR', 'ModelConfig',
-           'model_size', 'llama_config', 'build_model', 'non_embedding_parameter_count', 'parameter_count',
-           'forward_flops', 'training_flops', 'stored_bytes', 'training_memory', 'process_memory', 'size_table',
+__all__ = ['torch', 'pd', 'PAPER_SIZES', 'SPECIAL_IDS', 'WRITTEN_DOWN', 'BASE_MEMORY', 'HEAP_FACTOR', 'ModelConfig', 'model_size',
+           'llama_config', 'build_model', 'non_embedding_parameter_count', 'parameter_count', 'forward_flops',
+           'training_flops', 'loss_chunk', 'stored_bytes', 'training_memory', 'process_memory', 'size_table',
            'size_chart']
 
 # %% ../nbs/30_model.ipynb #211c3f7a
@@ -130,8 +130,13 @@ def training_flops(
     raise InputError(f"method {method!r}: must be 'paper' or 'kaplan'")
 
 # %% ../nbs/30_model.ipynb #947ab009
-LOSS_CHUNK = 512 # Positions whose logits exist at the same time in training
 WRITTEN_DOWN = 256 # Longest block whose attention weights are kept for the backward pass, on a CPU in bfloat16
+
+def loss_chunk(
+    hidden: int, # Width of a model
+) -> int: # Positions
+    "For how many positions logits exist at the same time in training"
+    return 256 if hidden <= 128 else 512
 
 # %% ../nbs/30_model.ipynb #a3872660
 def stored_bytes(
@@ -153,7 +158,7 @@ def training_memory(
     table, positions = config.vocab_size*config.hidden, sequences*config.context
     copies = 2*(parameter_count(config) - table) if precision == "bfloat16" else 0
     stored = positions*(stored_bytes(config, precision) + 12*config.hidden + 12)
-    logits = {"float32": 12, "bfloat16": 4}[precision]*LOSS_CHUNK*config.vocab_size
+    logits = {"float32": 4, "bfloat16": 2}[precision]*loss_chunk(config.hidden)*config.vocab_size
     return 16*parameter_count(config) + copies + stored + 4*table + logits
 
 # %% ../nbs/30_model.ipynb #44278709

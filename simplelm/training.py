@@ -28,7 +28,8 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError, Manifest, atomic_write, logger, make_artifact, progress, read_manifest
-from .model import (LOSS_CHUNK, WRITTEN_DOWN, ModelConfig, build_model, non_embedding_parameter_count, parameter_count,
+from .kernels import exponentiate, logsumexp
+from .model import (WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count, parameter_count,
                             training_flops)
 from .tokenization import TOKENIZER_FILES, TokenBlocks, load_tokenizer, open_blocks
 
@@ -176,21 +177,24 @@ def projection_loss(
     weight: torch.Tensor, # Its table of output vectors, (V, h)
     targets: torch.Tensor, # The tokens to be predicted, (n,)
     gradients: bool=False, # Work out the gradients as well
-    chunk: int=LOSS_CHUNK, # Positions at once
+    chunk: int|None=None, # Positions at once; by default those of `loss_chunk`
 ) -> tuple: # Summed loss in nats; gradients by `hidden` and `weight`, or None
     "Cross-entropy summed over positions, a few at a time, so that all (n, V) logits never exist together"
-    total = hidden.new_zeros((), dtype=torch.float32)
+    total, chunk = hidden.new_zeros((), dtype=torch.float32), chunk or loss_chunk(hidden.shape[1])
     if not gradients:
         for i in range(0, len(targets), chunk):
-            total += torch.nn.functional.cross_entropy((hidden[i:i+chunk] @ weight.T).float(), targets[i:i+chunk], reduction="sum")
+            logits = hidden[i:i+chunk] @ weight.T
+            total += (logsumexp(logits) - logits.gather(1, targets[i:i+chunk, None])[:, 0].float()).sum()
         return total, None, None
-    by_hidden, by_weight, least = torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32), torch.finfo(torch.float32).tiny
+    by_hidden, by_weight, across = torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32), weight.T.contiguous()
     for i in range(0, len(targets), chunk):
-        h, t = hidden[i:i+chunk], targets[i:i+chunk, None]
-        chance = torch.softmax(h @ weight.T, 1) # (chunk, V), one pass over memory
-        total -= chance.gather(1, t).float().clamp_min(least).log().sum() # at most 87 nats for a token
-        torch.mm(chance, weight, out=by_hidden[i:i+chunk])
-        by_weight += chance.T @ h
+        h, t = hidden[i:i+chunk], targets[i:i+chunk]
+        table = weight @ h.T # (V, chunk), in which the sizes of all three products are those that processors are quickest at
+        aim = table[t, torch.arange(len(t), device=t.device)].float()
+        highest, sums = exponentiate(table)
+        total += (highest + sums.log() - aim).sum()
+        by_hidden[i:i+chunk] = ((across @ table)/sums).T
+        by_weight += table @ (h/sums[:, None]).to(h.dtype)
     by_hidden -= weight[targets]
     by_weight.index_put_((targets,), -hidden.float(), accumulate=True) # in a fixed order on every device, unlike `index_add_`
     return total, by_hidden, by_weight
