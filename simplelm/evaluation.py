@@ -168,7 +168,8 @@ def bootstrap_interval(
     "95% bootstrap interval of a mean; for values 0 and 1, exactly that of infinitely many resamples"
     values = np.asarray(values, float)
     if not len(values): return math.nan, math.nan
-    if np.isin(values, (0, 1)).all(): return tuple((scipy.stats.binom.ppf([0.025, 0.975], len(values), values.mean())/len(values)).tolist())
+    if np.isin(values, (0, 1)).all(): # their sum is binomial; scipy.special has it without the second that scipy.stats takes to import
+        return tuple((np.searchsorted(scipy.special.bdtr(np.arange(len(values) + 1), len(values), values.mean()), [0.025, 0.975])/len(values)).tolist())
     draws, n, at_once = np.random.default_rng(seed), len(values), max(1, 10**6//len(values)) # a million numbers at a time
     means = [values[draws.integers(n, size=(min(at_once, RESAMPLES - done), n))].mean(axis=1) for done in range(0, RESAMPLES, at_once)]
     return tuple(np.quantile(np.concatenate(means), [0.025, 0.975]).tolist())

@@ -111,6 +111,7 @@ def row_logsumexp(
 
 # %% ../nbs/30b_kernels.ipynb #c4dda78b
 MAXIMA, SUMS, EXPONENTIALS, ROWS = range(4) # What a task does
+_thread, _threads = (types.ExternalFunction(name, types.int32()) for name in ("omp_get_thread_num", "omp_get_num_threads")) # are looked for when something that calls them is compiled
 
 @intrinsic
 def pointer(typing, address):
@@ -145,13 +146,12 @@ def openmp() -> ctypes.CDLL|None: # None: it is of another kind
 @cache
 def task() -> int: # Its address; it takes one pointer, to what `on_threads` puts there
     "Compile what each thread does; only after `openmp` has found the functions that it calls"
-    number, count = (types.ExternalFunction(name, types.int32()) for name in ("omp_get_thread_num", "omp_get_num_threads"))
     @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
     def share(given):
         table, rows, columns, size, highest, out, long, wide, what = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8]
         shifts, results = carray(pointer(highest), (columns,), np.float32), carray(pointer(out), (long, wide), np.float32)
-        if size == 2: work(carray(pointer(table), (rows, columns), np.uint16), shifts, results, what, number(), count())
-        else: work(carray(pointer(table), (rows, columns), np.float32), shifts, results, what, number(), count())
+        if size == 2: work(carray(pointer(table), (rows, columns), np.uint16), shifts, results, what, _thread(), _threads())
+        else: work(carray(pointer(table), (rows, columns), np.float32), shifts, results, what, _thread(), _threads())
     return share.address
 
 def on_threads(
