@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import platform
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -17,9 +18,10 @@ from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic, overload
 
 # %% auto #0
-__all__ = ['torch', 'kernel', 'LOG2_E', 'LANES', 'MAXIMA', 'SUMS', 'EXPONENTIALS', 'ROWS', 'power_of_two', 'widen', 'put',
-           'raise_maxima', 'add_exponentials', 'row_logsumexp', 'pointer', 'work', 'openmp', 'task', 'on_threads',
-           'fits_kernels', 'logsumexp', 'exponentiate', 'multiplier']
+__all__ = ['torch', 'kernel', 'LOG2_E', 'LANES', 'MAXIMA', 'SUMS', 'EXPONENTIALS', 'ROWS', 'walk', 'power_of_two', 'widen', 'put',
+           'raise_maxima', 'add_exponentials', 'row_logsumexp', 'pointer', 'work', 'openmp', 'table_task', 'on_threads',
+           'table_on_threads', 'fits_kernels', 'logsumexp', 'exponentiate', 'ordered', 'turn', 'look_back',
+           'walk_trees', 'walk_task', 'tree_attention', 'multiplier', 'keep_memory']
 
 # %% ../nbs/30b_kernels.ipynb #4ea8d171
 torch = lazy.load("torch")
@@ -144,8 +146,8 @@ def openmp() -> ctypes.CDLL|None: # None: it is of another kind
     return library if all(hasattr(library, name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")) else None
 
 @cache
-def task() -> int: # Its address; it takes one pointer, to what `on_threads` puts there
-    "Compile what each thread does; only after `openmp` has found the functions that it calls"
+def table_task() -> int: # Its address; it takes one pointer, to what `on_threads` is given
+    "Compile what each thread does with a table; only after `openmp` has found the functions that it calls"
     @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
     def share(given):
         table, rows, columns, size, highest, out, long, wide, what = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8]
@@ -155,19 +157,25 @@ def task() -> int: # Its address; it takes one pointer, to what `on_threads` put
     return share.address
 
 def on_threads(
+    task: int, # Address of a C function
+    *given: int, # What it reads: sizes, and addresses of tensors
+) -> None:
+    "Have PyTorch's threads do a task"
+    openmp().GOMP_parallel(ctypes.c_void_p(task), (ctypes.c_int64*len(given))(*given), ctypes.c_uint(torch.get_num_threads()), ctypes.c_uint(0))
+
+def table_on_threads(
     table: torch.Tensor, # float32 or bfloat16 (rows, columns), contiguous, on a processor
     highest: torch.Tensor, # float32 (columns,)
     out: torch.Tensor, # float32, as of `work`
     what: int, # As of `work`
 ) -> None:
-    "Have PyTorch's threads do a task"
-    given = (ctypes.c_int64*9)(table.data_ptr(), *table.shape, table.element_size(), highest.data_ptr(), out.data_ptr(), *out.shape, what)
-    openmp().GOMP_parallel(ctypes.c_void_p(task()), given, ctypes.c_uint(torch.get_num_threads()), ctypes.c_uint(0))
+    "Have PyTorch's threads do something with a table"
+    on_threads(table_task(), table.data_ptr(), *table.shape, table.element_size(), highest.data_ptr(), out.data_ptr(), *out.shape, what)
 
 # %% ../nbs/30b_kernels.ipynb #2920cb44
 def fits_kernels(
     table: torch.Tensor, # Any
-) -> bool: # Whether `on_threads` takes it
+) -> bool: # Whether the kernels take it
     "Whether the kernels are for such a table"
     return table.device.type == "cpu" and table.dtype in (torch.float32, torch.bfloat16) and table.is_contiguous() and openmp() is not None
 
@@ -178,7 +186,7 @@ def logsumexp(
     "Logarithm of the sum of each row's exponentials"
     if not fits_kernels(logits): return (logits if logits.dtype == torch.float64 else logits.float()).logsumexp(1)
     out = logits.new_empty(1, len(logits), dtype=torch.float32)
-    on_threads(logits, out, out, ROWS)
+    table_on_threads(logits, out, out, ROWS)
     return out[0]
 
 # %% ../nbs/30b_kernels.ipynb #427068be
@@ -190,10 +198,121 @@ def exponentiate(
         highest = logits.amax(0)
         return highest.float(), logits.sub_(highest).exp_().sum(0, dtype=torch.float32)
     parts = logits.new_full((torch.get_num_threads(), logits.shape[1]), -math.inf, dtype=torch.float32)
-    on_threads(logits, parts, parts, MAXIMA)
+    table_on_threads(logits, parts, parts, MAXIMA)
     highest = parts.amax(0)
-    on_threads(logits, highest*float(LOG2_E), parts.zero_(), EXPONENTIALS)
+    table_on_threads(logits, highest*float(LOG2_E), parts.zero_(), EXPONENTIALS)
     return highest, parts.sum(0)
+
+# %% ../nbs/30b_kernels.ipynb #fffd0843
+walk = njit(nogil=True, fastmath={"contract", "reassoc"}, cache=__name__ != "__main__") # sums may be taken in any order
+
+@kernel
+def ordered(
+    bits: np.int32, # Of a float32, or what this made of them
+) -> np.int32: # Larger for larger numbers; of its own result the bits again
+    "The bits of a number as an integer that compares like it, for compilers find the largest integer at once but not the largest float"
+    return np.int32(bits ^ (np.int32(bits >> 31) & np.int32(0x7fffffff)))
+
+@walk
+def turn(
+    x: np.ndarray, # (d,), a key or a query
+    cos: np.ndarray, # float32 (d/2,), of its position's angles
+    sin: np.ndarray, # As `cos`
+    scale: np.float32, # The result is multiplied by it
+    out: np.ndarray, # float32 (d,)
+) -> None:
+    "Rotary position embedding: the first half of a head with its second (arXiv 2104.09864, in the layout of transformers)"
+    half = len(cos)
+    for i in range(half):
+        a, b = widen(x[i])*scale, widen(x[half + i])*scale
+        out[i], out[half + i] = a*cos[i] - b*sin[i], b*cos[i] + a*sin[i]
+
+@walk
+def look_back(
+    query: np.ndarray, # float32 (d,), rotated, times log2(e) and attention's scale
+    keys: np.ndarray, # float32 (groups, d, places): the stack
+    values: np.ndarray, # float32 (groups, places, d)
+    group: int, # Which of the groups
+    n: int, # How many places are taken
+    scores: np.ndarray, # float32 (places,), to work in
+    seen: np.ndarray, # float32 (d,): the values, weighted by the exponentials of their scores
+) -> np.float32: # Sum of the exponentials
+    "One query looks at all that is on the stack, 16 places at a time; d is a multiple of 4"
+    wide = (n + 15)//16*16
+    for j in range(wide): scores[j] = 0
+    for i in range(0, len(query), 4):
+        a, b, c, d = query[i], query[i + 1], query[i + 2], query[i + 3]
+        for j in range(wide): scores[j] += a*keys[group, i, j] + b*keys[group, i + 1, j] + c*keys[group, i + 2, j] + d*keys[group, i + 3, j]
+    for j in range(n, wide): scores[j] = -np.inf
+    top = np.int32(-2**31)
+    for j in range(wide): top = max(top, ordered(np.float32(scores[j]).view(np.int32)))
+    highest, total = np.int32(ordered(top)).view(np.float32), np.float32(0)
+    for j in range(wide):
+        e = power_of_two(scores[j] - highest)
+        scores[j] = e
+        total += e
+    for i in range(len(seen)): seen[i] = 0
+    for j in range(0, n, 8):
+        a, b, c, d, e, f, g, h = scores[j], scores[j + 1], scores[j + 2], scores[j + 3], scores[j + 4], scores[j + 5], scores[j + 6], scores[j + 7]
+        for i in range(len(seen)):
+            seen[i] += (a*values[group, j, i] + b*values[group, j + 1, i] + c*values[group, j + 2, i] + d*values[group, j + 3, i]
+                        + e*values[group, j + 4, i] + f*values[group, j + 5, i] + g*values[group, j + 6, i] + h*values[group, j + 7, i])
+    return total
+
+@walk
+def walk_trees(
+    asked: np.ndarray, # (rows, width, heads + 2*groups, d): queries, keys and values
+    positions: np.ndarray, # int64 (rows, width)
+    cos: np.ndarray, # float32 (places, d/2)
+    sin: np.ndarray, # As `cos`
+    groups: int, # Heads of keys and values
+    scale: np.float32, # Of scores
+    out: np.ndarray, # (rows, width, heads, d)
+    thread: int, # The number of this thread
+    threads: int, # How many there are
+) -> None:
+    "One thread's share of the rows"
+    rows, width, lanes, d = asked.shape
+    heads, places = lanes - 2*groups, (len(cos) + 15)//16*16
+    keys, values = np.zeros((groups, d, places), np.float32), np.zeros((groups, places, d), np.float32)
+    query, seen, scores = np.empty(d, np.float32), np.empty(d, np.float32), np.empty(places, np.float32)
+    for row in range(rows*thread//threads, rows*(thread + 1)//threads):
+        for i in range(width):
+            place, token = positions[row, i], asked[row, i]
+            for group in range(groups):
+                turn(token[heads + group], cos[place], sin[place], np.float32(1), keys[group, :, place])
+                for k in range(d): values[group, place, k] = widen(token[heads + groups + group, k])
+            for head in range(heads):
+                turn(token[head], cos[place], sin[place], scale*LOG2_E, query)
+                total = look_back(query, keys, values, head//(heads//groups), place + 1, scores, seen)
+                for k in range(d): put(out[row, i, head], k, seen[k]/total)
+
+# %% ../nbs/30b_kernels.ipynb #04b3d61f
+@cache
+def walk_task() -> int: # Its address, as of `table_task`
+    "Compile what each thread does with trees"
+    @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
+    def share(given):
+        asked, rows, width, lanes, d, size, positions, cos, sin, places, groups, out = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8], given[9], given[10], given[11]
+        where, cosines, sines, scale = carray(pointer(positions), (rows, width), np.int64), carray(pointer(cos), (places, d//2), np.float32), carray(pointer(sin), (places, d//2), np.float32), np.int32(given[12]).view(np.float32)
+        shape, shown = (rows, width, lanes, d), (rows, width, lanes - 2*groups, d)
+        if size == 2: walk_trees(carray(pointer(asked), shape, np.uint16), where, cosines, sines, groups, scale, carray(pointer(out), shown, np.uint16), _thread(), _threads())
+        else: walk_trees(carray(pointer(asked), shape, np.float32), where, cosines, sines, groups, scale, carray(pointer(out), shown, np.float32), _thread(), _threads())
+    return share.address
+
+def tree_attention(
+    asked: torch.Tensor, # float32 or bfloat16 (rows, width, heads + 2*groups, d), contiguous: queries, keys and values, not yet rotated
+    positions: torch.Tensor, # int64 (rows, width): of each token in its text; what has a smaller one and was met last at it is looked at
+    cos: torch.Tensor, # float32 (places, d/2): of the angles of each position
+    sin: torch.Tensor, # As `cos`
+    groups: int, # Heads of keys and values
+    scale: float, # Of scores
+) -> torch.Tensor: # (rows, width, heads, d), as `asked`
+    "Attention of each token to itself and its ancestors, in 32 bits"
+    if positions.max() >= len(cos) or asked.shape[3] % 4: raise ValueError(f"{len(cos)} places for positions up to {int(positions.max())}, heads of {asked.shape[3]}: wanted are enough places, and a multiple of 4")
+    out = asked.new_empty(*asked.shape[:2], asked.shape[2] - 2*groups, asked.shape[3])
+    on_threads(walk_task(), asked.data_ptr(), *asked.shape, asked.element_size(), positions.data_ptr(), cos.data_ptr(), sin.data_ptr(), len(cos), groups, out.data_ptr(), int(np.float32(scale).view(np.int32)))
+    return out
 
 # %% ../nbs/30b_kernels.ipynb #0c42c073
 def multiplier(
@@ -206,3 +325,12 @@ def multiplier(
         return lambda x, then="none", other=None: linear(x, laid, None, then, [], "") if other is None else linear.binary(x, other, laid, None, then)
     after = {"none": lambda y, other: y, "swish": lambda y, other: torch.nn.functional.silu(y, inplace=True), "mul": torch.Tensor.mul_, "add": torch.Tensor.add_}
     return lambda x, then="none", other=None: after[then](x @ weight.T, other)
+
+# %% ../nbs/30b_kernels.ipynb #8b9852c3
+@cache
+def keep_memory() -> None:
+    "Tell glibc to keep freed memory for what comes next instead of giving it back to the system; for the whole process, and for good"
+    if platform.libc_ver()[0] != "glibc": return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(-4, 0) # M_MMAP_MAX: no block outside the heap
+    libc.mallopt(-1, 2**31 - 1) # M_TRIM_THRESHOLD: never shrink the heap

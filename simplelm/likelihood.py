@@ -17,12 +17,12 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError, logger
-from .kernels import logsumexp, multiplier
+from .kernels import fits_kernels, keep_memory, logsumexp, multiplier, tree_attention
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'ASKING', 'HEAD_SLICE', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token', 'encode_pairs',
+__all__ = ['torch', 'pd', 'HEAD_SLICE', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token', 'encode_pairs',
            'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches', 'Batch',
-           'take_rows', 'rotate', 'Layer', 'lay_out', 'llama_states', 'split_model', 'token_logprobs', 'score_batch',
+           'take_rows', 'Layer', 'lay_out', 'llama_states', 'split_model', 'token_logprobs', 'score_batch',
            'reads_trees', 'Requests', 'prepare_requests', 'context_length', 'score_pieces', 'score_requests',
            'score_pairs', 'find_model', 'load_model', 'generate_text', 'generate_texts']
 
@@ -210,19 +210,6 @@ def take_rows(
     padded = (np.where(inside, a, b) for a, b in ((rows.tokens[source], 0), (rows.positions[source], 0), (rows.ends[source] - starts[:, None], at)))
     return Batch(*map(torch.from_numpy, (*padded, states, which[order], rows.targets[asked][order])), rows.texts[asked][order])
 
-# %% ../nbs/40c_likelihood.ipynb #0a34e5d5
-def rotate(
-    x: torch.Tensor, # [rows, width, heads, width of a head]
-    cos: torch.Tensor, # [rows, width, 1, half of it]: of each position's angles
-    sin: torch.Tensor, # As `cos`
-) -> torch.Tensor: # As `x`
-    "Rotary position embedding: the first half of a head with its second (arXiv 2104.09864, in the layout of transformers)"
-    (a, b), turned = x.chunk(2, -1), torch.empty_like(x)
-    first, second = turned.chunk(2, -1)
-    torch.mul(a, cos, out=first).addcmul_(b, sin, value=-1)
-    torch.mul(b, cos, out=second).addcmul_(a, sin)
-    return turned
-
 # %% ../nbs/40c_likelihood.ipynb #e381da84
 class Layer(NamedTuple):
     "The matrices of a layer of LLaMA, ready to multiply by; queries, keys and values are one product"
@@ -245,31 +232,23 @@ def lay_out(
     return layers
 
 # %% ../nbs/40c_likelihood.ipynb #069251db
-ASKING = 64 # Columns that look back together: what comes after them is masked for all of them, and left out
-
 def llama_states(
     model: PreTrainedModel, # A LLaMA
     layers: Sequence[Layer], # Its weights, from `lay_out`
     ids: torch.Tensor, # [rows, width]
     chosen: torch.Tensor, # [states]: where in the flattened rows a state is wanted
-    attention_mask: torch.Tensor|None=None, # As of `tree_mask`; by default causal
-    position_ids: torch.Tensor|None=None, # [rows, width]; by default columns
+    positions: torch.Tensor|None=None, # [rows, width]; by default columns
+    ends: torch.Tensor|None=None, # As of `tree_mask`; positions tell as much
 ) -> torch.Tensor: # [states, hidden width]
     "Hidden states of LLaMA (arXiv 2302.13971) as transformers computes them, by nothing but products of matrices"
-    config, body, (rows, width) = model.config, model.model, ids.shape
-    if position_ids is None: position_ids = torch.arange(width)[None]
+    config, body = model.config, model.model
+    positions = torch.arange(ids.shape[1]).repeat(len(ids), 1) if positions is None else positions.contiguous()
     x = body.embed_tokens.weight[ids.flatten()]
-    cos, sin = (a.chunk(2, -1)[0][:, :, None] for a in body.rotary_emb(x, position_ids))
-    cuts, keys = [*range(0, width, ASKING), width], config.num_key_value_heads
-    attention = partial(torch.nn.functional.scaled_dot_product_attention, enable_gqa=True, scale=body.layers[0].self_attn.scaling)
+    cos, sin = (a[0].chunk(2, -1)[0].contiguous() for a in body.rotary_emb(x.float(), torch.arange(int(positions.max()) + 1)[None]))
     def norm(x): return torch.nn.functional.rms_norm(x, x.shape[-1:], eps=config.rms_norm_eps)
     for layer in layers:
-        asked = layer.asked(norm(x)).view(rows, width, config.num_attention_heads + 2*keys, -1)
-        turned, v = rotate(asked[:, :, :-keys], cos, sin).transpose(1, 2), asked[:, :, -keys:].transpose(1, 2)
-        q, k = turned[:, :-keys], turned[:, -keys:]
-        if attention_mask is None: seen = attention(q, k, v, is_causal=True)
-        else: seen = torch.cat([attention(q[:, :, a:b], k[:, :, :b], v[:, :, :b], attention_mask[:, :, a:b, :b]) for a, b in itertools.pairwise(cuts)], 2)
-        seen = seen.transpose(1, 2).flatten(2).flatten(0, 1)
+        asked = layer.asked(norm(x)).view(*ids.shape, -1, body.layers[0].self_attn.head_dim)
+        seen = tree_attention(asked, positions, cos, sin, config.num_key_value_heads, body.layers[0].self_attn.scaling).flatten(2).flatten(0, 1)
         if layer is layers[-1]: x, seen = x[chosen], seen[chosen]
         x = layer.out(seen, "add", x)
         h = norm(x)
@@ -282,21 +261,23 @@ HEAD_SLICE = 256 # States whose logits are computed together: 15 MB at 15,000 en
 def split_model(
     model: PreTrainedModel, # A causal model
     batch_tokens: int=4096, # How many tokens it will mostly read at once
-) -> tuple[Callable, Callable]: # (tokens, places in the flattened rows, **options) -> states there; states -> logits
+) -> tuple[Callable, Callable]: # (tokens, places in the flattened rows, positions and ends of trees or nothing) -> states there; states -> logits
     "Split a model so that logits are computed only where they are needed"
     body, head = model.base_model, model.get_output_embeddings()
+    def read(part, ids, positions=None, ends=None):
+        return part(ids, use_cache=False, **({} if ends is None else dict(attention_mask=tree_mask(ends, model.dtype), position_ids=positions)))
+    def plain_states(ids, chosen, positions=None, ends=None): return read(body, ids, positions, ends).last_hidden_state.flatten(0, 1)[chosen]
     glance = torch.arange(min(8, model.config.vocab_size), device=model.device)[None] # several, for the first ids may be padding, whose states are zero
     if head is not None and body is not model:
-        states = body(glance, use_cache=False).last_hidden_state
-        if states.shape[-1] == head.weight.shape[-1] and torch.equal(head(states).float(), model(glance, use_cache=False).logits.float()):
-            here = model.device.type == "cpu"
-            if here and isinstance(head, torch.nn.Linear) and head.bias is None: head = multiplier(head.weight, HEAD_SLICE)
-            if here and type(model).__name__ == "LlamaForCausalLM":
-                rtol = 1e-4 if model.dtype == torch.float32 else 0.1
-                lean = partial(llama_states, model, lay_out(model, batch_tokens))
-                if (lean(glance, torch.arange(glance.shape[1])) - states[0]).norm() < rtol*states.norm(): return lean, head
-            return lambda ids, chosen, **options: body(ids, use_cache=False, **options).last_hidden_state.flatten(0, 1)[chosen], head
-    return lambda ids, chosen, **options: model(ids, use_cache=False, **options).logits.flatten(0, 1)[chosen], lambda logits: logits
+        states = plain_states(glance, glance[0])
+        if states.shape[-1] == head.weight.shape[-1] and torch.equal(head(states).float(), read(model, glance).logits[0].float()):
+            if not fits_kernels(head.weight): return plain_states, head
+            if isinstance(head, torch.nn.Linear) and head.bias is None: head = multiplier(head.weight, HEAD_SLICE)
+            if type(model).__name__ == "LlamaForCausalLM" and model.model.layers[0].self_attn.head_dim % 4 == 0:
+                lean, rtol = partial(llama_states, model, lay_out(model, batch_tokens)), 1e-4 if model.dtype == torch.float32 else 0.1
+                if (lean(glance, glance[0]) - states).norm() < rtol*states.norm(): return lean, head
+            return plain_states, head
+    return lambda ids, chosen, positions=None, ends=None: read(model, ids, positions, ends).logits.flatten(0, 1)[chosen], lambda logits: logits
 
 # %% ../nbs/40c_likelihood.ipynb #56441bfe
 def token_logprobs(
@@ -317,17 +298,15 @@ def token_logprobs(
 
 # %% ../nbs/40c_likelihood.ipynb #c143d0e5
 def score_batch(
-    body: Callable, # (tokens, places, **options) -> states there
+    body: Callable, # As of `split_model`
     head: Callable, # States -> logits
     batch: Batch, # Rows
     trees: bool, # Whether rows are trees; if not, each is one text
     device: torch.device, # Where the model lies
-    dtype: torch.dtype, # Of the model
     greedy: bool=False, # Whether it is wanted that a target is the most probable
 ) -> tuple[np.ndarray, np.ndarray|None]: # float64 [predictions]; bool [predictions]
     "Log-probabilities of all scored tokens of a batch, in the order of its predictions"
-    options = dict(attention_mask=tree_mask(batch.ends.to(device), dtype), position_ids=batch.positions.to(device)) if trees else {}
-    states = body(batch.tokens.to(device), batch.states.to(device), **options)
+    states = body(batch.tokens.to(device), batch.states.to(device), *((batch.positions.to(device), batch.ends.to(device)) if trees else ()))
     found, best = token_logprobs(head, states, batch.which.to(device), batch.targets.to(device), greedy)
     return found.double().cpu().numpy(), best.cpu().numpy() if greedy else None
 
@@ -402,7 +381,7 @@ def score_pieces(
         rows = lay_rows(part, max(ROW_TOKENS, 2*longest) if trees else 0)
         for chosen in make_batches(rows.sizes.tolist(), batch_tokens):
             batch = take_rows(rows, chosen)
-            found, top = score_batch(body, head, batch, trees, model.device, model.dtype, greedy)
+            found, top = score_batch(body, head, batch, trees, model.device, greedy)
             np.add.at(logs, batch.texts + first, found)
             if greedy: np.logical_and.at(best, batch.texts + first, top)
             advance(len(np.unique(batch.texts)))
@@ -412,6 +391,7 @@ def score_pieces(
         logs[:len(part)] = 0
         return score(part, trees).copy()
 
+    keep_memory()
     with torch.inference_mode():
         body, head = split_model(model.eval(), batch_tokens)
         longest, (able, unable) = max(len(p.ids) for p in pieces), _tried.get(model, (0, math.inf))

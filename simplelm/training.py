@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import csv
-import ctypes
 import errno
 import json
 import math
 import os
-import platform
 import shutil
 import signal
 import time
@@ -28,7 +26,7 @@ import lazy_loader as lazy
 import numpy as np
 
 from .artifacts import InputError, Manifest, atomic_write, logger, make_artifact, progress, read_manifest
-from .kernels import exponentiate, logsumexp
+from .kernels import exponentiate, keep_memory, logsumexp
 from .model import (WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count, parameter_count,
                             training_flops)
 from .tokenization import TOKENIZER_FILES, TokenBlocks, load_tokenizer, open_blocks
@@ -41,8 +39,8 @@ __all__ = ['torch', 'pd', 'CHOICES', 'SHORT_RUN', 'TRACKERS', 'TrainingConfig', 
            'choose_precision', 'validation_loss', 'bits_per_byte', 'add_row', 'sample_texts', 'gathered', 'placed',
            'training_tensors', 'checksum', 'disk_errors', 'save_checkpoint', 'read_checkpoint', 'load_checkpoint',
            'drop_checkpoints', 'write_rows', 'whole_model', 'write_model', 'listening', 'identity', 'begin', 'record',
-           'advance', 'optimise', 'last_row', 'fit', 'keep_memory', 'make_accelerator', 'finish', 'train',
-           'checkpoint_identity', 'times_read', 'documents_seen', 'find_rate', 'suggested_rate']
+           'advance', 'optimise', 'last_row', 'fit', 'make_accelerator', 'finish', 'train', 'checkpoint_identity',
+           'times_read', 'documents_seen', 'find_rate', 'suggested_rate']
 
 # %% ../nbs/31_training.ipynb #c8c5d3d8
 torch = lazy.load("torch")
@@ -839,14 +837,6 @@ def fit(
     return dict(parameters=parameter_count(run.model), non_embedding_parameters=non_embedding_parameter_count(run.model),
                 steps=run.steps, tokens=int(last["tokens"]), flops=float(last["flops"]), precision=last["precision"],
                 validation_loss=float(last["validation_loss"]), bits_per_byte=float(last["bits_per_byte"]))
-
-# %% ../nbs/31_training.ipynb #746ab7b9
-def keep_memory() -> None:
-    "Tell glibc to keep freed memory for the next step instead of giving it back to the system after each"
-    if platform.libc_ver()[0] != "glibc": return
-    libc = ctypes.CDLL(None)
-    libc.mallopt(-4, 0) # M_MMAP_MAX: no block outside the heap
-    libc.mallopt(-1, 2**31 - 1) # M_TRIM_THRESHOLD: never shrink the heap
 
 # %% ../nbs/31_training.ipynb #010fc168
 TRACKERS = ("tensorboard", "wandb", "trackio")

@@ -32,9 +32,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import Trainer, TrainerCallback, TrainingArguments, get_cosine_schedule_with_warmup
 
+from simplelm.kernels import keep_memory
 from simplelm.model import build_model, model_size, training_flops
 from simplelm.tokenization import TokenizerConfig, pack_blocks, train_tokenizer
-from simplelm.training import Run, TrainingConfig, able_precisions, keep_memory, set_up, train_step
+from simplelm.training import Run, TrainingConfig, able_precisions, set_up, train_step
 
 BATCH, CONTEXT, VOCABULARY, RATE = 32, 128, 15000, 1e-3
 
