@@ -162,7 +162,7 @@ def training_memory(
     return 16*parameter_count(config) + copies + stored + 4*table + logits
 
 # %% ../nbs/30_model.ipynb #44278709
-BASE_MEMORY, HEAP_FACTOR = 630_000_000, 1.6 # Measured with glibc on Linux, x86-64; see tests/benchmarks/memory.py
+BASE_MEMORY, HEAP_FACTOR = 660_000_000, 1.6 # Measured with glibc on Linux, x86-64; see tests/benchmarks/memory.py
 
 def process_memory(
     config: ModelConfig, # Dimensions

@@ -1,0 +1,94 @@
+"""The kernels of `simplelm.kernels` against what PyTorch has, in turns in one process; the last line is one JSON object. A minute on two cores.
+
+    python tests/benchmarks/kernels.py
+
+Each figure is the fastest of `--rounds` turns, of 4,096 positions with 15,000 logits each, or of 4,096 tokens of attention:
+
+- `logsumexp`: `torch.logsumexp` of the same logits in 32 bits, over ours.
+- `loss`: `projection_loss` with gradients at width 64 in bfloat16, made of PyTorch's softmax, over ours.
+- `attention`: rotation and PyTorch's attention with a mask over ours, for rows of 64 columns whose tokens have up to eight ancestors, at width 256.
+- `product`: PyTorch's product in float32 over oneDNN's with weights laid out once, for the matrices of a model of width 256.
+"""
+import argparse
+import json
+import time
+
+import torch
+
+from simplelm.kernels import keep_memory, logsumexp, multiplier, tree_attention
+
+V, N = 15000, 4096
+
+
+def fastest(rounds, **contestants):
+    """Seconds of the fastest turn of each; they take turns."""
+    best = dict.fromkeys(contestants, float("inf"))
+    for turn in range(rounds + 1): # the first does not count
+        for name, run in contestants.items():
+            began = time.perf_counter()
+            run()
+            if turn: best[name] = min(best[name], time.perf_counter() - began)
+    return best
+
+
+def tell(name, best, result):
+    """Print the times, and keep the ratio of the first to the second."""
+    (theirs, a), (ours, b) = best.items()
+    result[name] = round(a/b, 2)
+    print(f"{name:24} {theirs} {a*1e3:8.2f} ms, {ours} {b*1e3:8.2f} ms: {a/b:.2f} times", flush=True)
+
+
+def softmax_loss(hidden, weight, targets, chunk=512):
+    """The loss and its slopes by PyTorch's softmax."""
+    total, by_hidden, by_weight = 0, torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32)
+    for i in range(0, len(targets), chunk):
+        h, t = hidden[i:i+chunk], targets[i:i+chunk, None]
+        chance = torch.softmax(h @ weight.T, 1)
+        total -= chance.gather(1, t).float().log().sum()
+        torch.mm(chance, weight, out=by_hidden[i:i+chunk])
+        by_weight += chance.T @ h
+    by_hidden -= weight[targets]
+    return total, by_hidden, by_weight.index_put_((targets,), -hidden.float(), accumulate=True)
+
+
+def masked_attention(asked, positions, mask, cos, sin):
+    """Rotation and PyTorch's attention."""
+    q, k, v = (x.transpose(1, 2) for x in asked.chunk(3, 2))
+    c, s = cos[positions][:, None], sin[positions][:, None]
+    def turned(x):
+        a, b = x.chunk(2, -1)
+        return torch.cat([a*c - b*s, b*c + a*s], -1).to(asked.dtype)
+    return torch.nn.functional.scaled_dot_product_attention(turned(q), turned(k), v, mask).transpose(1, 2).contiguous()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    rounds, result = parser.parse_args().rounds, {}
+    keep_memory()
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
+    from simplelm.training import projection_loss
+    for dtype in (torch.float32, torch.bfloat16):
+        name = str(dtype).removeprefix("torch.")
+        logits = (torch.randn(256, V)*3).to(dtype)
+        def rows(function):
+            for _ in range(N//256): function(logits)
+        tell(f"logsumexp_{name}", fastest(rounds, torch=lambda: rows(lambda x: x.float().logsumexp(1)), simplelm=lambda: rows(logsumexp)), result)
+    hidden, weight, targets = torch.randn(N, 64).bfloat16(), (torch.randn(V, 64)*0.1).bfloat16(), torch.randint(V, (N,))
+    tell("loss_bfloat16", fastest(rounds, torch=lambda: softmax_loss(hidden, weight, targets), simplelm=lambda: projection_loss(hidden, weight, targets, gradients=True)), result)
+    positions, column = torch.arange(64).remainder(8).repeat(64, 1), torch.arange(64)
+    mask = torch.where((column[:, None]//8 == column//8) & (column <= column[:, None]), 0.0, -torch.inf)
+    angles = torch.arange(8)[:, None]*10000**-(torch.arange(16)/16)
+    with torch.inference_mode():
+        for dtype in (torch.float32, torch.bfloat16):
+            asked, name = torch.randn(64, 64, 24, 32).to(dtype), str(dtype).removeprefix("torch.")
+            tell(f"attention_{name}", fastest(rounds, torch=lambda: masked_attention(asked, positions, mask.to(dtype), angles.cos(), angles.sin()),
+                                              simplelm=lambda: tree_attention(asked, positions, angles.cos(), angles.sin(), 8, 32**-0.5)), result)
+        for outputs, inputs, rows_at_once in ((256, 256, N), (1024, 256, N), (256, 1024, N), (V, 256, 256)):
+            x, w = torch.randn(rows_at_once, inputs), torch.randn(outputs, inputs)
+            multiply = multiplier(w, rows_at_once)
+            tell(f"product_{outputs}x{inputs}", fastest(rounds, torch=lambda: x @ w.T, simplelm=lambda: multiply(x)), result)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__": main()
