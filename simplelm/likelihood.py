@@ -20,7 +20,7 @@ from .artifacts import InputError, logger
 from .kernels import fits_kernels, keep_memory, logsumexp, multiplier, tree_attention
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'HEAD_SLICE', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token', 'encode_pairs',
+__all__ = ['torch', 'pd', 'HEAD_SLICE', 'LAID_OUT', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token', 'encode_pairs',
            'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches', 'Batch',
            'take_rows', 'Layer', 'lay_out', 'llama_states', 'split_model', 'token_logprobs', 'score_batch',
            'reads_trees', 'Requests', 'prepare_requests', 'context_length', 'score_pieces', 'score_requests',
@@ -257,6 +257,7 @@ def llama_states(
 
 # %% ../nbs/40c_likelihood.ipynb #18a7d980
 HEAD_SLICE = 256 # States whose logits are computed together: 15 MB at 15,000 entries
+LAID_OUT = 2**29 # Parameters of the largest model whose weights are laid out, after which they exist twice
 
 def split_model(
     model: PreTrainedModel, # A causal model
@@ -271,7 +272,7 @@ def split_model(
     if head is not None and body is not model:
         states = plain_states(glance, glance[0])
         if states.shape[-1] == head.weight.shape[-1] and torch.equal(head(states).float(), read(model, glance).logits[0].float()):
-            if not fits_kernels(head.weight): return plain_states, head
+            if not fits_kernels(head.weight) or model.num_parameters() > LAID_OUT: return plain_states, head
             if isinstance(head, torch.nn.Linear) and head.bias is None: head = multiplier(head.weight, HEAD_SLICE)
             if type(model).__name__ == "LlamaForCausalLM" and model.model.layers[0].self_attn.head_dim % 4 == 0:
                 lean, rtol = partial(llama_states, model, lay_out(model, batch_tokens)), 1e-4 if model.dtype == torch.float32 else 0.1
