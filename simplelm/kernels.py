@@ -18,7 +18,7 @@ from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic, overload
 
 # %% auto #0
-__all__ = ['torch', 'kernel', 'LOG2_E', 'LANES', 'MAXIMA', 'SUMS', 'EXPONENTIALS', 'ROWS', 'walk', 'power_of_two', 'widen', 'put',
+__all__ = ['torch', 'kernel', 'LOG2_E', 'LANES', 'MAXIMA', 'EXPONENTIALS', 'ROWS', 'walk', 'power_of_two', 'widen', 'put',
            'raise_maxima', 'add_exponentials', 'row_logsumexp', 'pointer', 'work', 'openmp', 'table_task', 'on_threads',
            'table_on_threads', 'fits_kernels', 'logsumexp', 'exponentiate', 'ordered', 'turn', 'look_back',
            'walk_trees', 'walk_task', 'tree_attention', 'multiplier', 'keep_memory']
@@ -112,7 +112,7 @@ def row_logsumexp(
     return most + np.log(sums.sum())
 
 # %% ../nbs/30b_kernels.ipynb #c4dda78b
-MAXIMA, SUMS, EXPONENTIALS, ROWS = range(4) # What a task does
+MAXIMA, EXPONENTIALS, ROWS = range(3) # What a task does
 _thread, _threads = (types.ExternalFunction(name, types.int32()) for name in ("omp_get_thread_num", "omp_get_num_threads")) # are looked for when something that calls them is compiled
 
 @intrinsic
@@ -125,7 +125,7 @@ def work(
     table: np.ndarray, # (rows, columns)
     highest: np.ndarray, # float32 (columns,), as of `add_exponentials`
     out: np.ndarray, # float32: (threads, columns), a thread's results in a row of its own; for ROWS (1, rows)
-    what: int, # One of the four
+    what: int, # One of the three
     thread: int, # The number of this thread
     threads: int, # How many there are
 ) -> None:
@@ -135,7 +135,7 @@ def work(
         workspace = np.empty((2, LANES), np.float32)
         for i in range(first, last): out[0, i] = row_logsumexp(table[i], workspace[0], workspace[1])
     elif what == MAXIMA: raise_maxima(table[first:last], out[thread])
-    else: add_exponentials(table[first:last], highest, out[thread], what == EXPONENTIALS)
+    else: add_exponentials(table[first:last], highest, out[thread], True)
 
 # %% ../nbs/30b_kernels.ipynb #b9f1fc04
 @cache
@@ -309,6 +309,7 @@ def tree_attention(
     scale: float, # Of scores
 ) -> torch.Tensor: # (rows, width, heads, d), as `asked`
     "Attention of each token to itself and its ancestors, in 32 bits"
+    if not fits_kernels(asked) or not all(x.is_contiguous() for x in (positions, cos, sin)): raise ValueError("tensors of another type, place or layout than the kernel reads")
     if positions.max() >= len(cos) or asked.shape[3] % 4: raise ValueError(f"{len(cos)} places for positions up to {int(positions.max())}, heads of {asked.shape[3]}: wanted are enough places, and a multiple of 4")
     out = asked.new_empty(*asked.shape[:2], asked.shape[2] - 2*groups, asked.shape[3])
     on_threads(walk_task(), asked.data_ptr(), *asked.shape, asked.element_size(), positions.data_ptr(), cos.data_ptr(), sin.data_ptr(), len(cos), groups, out.data_ptr(), int(np.float32(scale).view(np.int32)))

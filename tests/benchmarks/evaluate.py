@@ -6,7 +6,7 @@
     SIMPLELM_DATA=... python tests/benchmarks/evaluate.py --busy             # on a machine that does other work: one thread, and processor time instead of wall time
 
 Both take turns for `--rounds` rounds in one process with the same threads, and the fastest turn of each is told, since other work on the machine can only slow one down. A turn begins with texts and ends with numbers, encoding included. The harness
-gets the batch size at which it was fastest beforehand. Models of width 64 and 256 have random weights, which costs the same as learned ones, and 15,000 entries; `smollm2` is SmolLM2-135M-Instruct,
+gets the batch size at which it was fastest beforehand, and, since ours sets glibc's allocator for the whole process (`keep_memory`), that setting too; only in `command` it has none of it. Models of width 64 and 256 have random weights, which costs the same as learned ones, and 15,000 entries; `smollm2` is SmolLM2-135M-Instruct,
 made to ordinary weights. BLiMP is three whole tasks, 6,000 requests; HellaSwag the first items of its validation split. `command` is the time from a shell command to the printed table, for those 6,000 requests at width 256.
 
 `max_loglikelihood_difference` is over all requests of all parts in float32, in nats; `accuracies_equal` compares accuracy and accuracy by length of each set. Numbers with `bf16` are ours in bfloat16 against the harness
