@@ -275,7 +275,7 @@ class Evaluate:
     max_tokens: int = 256 # Tokens of an answer that the model writes itself, at most
     add_bos: bool = True # Put the BOS token in front of every text, as in training here; --no-add-bos to compare other models with published figures
     precision: Literal["float32", "bfloat16"] = "float32" # Numbers the model computes with
-    batch_tokens: int = 4096 # Tokens in a batch; 4,096 suits a processor, an accelerator may take 65,536
+    batch_tokens: int | None = None # Tokens in a batch; by default 4,096 on a processor, 65,536 on an accelerator
     out: Path|None = None # Folder for scores.csv, items.parquet and choices.parquet, with several models for a folder each; by default beside the model, its name with "-scores"
 
     def __call__(self):

@@ -69,7 +69,7 @@ def score_items(
     model: PreTrainedModel, # A causal model
     tokenizer: PreTrainedTokenizerBase, # Its tokenizer
     items: Sequence[Item], # Any items
-    batch_tokens: int=4096, # Tokens a batch may hold, padding included
+    batch_tokens: int|None=None, # As of `score_pairs`
     add_bos: bool=True, # Put BOS in front of every text, not only of an empty context
     pmi: bool=True, # Score every choice without its context, too
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many texts it had
@@ -138,7 +138,7 @@ def answer_generated(
     task: Task, # Of kind generate: its answer pattern, and what ends an answer
     items: Sequence[Item], # Its items
     max_tokens: int=256, # Tokens of an answer at most
-    batch_tokens: int=4096, # Tokens a batch may hold, padding included
+    batch_tokens: int|None=None, # As of `score_pairs`
     add_bos: bool=True, # Put BOS in front of every text
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many items it had
 ) -> pd.DataFrame: # A row an item: item, label, choices, cut, written: the text, answer: what was found in it, correct
@@ -296,7 +296,7 @@ class EvaluationConfig:
     tasks: tuple[str, ...] = ("storyworld",) # Names of tasks or groups, such as storyworld, blimp, hellaswag, or task files
     forms: tuple[str, ...] = ("standard", "simple") # Forms of each task: all its items, those whose words are all in the vocabulary, or twins of the others
     limit: int|None = None # Items of each task and form at most, drawn by seed; all if not given
-    batch_tokens: int = 4096 # Tokens in a batch, padding included; 4,096 suits a processor, an accelerator may take 65,536
+    batch_tokens: int|None = None # Tokens in a batch, padding included; by default 4,096 on a processor, 65,536 on an accelerator
     seed: int = 0 # Of the draw, and of generated items
     precision: str = "float32" # Numbers the model computes with: float32, or bfloat16
     add_bos: bool = True # Put the BOS token in front of every text, as in training; not only where the context is empty
@@ -311,7 +311,7 @@ class EvaluationConfig:
         if self.precision not in ("float32", "bfloat16"): raise InputError(f"precision {self.precision!r}: choose float32 or bfloat16")
         if not self.forms: raise InputError("no form named; choose of standard, simple and twin")
         for name in ("batch_tokens", "draws", "max_tokens"):
-            if getattr(self, name) < 1: raise InputError(f"{name} {getattr(self, name)}: at least one is needed")
+            if (value := getattr(self, name)) is not None and value < 1: raise InputError(f"{name} {value}: at least one is needed")
         if self.draws > 1 and not self.shots: raise InputError("draws: without examples there is nothing to draw; give shots as well")
         for form in self.forms:
             if form not in FORMS: raise InputError(f"form {form!r}: choose of {', '.join(FORMS)}")

@@ -20,11 +20,12 @@ from .artifacts import InputError, logger
 from .kernels import fits_kernels, keep_memory, logsumexp, multiplier, tree_attention
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'HEAD_SLICE', 'LAID_OUT', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token', 'encode_pairs',
-           'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches', 'Batch',
-           'take_rows', 'Layer', 'lay_out', 'llama_states', 'split_model', 'token_logprobs', 'score_batch',
-           'reads_trees', 'Requests', 'prepare_requests', 'context_length', 'score_pieces', 'score_requests',
-           'score_pairs', 'find_model', 'load_model', 'generate_text', 'generate_texts']
+__all__ = ['torch', 'pd', 'HEAD_SLICE', 'BATCH_TOKENS', 'ACCELERATOR', 'LAID_OUT', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces',
+           'start_token', 'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask',
+           'make_batches', 'Batch', 'take_rows', 'Layer', 'lay_out', 'llama_states', 'usual_size', 'split_model',
+           'token_logprobs', 'score_batch', 'reads_trees', 'Requests', 'prepare_requests', 'context_length',
+           'score_pieces', 'score_requests', 'score_pairs', 'find_model', 'load_model', 'generate_text',
+           'generate_texts']
 
 # %% ../nbs/40c_likelihood.ipynb #f641b923
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -256,12 +257,20 @@ def llama_states(
     return norm(x)*body.norm.weight
 
 # %% ../nbs/40c_likelihood.ipynb #18a7d980
-HEAD_SLICE = 256 # States whose logits are computed together: 15 MB at 15,000 entries
+HEAD_SLICE, BATCH_TOKENS = 256, 4096 # On a processor: states whose logits are computed together, 15 MB at 15,000 entries; tokens of a batch
+ACCELERATOR = 16 # On an accelerator so many times as many of both: each call of a kernel takes it the same few microseconds to begin
 LAID_OUT = 2**29 # Parameters of the largest model whose weights are laid out, after which they exist twice
+
+def usual_size(
+    number: int, # `HEAD_SLICE` or `BATCH_TOKENS`
+    device: torch.device, # Where a model lies
+) -> int: # For this device
+    "How much is computed together where nobody says"
+    return number if device.type == "cpu" else ACCELERATOR*number
 
 def split_model(
     model: PreTrainedModel, # A causal model
-    batch_tokens: int=4096, # How many tokens it will mostly read at once
+    batch_tokens: int=BATCH_TOKENS, # How many tokens it will mostly read at once
 ) -> tuple[Callable, Callable]: # (tokens, places in the flattened rows, positions and ends of trees or nothing) -> states there; states -> logits
     "Split a model so that logits are computed only where they are needed"
     body, head = model.base_model, model.get_output_embeddings()
@@ -289,8 +298,10 @@ def token_logprobs(
     greedy: bool=False, # Whether it is wanted that a target is the most probable
 ) -> tuple[torch.Tensor, torch.Tensor|None]: # float32 [predictions]: log-probability of each target; whether it is the most probable
     "Log-probabilities of some tokens after some states"
-    bounds, found, best = torch.searchsorted(which, torch.arange(0, len(states) + HEAD_SLICE, HEAD_SLICE, device=which.device)).tolist(), [], []
-    for (first, last), part, at in zip(itertools.pairwise(bounds), states.split(HEAD_SLICE), itertools.count(0, HEAD_SLICE)):
+    size, found, best = usual_size(HEAD_SLICE, states.device), [], []
+    bounds = torch.searchsorted(which, torch.arange(0, len(states) + size, size, device=which.device)).tolist()
+    which, targets = which.to(states.device), targets.to(states.device)
+    for (first, last), part, at in zip(itertools.pairwise(bounds), states.split(size), itertools.count(0, size)):
         logits, mine = head(part), which[first:last] - at
         aim = logits[mine, targets[first:last]]
         found.append(aim.float() - logsumexp(logits)[mine])
@@ -308,7 +319,7 @@ def score_batch(
 ) -> tuple[np.ndarray, np.ndarray|None]: # float64 [predictions]; bool [predictions]
     "Log-probabilities of all scored tokens of a batch, in the order of its predictions"
     states = body(batch.tokens.to(device), batch.states.to(device), *((batch.positions.to(device), batch.ends.to(device)) if trees else ()))
-    found, best = token_logprobs(head, states, batch.which.to(device), batch.targets.to(device), greedy)
+    found, best = token_logprobs(head, states, batch.which, batch.targets, greedy)
     return found.double().cpu().numpy(), best.cpu().numpy() if greedy else None
 
 # %% ../nbs/40c_likelihood.ipynb #d48f5667
@@ -370,12 +381,12 @@ def context_length(
 def score_pieces(
     model: PreTrainedModel, # A causal model
     pieces: Sequence[Pair], # Pairs that fit its context, sorted by their tokens
-    batch_tokens: int=4096, # Tokens a batch may hold, padding included
+    batch_tokens: int|None=None, # Tokens a batch may hold, padding included; by default 4,096, on an accelerator 65,536
     greedy: bool=False, # Whether it is wanted that all tokens of a choice are the most probable
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many pairs it had
 ) -> tuple[np.ndarray, np.ndarray]: # float64, bool [pairs]: log-likelihood; whether it is what the model would write (all true unless asked for)
     "Log-likelihoods of encoded pairs"
-    logs, best = np.zeros(len(pieces)), np.ones(len(pieces), bool)
+    logs, best, batch_tokens = np.zeros(len(pieces)), np.ones(len(pieces), bool), batch_tokens or usual_size(BATCH_TOKENS, model.device)
 
     def score(part, trees, first=0, advance=lambda done: None):
         longest = max(len(p.ids) for p in part)
@@ -410,7 +421,7 @@ def score_pieces(
 def score_requests(
     model: PreTrainedModel, # A causal model
     requests: Requests, # Encoded by its tokenizer, for its context
-    batch_tokens: int=4096, # Tokens a batch may hold, padding included
+    batch_tokens: int|None=None, # Tokens a batch may hold, padding included; by default 4,096, on an accelerator 65,536
     greedy: bool=False, # Whether the column `greedy` is wanted
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many pairs it had
 ) -> pd.DataFrame: # A row a request: loglikelihood in nats, tokens of the choice, cut: whether anything was cut off, greedy: whether the model would write it
@@ -425,7 +436,7 @@ def score_pairs(
     model: PreTrainedModel, # A causal model
     tokenizer: PreTrainedTokenizerBase, # Its tokenizer
     pairs: Iterable[tuple[str, str]], # Contexts and choices, the choices with the space in front
-    batch_tokens: int=4096, # Tokens a batch may hold, padding included
+    batch_tokens: int|None=None, # Tokens a batch may hold, padding included; by default 4,096, on an accelerator 65,536
     add_bos: bool=True, # Put BOS in front of every text, not only of an empty context
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many pairs it had
     greedy: bool=False, # Whether the column `greedy` is wanted
@@ -503,14 +514,14 @@ def generate_texts(
     prompts: Sequence[str], # How the texts begin
     max_tokens: int=256, # Tokens to write at most
     stop: Sequence[str]=(), # Texts that end an answer
-    batch_tokens: int=4096, # Tokens of a batch, prompts and answers, padding included
+    batch_tokens: int|None=None, # Tokens of a batch, prompts and answers, padding included; by default 4,096, on an accelerator 65,536
     add_bos: bool=True, # Put BOS in front of every prompt
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many prompts it had
 ) -> tuple[list[str], np.ndarray]: # What follows each prompt; bool: whether the prompt was cut
     "Let a model go on from many prompts, always with the most probable token"
     front = [start_token(tokenizer, True)] if add_bos else []
     ids = [front + i for i in tokenizer(list(prompts), add_special_tokens=False)["input_ids"]] if len(prompts) else []
-    room = max(1, context_length(model) - max_tokens)
+    room, batch_tokens = max(1, context_length(model) - max_tokens), batch_tokens or usual_size(BATCH_TOKENS, model.device)
     kept, texts = [i[-room:] for i in ids], [""]*len(ids)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
     longest = min(max_tokens, context_length(model) - 1)

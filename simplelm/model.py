@@ -134,8 +134,10 @@ WRITTEN_DOWN = 256 # Longest block whose attention weights are kept for the back
 
 def loss_chunk(
     hidden: int, # Width of a model
+    accelerator: bool=False, # Whether it is trained on one, such as a GPU
 ) -> int: # Positions
     "For how many positions logits exist at the same time in training"
+    if accelerator: return 8192
     return 256 if hidden <= 128 else 512
 
 # %% ../nbs/30_model.ipynb #a3872660

@@ -178,7 +178,7 @@ def projection_loss(
     chunk: int|None=None, # Positions at once; by default those of `loss_chunk`
 ) -> tuple: # Summed loss in nats; gradients by `hidden` and `weight`, or None
     "Cross-entropy summed over positions, a few at a time, so that all (n, V) logits never exist together"
-    total, chunk = hidden.new_zeros((), dtype=torch.float32), chunk or loss_chunk(hidden.shape[1])
+    total, chunk = hidden.new_zeros((), dtype=torch.float32), chunk or loss_chunk(hidden.shape[1], hidden.device.type != "cpu")
     if not gradients:
         for i in range(0, len(targets), chunk):
             logits = hidden[i:i+chunk] @ weight.T

