@@ -244,10 +244,13 @@ def progress(
 
 # %% ../nbs/00_artifacts.ipynb #f16a8801
 class Deferred:
-    "A module that is imported when something of it is first used"
+    "Stands for a module that is imported when something of it is first used, and then takes this one's place among the globals of whoever used it"
     def __init__(self,
         name: str, # Such as altair
     ):
-        self.__dict__["_name"] = name
+        self.name = name
 
-    def __getattr__(self, attribute): return getattr(importlib.import_module(self.__dict__["_name"]), attribute)
+    def __getattr__(self, attribute):
+        module, user = importlib.import_module(self.name), sys._getframe(1).f_globals
+        for name in [name for name, value in user.items() if value is self]: user[name] = module
+        return getattr(module, attribute)

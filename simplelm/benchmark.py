@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import dacite
-import lazy_loader as lazy
 
 from .artifacts import Deferred, InputError, find_data
 from .story_tasks import STORYWORLD_TASKS, storyworld_items
@@ -42,7 +41,7 @@ __all__ = ['datasets', 'pd', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE'
 
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
 datasets = Deferred("datasets") # only a task that is fetched from the Hub needs it
-pd = lazy.load("pandas")
+pd = Deferred("pandas")
 
 # %% ../nbs/40_benchmark.ipynb #521edd0e
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import lazy_loader as lazy
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
@@ -42,7 +41,7 @@ benchmark, cluster, comparison, context, corpus, evaluation, gain, model = map(s
 forecast, frontier = map(stage, ("forecast", "frontier"))
 report, scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("report", "scaling", "simplification", "study", "tokenization", "training", "vocabulary"))
 laboratory = stage("laboratory")
-pd = lazy.load("pandas")
+pd = Deferred("pandas")
 
 # %% ../nbs/62_cli.ipynb #3c055338
 @dataclass(frozen=True, kw_only=True)

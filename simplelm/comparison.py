@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import lazy_loader as lazy
 import numpy as np
 
-from .artifacts import InputError, logger, read_manifest
+from .artifacts import Deferred, InputError, logger, read_manifest
 from .benchmark import TASKS
 from .evaluation import CONVENTIONS, bootstrap_interval
 
@@ -23,7 +22,7 @@ __all__ = ['pd', 'scipy', 'mcnemar', 'compare_items', 'holm', 'smallest_differen
            'item_values', 'compare_scores', 'compare_group']
 
 # %% ../nbs/43_comparison.ipynb #b1586210
-pd, scipy = lazy.load("pandas"), lazy.load("scipy")
+pd, scipy = Deferred("pandas"), Deferred("scipy")
 
 # %% ../nbs/43_comparison.ipynb #754faf0a
 def mcnemar(

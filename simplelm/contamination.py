@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import lazy_loader as lazy
 import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from .artifacts import InputError, Manifest, atomic_write, make_artifact, plain, progress, read_manifest, source_fingerprint
+from .artifacts import Deferred, InputError, Manifest, atomic_write, make_artifact, plain, progress, read_manifest, source_fingerprint
 from .benchmark import TASKS, Item, Task, describe_task, load_items, task_file, task_names
 from .corpus import Group, Part, checked, file_format, group_sources, open_sources, parse_block, simplify_groups, source_label
 from .evaluation import CONVENTIONS, mean_and_error
@@ -35,7 +34,7 @@ __all__ = ['pd', 'KEY_WORDS', 'KEY_SIDE', 'RULES', 'SHORTEST', 'LONGEST', 'kerne
            'load_scored', 'load_tasks', 'check_contamination']
 
 # %% ../nbs/42_contamination.ipynb #8e92632b
-pd = lazy.load("pandas")
+pd = Deferred("pandas")
 
 # %% ../nbs/42_contamination.ipynb #93759f78
 _separator = "\\0-/:-@\\[-`{-\u00bf\u2000-\u206f\u3000-\u303f\ufeff"

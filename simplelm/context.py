@@ -9,18 +9,17 @@ import json
 import shutil
 from pathlib import Path
 
-import lazy_loader as lazy
 import numpy as np
 
-from .artifacts import InputError, Manifest, make_artifact
+from .artifacts import Deferred, InputError, Manifest, make_artifact
 from .tokenization import TokenBlocks
 
 # %% auto #0
 __all__ = ['torch', 'pd', 'MODEL_FILES', 'check_extension', 'extend_context', 'loss_by_position', 'position_chart']
 
 # %% ../nbs/32_context.ipynb #29e5f33b
-torch = lazy.load("torch")
-pd = lazy.load("pandas")
+torch = Deferred("torch")
+pd = Deferred("pandas")
 
 # %% ../nbs/32_context.ipynb #de80f6ad
 def check_extension(

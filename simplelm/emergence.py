@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-import lazy_loader as lazy
 import numpy as np
 
-from .artifacts import InputError
+from .artifacts import Deferred, InputError
 from .scaling import FitRefused, described, language_marks, log_x, styled
 
 # %% auto #0
@@ -21,7 +20,7 @@ __all__ = ['alt', 'pd', 'scipy', 'METRICS', 'AXES', 'TASK', 'LEFT', 'JUMP', 'wit
            'emergence_panel', 'emergence_chart']
 
 # %% ../nbs/51_emergence.ipynb #d690cd29
-alt, pd, scipy = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy")
+alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy")
 
 # %% ../nbs/51_emergence.ipynb #b61bef47
 METRICS = {"accuracy": lambda chance: chance, "probability": lambda chance: chance, "brier": lambda chance: 1 - chance, "margin": lambda chance: 0*chance} # Metric -> what guessing gives

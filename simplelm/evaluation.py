@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import lazy_loader as lazy
 import numpy as np
 
 import simplelm.twins # enters the form twin
-from .artifacts import InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, progress, source_fingerprint
+from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, progress, source_fingerprint
 from .benchmark import FORMS, TASKS, Item, Task, cut_answer, describe_task, find_answer, load_items, task_file, task_names
 from .likelihood import (context_length, find_model, generate_texts, load_model, prepare_requests, score_pairs,
                                  score_requests)
@@ -37,9 +36,9 @@ __all__ = ['torch', 'pd', 'scipy', 'RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'M
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # %% ../nbs/41_evaluation.ipynb #420b7d98
-torch = lazy.load("torch")
-pd = lazy.load("pandas")
-scipy = lazy.load("scipy")
+torch = Deferred("torch")
+pd = Deferred("pandas")
+scipy = Deferred("scipy")
 
 # %% ../nbs/41_evaluation.ipynb #08a0d64e
 def item_pairs(

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import lazy_loader as lazy
 import numpy as np
+
+from .artifacts import Deferred
 
 # %% auto #0
 __all__ = ['scipy', 'EXPONENT_BOUND', 'RUNS_TO_RESAMPLE', 'RESAMPLING', 'log_law', 'huber', 'damped_step', 'solve_batch',
            'solve_laws', 'law_starts', 'polish', 'best_fit', 'redraw_noise', 'flip_runs', 'bootstrap_samples']
 
 # %% ../nbs/48_fitting.ipynb #b1e19e1b
-scipy = lazy.load("scipy") # loaded at first use: the command line starts without it
+scipy = Deferred("scipy") # loaded at first use: the command line starts without it
 
 # %% ../nbs/48_fitting.ipynb #fc0b9c4b
 def log_law(

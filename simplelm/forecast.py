@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import lazy_loader as lazy
 import numpy as np
 
-from .artifacts import InputError, atomic_write
+from .artifacts import Deferred, InputError, atomic_write
 from .model import model_size, non_embedding_parameter_count
 from .scaling import FitRefused, PowerLaw, check_conventions, described, fit_power_law, language_marks, law_values, log_x, styled
 
@@ -23,7 +22,7 @@ __all__ = ['alt', 'pd', 'X', 'forecast_loss', 'Forecast', 'fingerprint_of', 'par
            'read_forecast', 'interval_score', 'score_forecast', 'calibrate', 'calibration_text', 'calibration_chart']
 
 # %% ../nbs/52_forecast.ipynb #a12ad818
-alt, pd = lazy.load("altair"), lazy.load("pandas")
+alt, pd = Deferred("altair"), Deferred("pandas")
 
 # %% ../nbs/52_forecast.ipynb #fe46e1ca
 def forecast_loss(

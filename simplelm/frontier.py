@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
 
-import lazy_loader as lazy
 import numpy as np
 
+from .artifacts import Deferred
 from .scaling import COLOURS, FitRefused, ParametricLaw, check_numbers, described, log_x, styled
 
 # %% auto #0
@@ -21,7 +21,7 @@ __all__ = ['alt', 'pd', 'Frontier', 'optimal_parameters', 'make_frontier', 'resa
            'frontier_chart']
 
 # %% ../nbs/50b_frontier.ipynb #eac35082
-alt, pd = lazy.load("altair"), lazy.load("pandas")
+alt, pd = Deferred("altair"), Deferred("pandas")
 
 # %% ../nbs/50b_frontier.ipynb #d02bd7d4
 @dataclass(frozen=True)

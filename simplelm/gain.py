@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import lazy_loader as lazy
 import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from .artifacts import InputError
+from .artifacts import Deferred, InputError
 from .corpus import read_corpus
 from .simplification import (DIGIT, ENDS, KEPT, WORD, SimplificationConfig, copy_spans, is_long_known, lookup_table, mark_text, simplify_column,
                                      string_buffers)
@@ -25,7 +24,7 @@ __all__ = ['alt', 'pd', 'kernel', 'NEVER', 'KNOWN', 'END', 'is_marked', 'find_mi
            'vocabulary_gain', 'gain_chart']
 
 # %% ../nbs/16_gain.ipynb #ecf14749
-alt, pd = lazy.load("altair"), lazy.load("pandas")
+alt, pd = Deferred("altair"), Deferred("pandas")
 
 # %% ../nbs/16_gain.ipynb #136b8c74
 kernel = njit(nogil=True, cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed

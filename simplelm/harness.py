@@ -14,10 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import lazy_loader as lazy
 
 import simplelm.twins # enters the form twin
-from .artifacts import InputError, atomic_write
+from .artifacts import Deferred, InputError, atomic_write
 from .benchmark import TASKS, Item, Task, add_shots, ask_item, load_items, make_item, task_names
 
 # %% auto #0
@@ -27,9 +26,9 @@ __all__ = ['np', 'pd', 'datasets', 'METRICS', 'OUTPUTS', 'HELPER', 'export_recor
            'harness_label', 'our_requests', 'compare_prompts']
 
 # %% ../nbs/44_harness.ipynb #0c3b1c43
-np = lazy.load("numpy")
-pd = lazy.load("pandas")
-datasets = lazy.load("datasets")
+np = Deferred("numpy")
+pd = Deferred("pandas")
+datasets = Deferred("datasets")
 
 # %% ../nbs/44_harness.ipynb #7966ad1e
 def export_record(

@@ -12,10 +12,11 @@ import sys
 from collections.abc import Callable
 from functools import cache
 
-import lazy_loader as lazy
 import numpy as np
 from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic, overload
+
+from .artifacts import Deferred
 
 # %% auto #0
 __all__ = ['torch', 'kernel', 'LOG2_E', 'LANES', 'MAXIMA', 'EXPONENTIALS', 'ROWS', 'walk', 'power_of_two', 'widen', 'put',
@@ -24,7 +25,7 @@ __all__ = ['torch', 'kernel', 'LOG2_E', 'LANES', 'MAXIMA', 'EXPONENTIALS', 'ROWS
            'walk_trees', 'walk_task', 'tree_attention', 'multiplier', 'keep_memory']
 
 # %% ../nbs/30b_kernels.ipynb #4ea8d171
-torch = lazy.load("torch")
+torch = Deferred("torch")
 
 # %% ../nbs/30b_kernels.ipynb #bb840f6b
 kernel = njit(nogil=True, fastmath={"contract"}, cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed

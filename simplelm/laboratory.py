@@ -14,11 +14,10 @@ from difflib import get_close_matches
 from html import escape
 from pathlib import Path
 
-import lazy_loader as lazy
 import numpy as np
 import pyarrow as pa
 
-from .artifacts import InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
+from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
 from .benchmark import TASKS, Task, load_items, register, task_names
 from .comparison import holm, item_values
 from .corpus import corpus_texts, simplify_corpus
@@ -45,7 +44,7 @@ __all__ = ['alt', 'pd', 'scipy', 'VOCABULARIES', 'SAMPLE', 'STATISTICS', 'ITEM_K
            'read_laboratory', 'laboratory_html', 'write_laboratory_report', 'plan_laboratory']
 
 # %% ../nbs/61b_laboratory.ipynb #c2ac89be
-alt, pd, scipy = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy")
+alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy")
 
 # %% ../nbs/61b_laboratory.ipynb #624f0490
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import lazy_loader as lazy
 import numpy as np
 
-from .artifacts import InputError, logger
+from .artifacts import Deferred, InputError, logger
 from .kernels import fits_kernels, keep_memory, logsumexp, multiplier, tree_attention
 
 # %% auto #0
@@ -31,8 +30,8 @@ __all__ = ['torch', 'pd', 'HEAD_SLICE', 'BATCH_TOKENS', 'ACCELERATOR', 'LAID_OUT
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # %% ../nbs/40c_likelihood.ipynb #3e4e1b77
-torch = lazy.load("torch")
-pd = lazy.load("pandas")
+torch = Deferred("torch")
+pd = Deferred("pandas")
 
 # %% ../nbs/40c_likelihood.ipynb #96a32b29
 class Pair(NamedTuple):

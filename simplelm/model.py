@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import lazy_loader as lazy
 
-from .artifacts import InputError
+from .artifacts import Deferred, InputError
 from .tokenization import SPECIAL_TOKENS
 
 # %% auto #0
@@ -22,8 +21,8 @@ __all__ = ['torch', 'pd', 'PAPER_SIZES', 'SPECIAL_IDS', 'WRITTEN_DOWN', 'BASE_ME
            'size_chart']
 
 # %% ../nbs/30_model.ipynb #211c3f7a
-torch = lazy.load("torch")
-pd = lazy.load("pandas")
+torch = Deferred("torch")
+pd = Deferred("pandas")
 
 # %% ../nbs/30_model.ipynb #2cfa8bf7
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 
-import lazy_loader as lazy
 import numpy as np
 
-from .artifacts import InputError, atomic_write
+from .artifacts import Deferred, InputError, atomic_write
 from .comparison import compare_items, holm
 from .emergence import AXES, Equivalence, emergence, emergence_chart, equivalence_text, equivalences, metric_curves, size_equivalence, with_resources
 from .forecast import calibrate, calibration_chart, calibration_text
@@ -37,7 +36,7 @@ __all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'COLUMNS', 'EACH', 'FIND
            'forecast_section', 'frontier_sentences', 'checklist_section', 'page_html', 'report_html', 'write_report']
 
 # %% ../nbs/61_report.ipynb #9235e745
-alt, pd, scipy, vl_convert = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy"), lazy.load("vl_convert")
+alt, pd, scipy, vl_convert = Deferred("altair"), Deferred("pandas"), Deferred("scipy"), Deferred("vl_convert")
 
 # %% ../nbs/61_report.ipynb #5d58095c
 POINT = ["language", "size", "seed"] # What names a model of a study

@@ -12,10 +12,9 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-import lazy_loader as lazy
 import numpy as np
 
-from .artifacts import InputError
+from .artifacts import Deferred, InputError
 from .fitting import EXPONENT_BOUND, RESAMPLING, best_fit, bootstrap_samples, huber, law_starts, log_law, polish, solve_laws
 
 # %% auto #0
@@ -30,7 +29,7 @@ __all__ = ['alt', 'pd', 'scipy', 'CHECKLIST', 'LAWS', 'COLOURS', 'SHAPES', 'FitR
            'residual_panel', 'scaling_chart']
 
 # %% ../nbs/50_scaling.ipynb #f7907fa0
-alt, pd, scipy = lazy.load("altair"), lazy.load("pandas"), lazy.load("scipy") # loaded at first use: the command line starts without them
+alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy") # loaded at first use: the command line starts without them
 
 # %% ../nbs/50_scaling.ipynb #ab680f5a
 class FitRefused(InputError):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import lazy_loader as lazy
 import numpy as np
 import pyarrow as pa
 
@@ -28,7 +27,7 @@ __all__ = ['alt', 'pd', 'SENTENCE_END', 'RANKS', 'READABILITY_VERSIONS', 'READAB
            'lost_words', 'lost_words_chart', 'source_table', 'span_lengths', 'span_lengths_chart']
 
 # %% ../nbs/11b_statistics.ipynb #96645d50
-alt, pd = Deferred("altair"), lazy.load("pandas")
+alt, pd = Deferred("altair"), Deferred("pandas")
 
 # %% ../nbs/11b_statistics.ipynb #65f6a686
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import dacite
-import lazy_loader as lazy
 
-from .artifacts import (InputError, atomic_write, find_data, fingerprint, logger, make_artifact, package_versions, plain,
+from .artifacts import (Deferred, InputError, atomic_write, find_data, fingerprint, logger, make_artifact, package_versions, plain,
                                 read_manifest, source_fingerprint)
 from .benchmark import load_items, task_names
 from .corpus import open_sources, simplify_corpus
@@ -40,7 +39,7 @@ __all__ = ['pd', 'STUDIES', 'ACCELERATORS', 'LANGUAGES', 'CorpusConfig', 'ModelG
            'write_samples', 'collect_tables', 'write_tables', 'gather_tables', 'check_inputs', 'run_study']
 
 # %% ../nbs/60_study.ipynb #a2ab894c
-pd = lazy.load("pandas")
+pd = Deferred("pandas")
 
 # %% ../nbs/60_study.ipynb #07088bef
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import lazy_loader as lazy
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .artifacts import InputError, Manifest, atomic_write, logger, make_artifact, plain, read_manifest
+from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, read_manifest
 from .corpus import open_sources, read_corpus, source_label
 from .simplification import kernel, string_buffers
 
@@ -39,7 +38,7 @@ __all__ = ['tokenizers', 'SPECIAL_TOKENS', 'LETTER', 'NUMBER', 'SIGN', 'SPACE', 
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
 
 # %% ../nbs/20_tokenization.ipynb #67bfa35c
-tokenizers = lazy.load("tokenizers")
+tokenizers = Deferred("tokenizers")
 
 # %% ../nbs/20_tokenization.ipynb #317f66ef
 SPECIAL_TOKENS = ("[UNK]", "[PAD]", "[MASK]", "<s>", "</s>") # in the paper's order; their ids are 0 to 4

@@ -22,10 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-import lazy_loader as lazy
 import numpy as np
 
-from .artifacts import InputError, Manifest, atomic_write, logger, make_artifact, progress, read_manifest
+from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, progress, read_manifest
 from .kernels import exponentiate, keep_memory, logsumexp
 from .model import (WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count, parameter_count,
                             training_flops)
@@ -43,8 +42,8 @@ __all__ = ['torch', 'pd', 'CHOICES', 'SHORT_RUN', 'TRACKERS', 'TrainingConfig', 
            'times_read', 'documents_seen', 'find_rate', 'suggested_rate']
 
 # %% ../nbs/31_training.ipynb #c8c5d3d8
-torch = lazy.load("torch")
-pd = lazy.load("pandas")
+torch = Deferred("torch")
+pd = Deferred("pandas")
 
 # %% ../nbs/31_training.ipynb #bc5b5fdf
 CHOICES = dict(schedule=("cosine", "wsd", "constant"), precision=("auto", "float32", "bfloat16"),

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 
-import lazy_loader as lazy
 import numpy as np
 
-from .artifacts import InputError
+from .artifacts import Deferred, InputError
 from .benchmark import FORM_MAKERS, Item, _deleted, is_simple, simple_words
 
 # %% auto #0
@@ -27,7 +26,7 @@ __all__ = ['pd', 'PRONOUNS', 'word_forms', 'analyses', 'Replacement', 'read_syno
            'find_twin', 'twin_items', 'with_twins']
 
 # %% ../nbs/40b_twins.ipynb #66ee3af8
-pd = lazy.load("pandas")
+pd = Deferred("pandas")
 
 # %% ../nbs/40b_twins.ipynb #03980881
 @lru_cache(maxsize=1 << 16)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ["CUDA_VISIBLE_DEVICES"] = "" # results to the last bit are promised for one machine's processor; what needs a GPU is in gpu.sh
 if "PYTEST_XDIST_WORKER" in os.environ: os.environ.setdefault("OMP_NUM_THREADS", "1") # tests beside each other: threads that wait for a taken core slow training many times over
 
 
