@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import importlib
 import json
@@ -27,7 +28,8 @@ from tqdm.auto import tqdm
 
 # %% auto #0
 __all__ = ['logger', 'PUBLIC_HOMES', 'InputError', 'plain', 'fingerprint', 'source_fingerprint', 'atomic_write', 'Manifest',
-           'read_manifest', 'package_versions', 'PartialArtifact', 'make_artifact', 'find_data', 'progress', 'Deferred']
+           'read_manifest', 'package_versions', 'PartialArtifact', 'make_artifact', 'find_data', 'progress',
+           'uncollected', 'Deferred']
 
 # %% ../nbs/00_artifacts.ipynb #f825282b
 class InputError(ValueError):
@@ -243,6 +245,16 @@ def progress(
                 dynamic_ncols=live, **options)
 
 # %% ../nbs/00_artifacts.ipynb #f16a8801
+@contextmanager
+def uncollected():
+    "Lets the collector of garbage wait; also a decorator of functions that load much"
+    was = gc.isenabled()
+    gc.disable()
+    try: yield
+    finally:
+        if was: gc.enable()
+
+# %% ../nbs/00_artifacts.ipynb #c2f3823a
 class Deferred:
     "Stands for a module that is imported when something of it is first used, and then takes this one's place among the globals of whoever used it"
     def __init__(self,
@@ -251,6 +263,7 @@ class Deferred:
         self.name = name
 
     def __getattr__(self, attribute):
-        module, user = importlib.import_module(self.name), sys._getframe(1).f_globals
+        with uncollected(): module = importlib.import_module(self.name)
+        user = sys._getframe(1).f_globals
         for name in [name for name, value in user.items() if value is self]: user[name] = module
         return getattr(module, attribute)

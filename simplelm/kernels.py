@@ -19,10 +19,10 @@ from numba.extending import intrinsic, overload
 from .artifacts import Deferred
 
 # %% auto #0
-__all__ = ['torch', 'kernel', 'LOG2_E', 'LANES', 'MAXIMA', 'EXPONENTIALS', 'ROWS', 'walk', 'power_of_two', 'widen', 'put',
-           'raise_maxima', 'add_exponentials', 'row_logsumexp', 'pointer', 'work', 'openmp', 'table_task', 'on_threads',
-           'table_on_threads', 'fits_kernels', 'logsumexp', 'exponentiate', 'ordered', 'turn', 'look_back',
-           'walk_trees', 'walk_task', 'tree_attention', 'multiplier', 'keep_memory']
+__all__ = ['torch', 'kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'power_of_two', 'widen', 'put', 'raise_maxima',
+           'add_exponentials', 'ordered', 'row_logsumexp', 'answer_rows', 'pointer', 'work', 'openmp', 'table_task',
+           'rows_task', 'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs', 'exponentiate', 'turn',
+           'soften', 'look_back', 'walk_trees', 'walk_task', 'tree_attention', 'multiplier', 'keep_memory']
 
 # %% ../nbs/30b_kernels.ipynb #4ea8d171
 torch = Deferred("torch")
@@ -78,42 +78,59 @@ def add_exponentials(
     table: np.ndarray, # (rows, columns)
     highest: np.ndarray, # float32 (columns,): is taken off first, times log2(e)
     sums: np.ndarray, # float32 (columns,); the sums are added to it
-    write: bool, # Put exponentials in the place of numbers
 ) -> None:
-    "Sums of the exponentials of columns"
+    "Exponentials in the place of numbers, and the sum of each column"
     for i in range(table.shape[0]):
         row = table[i]
-        if write:
-            for j in range(table.shape[1]):
-                e = power_of_two(widen(row[j])*LOG2_E - highest[j])
-                sums[j] += e
-                put(row, j, e)
-        else:
-            for j in range(table.shape[1]): sums[j] += power_of_two(widen(row[j])*LOG2_E - highest[j])
+        for j in range(table.shape[1]):
+            e = power_of_two(widen(row[j])*LOG2_E - highest[j])
+            sums[j] += e
+            put(row, j, e)
 
 # %% ../nbs/30b_kernels.ipynb #a2f7f36b
-LANES = 256
+summing = njit(nogil=True, fastmath={"contract", "reassoc"}, cache=__name__ != "__main__")
 
 @kernel
+def ordered(
+    bits: np.int32, # Of a float32, or what this made of them
+) -> np.int32: # Larger for larger numbers; of its own result the bits again
+    "The bits of a number as an integer that compares like it"
+    return np.int32(bits ^ (np.int32(bits >> 31) & np.int32(0x7fffffff)))
+
+@summing
 def row_logsumexp(
     row: np.ndarray, # (V,)
-    highest: np.ndarray, # float32 (LANES,), to work in
-    sums: np.ndarray, # As `highest`
-) -> np.float32: # In nats
-    "Logarithm of the sum of a row's exponentials"
-    whole = len(row)//LANES*LANES
-    body, rest = row[:whole].reshape(-1, LANES), row[whole:].reshape(1, -1)
-    highest[:], sums[:] = -np.inf, 0
-    raise_maxima(body, highest)
-    raise_maxima(rest, highest[:rest.shape[1]])
-    most = highest.max()
-    highest[:] = most*LOG2_E
-    add_exponentials(body, highest, sums, False)
-    add_exponentials(rest, highest, sums, False)
-    return most + np.log(sums.sum())
+) -> tuple[np.float32, np.float32]: # The largest number; the logarithm of the sum of the exponentials of all, less that one
+    "What all log-probabilities of a row have in common, in two parts, since the sum of both has fewer digits"
+    top, total = np.int32(-2**31), np.float32(0)
+    for j in range(len(row)): top = max(top, ordered(np.float32(widen(row[j])).view(np.int32)))
+    highest = np.int32(ordered(top)).view(np.float32)
+    for j in range(len(row)): total += power_of_two((widen(row[j]) - highest)*LOG2_E)
+    return highest, np.log(total)
+
+@summing
+def answer_rows(
+    table: np.ndarray, # (rows, columns)
+    which: np.ndarray, # int64 (n,), ascending: a row
+    targets: np.ndarray, # int64 (n,): a column
+    logprobs: np.ndarray, # float32 (n,); gets the log-probability of the one in the other
+    best: np.ndarray, # uint8 (n,); gets whether nothing in the row is larger
+    thread: int, # The number of this thread
+    threads: int, # How many there are
+) -> None:
+    "One thread's share of the rows"
+    p, last = np.searchsorted(which, len(table)*thread//threads), len(table)*(thread + 1)//threads
+    while p < len(which) and which[p] < last:
+        row = table[which[p]]
+        highest, more = row_logsumexp(row)
+        same = which[p]
+        while p < len(which) and which[p] == same:
+            logit = widen(row[targets[p]])
+            logprobs[p], best[p] = logit - highest - more, logit >= highest
+            p += 1
 
 # %% ../nbs/30b_kernels.ipynb #c4dda78b
-MAXIMA, EXPONENTIALS, ROWS = range(3) # What a task does
+MAXIMA, EXPONENTIALS = range(2) # What a task does to columns
 _thread, _threads = (types.ExternalFunction(name, types.int32()) for name in ("omp_get_thread_num", "omp_get_num_threads")) # are looked for when something that calls them is compiled
 
 @intrinsic
@@ -125,18 +142,15 @@ def pointer(typing, address):
 def work(
     table: np.ndarray, # (rows, columns)
     highest: np.ndarray, # float32 (columns,), as of `add_exponentials`
-    out: np.ndarray, # float32: (threads, columns), a thread's results in a row of its own; for ROWS (1, rows)
-    what: int, # One of the three
+    out: np.ndarray, # float32 (threads, columns), a thread's results in a row of its own
+    what: int, # One of the two
     thread: int, # The number of this thread
     threads: int, # How many there are
 ) -> None:
     "One thread's share"
     first, last = len(table)*thread//threads, len(table)*(thread + 1)//threads
-    if what == ROWS:
-        workspace = np.empty((2, LANES), np.float32)
-        for i in range(first, last): out[0, i] = row_logsumexp(table[i], workspace[0], workspace[1])
-    elif what == MAXIMA: raise_maxima(table[first:last], out[thread])
-    else: add_exponentials(table[first:last], highest, out[thread], True)
+    if what == MAXIMA: raise_maxima(table[first:last], out[thread])
+    else: add_exponentials(table[first:last], highest, out[thread])
 
 # %% ../nbs/30b_kernels.ipynb #b9f1fc04
 @cache
@@ -148,13 +162,24 @@ def openmp() -> ctypes.CDLL|None: # None: it is of another kind
 
 @cache
 def table_task() -> int: # Its address; it takes one pointer, to what `on_threads` is given
-    "Compile what each thread does with a table; only after `openmp` has found the functions that it calls"
+    "Compile what each thread does with columns; only after `openmp` has found the functions that it calls"
     @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
     def share(given):
         table, rows, columns, size, highest, out, long, wide, what = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8]
         shifts, results = carray(pointer(highest), (columns,), np.float32), carray(pointer(out), (long, wide), np.float32)
         if size == 2: work(carray(pointer(table), (rows, columns), np.uint16), shifts, results, what, _thread(), _threads())
         else: work(carray(pointer(table), (rows, columns), np.float32), shifts, results, what, _thread(), _threads())
+    return share.address
+
+@cache
+def rows_task() -> int: # Its address, as of `table_task`
+    "Compile what each thread does with rows"
+    @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
+    def share(given):
+        table, rows, columns, size, which, targets, n, logprobs, best = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8]
+        asked, aims, found, top = carray(pointer(which), (n,), np.int64), carray(pointer(targets), (n,), np.int64), carray(pointer(logprobs), (n,), np.float32), carray(pointer(best), (n,), np.uint8)
+        if size == 2: answer_rows(carray(pointer(table), (rows, columns), np.uint16), asked, aims, found, top, _thread(), _threads())
+        else: answer_rows(carray(pointer(table), (rows, columns), np.float32), asked, aims, found, top, _thread(), _threads())
     return share.address
 
 def on_threads(
@@ -170,7 +195,7 @@ def table_on_threads(
     out: torch.Tensor, # float32, as of `work`
     what: int, # As of `work`
 ) -> None:
-    "Have PyTorch's threads do something with a table"
+    "Have PyTorch's threads do something with the columns of a table"
     on_threads(table_task(), table.data_ptr(), *table.shape, table.element_size(), highest.data_ptr(), out.data_ptr(), *out.shape, what)
 
 # %% ../nbs/30b_kernels.ipynb #2920cb44
@@ -181,14 +206,23 @@ def fits_kernels(
     return table.device.type == "cpu" and table.dtype in (torch.float32, torch.bfloat16) and table.is_contiguous() and openmp() is not None
 
 # %% ../nbs/30b_kernels.ipynb #cbe415ae
-def logsumexp(
-    logits: torch.Tensor, # (n, V)
-) -> torch.Tensor: # float32 (n,), in nats; float64 of float64
-    "Logarithm of the sum of each row's exponentials"
-    if not fits_kernels(logits): return (logits if logits.dtype == torch.float64 else logits.float()).logsumexp(1)
-    out = logits.new_empty(1, len(logits), dtype=torch.float32)
-    table_on_threads(logits, out, out, ROWS)
-    return out[0]
+def target_logprobs(
+    logits: torch.Tensor, # (rows, V)
+    which: torch.Tensor, # int64 (n,), ascending: the row of a prediction
+    targets: torch.Tensor, # int64 (n,): what is predicted
+) -> tuple[torch.Tensor, torch.Tensor]: # float32 (n,), float64 of float64: log-probability of each target, in nats; bool (n,): whether no other is more probable
+    "Log-probabilities of some numbers of some rows"
+    if not fits_kernels(logits):
+        wide = logits if logits.dtype == torch.float64 else logits.float()
+        aims = wide[which, targets]
+        return aims - wide.logsumexp(1)[which], aims >= wide.amax(1)[which]
+    if not all(x.dtype == torch.int64 and x.device.type == "cpu" and x.is_contiguous() for x in (which, targets)): raise ValueError("places of another type, place or layout than the kernel reads")
+    for name, places, size in (("row", which, len(logits)), ("target", targets, logits.shape[1])):
+        least, most = map(int, places.aminmax()) if len(places) else (0, -1)
+        if least < 0 or most >= size: raise IndexError(f"{name} {least if least < 0 else most}: there are {size}")
+    logprobs, best = torch.full((len(which),), math.nan), torch.empty(len(which), dtype=torch.bool)
+    on_threads(rows_task(), logits.data_ptr(), *logits.shape, logits.element_size(), which.data_ptr(), targets.data_ptr(), len(which), logprobs.data_ptr(), best.data_ptr())
+    return logprobs, best
 
 # %% ../nbs/30b_kernels.ipynb #427068be
 def exponentiate(
@@ -205,16 +239,7 @@ def exponentiate(
     return highest, parts.sum(0)
 
 # %% ../nbs/30b_kernels.ipynb #fffd0843
-walk = njit(nogil=True, fastmath={"contract", "reassoc"}, cache=__name__ != "__main__") # sums may be taken in any order
-
-@kernel
-def ordered(
-    bits: np.int32, # Of a float32, or what this made of them
-) -> np.int32: # Larger for larger numbers; of its own result the bits again
-    "The bits of a number as an integer that compares like it, for compilers find the largest integer at once but not the largest float"
-    return np.int32(bits ^ (np.int32(bits >> 31) & np.int32(0x7fffffff)))
-
-@walk
+@summing
 def turn(
     x: np.ndarray, # (d,), a key or a query
     cos: np.ndarray, # float32 (d/2,), of its position's angles
@@ -228,22 +253,13 @@ def turn(
         a, b = widen(x[i])*scale, widen(x[half + i])*scale
         out[i], out[half + i] = a*cos[i] - b*sin[i], b*cos[i] + a*sin[i]
 
-@walk
-def look_back(
-    query: np.ndarray, # float32 (d,), rotated, times log2(e) and attention's scale
-    keys: np.ndarray, # float32 (groups, d, places): the stack
-    values: np.ndarray, # float32 (groups, places, d)
-    group: int, # Which of the groups
-    n: int, # How many places are taken
-    scores: np.ndarray, # float32 (places,), to work in
-    seen: np.ndarray, # float32 (d,): the values, weighted by the exponentials of their scores
+@summing
+def soften(
+    scores: np.ndarray, # float32 (places,); become their exponentials, the largest of them 1
+    n: int, # How many are seen
+    wide: int, # How many there are: a multiple of 16
 ) -> np.float32: # Sum of the exponentials
-    "One query looks at all that is on the stack, 16 places at a time; d is a multiple of 4"
-    wide = (n + 15)//16*16
-    for j in range(wide): scores[j] = 0
-    for i in range(0, len(query), 4):
-        a, b, c, d = query[i], query[i + 1], query[i + 2], query[i + 3]
-        for j in range(wide): scores[j] += a*keys[group, i, j] + b*keys[group, i + 1, j] + c*keys[group, i + 2, j] + d*keys[group, i + 3, j]
+    "A softmax, but for the division"
     for j in range(n, wide): scores[j] = -np.inf
     top = np.int32(-2**31)
     for j in range(wide): top = max(top, ordered(np.float32(scores[j]).view(np.int32)))
@@ -252,15 +268,56 @@ def look_back(
         e = power_of_two(scores[j] - highest)
         scores[j] = e
         total += e
-    for i in range(len(seen)): seen[i] = 0
-    for j in range(0, n, 8):
-        a, b, c, d, e, f, g, h = scores[j], scores[j + 1], scores[j + 2], scores[j + 3], scores[j + 4], scores[j + 5], scores[j + 6], scores[j + 7]
-        for i in range(len(seen)):
-            seen[i] += (a*values[group, j, i] + b*values[group, j + 1, i] + c*values[group, j + 2, i] + d*values[group, j + 3, i]
-                        + e*values[group, j + 4, i] + f*values[group, j + 5, i] + g*values[group, j + 6, i] + h*values[group, j + 7, i])
     return total
 
-@walk
+@summing
+def look_back(
+    queries: np.ndarray, # float32 (>= `many`, d), rotated, times log2(e) and attention's scale
+    many: int, # How many: 1, or 4 of which each stands on the one before
+    keys: np.ndarray, # float32 (d, places): the stack
+    values: np.ndarray, # float32 (places, d)
+    n: int, # How many places are taken for the first query
+    scores: np.ndarray, # float32 (4, places), to work in
+    seen: np.ndarray, # float32 (4, d): for each query the values, weighted by the exponentials of their scores
+    totals: np.ndarray, # float32 (4,): sums of the exponentials
+) -> None:
+    "Queries look at all that is on the stack, 16 places at a time; what four read together is read once; d is a multiple of 4"
+    wide, depth = (n + many + 14)//16*16, queries.shape[1]
+    s, t, u, v = scores[0], scores[1], scores[2], scores[3]
+    scores[:many, :wide] = 0
+    for i in range(0, depth, 4):
+        k0, k1, k2, k3 = keys[i], keys[i + 1], keys[i + 2], keys[i + 3]
+        if many == 4:
+            q, r, x, y = queries[0, i:i+4], queries[1, i:i+4], queries[2, i:i+4], queries[3, i:i+4]
+            q0, q1, q2, q3, r0, r1, r2, r3 = q[0], q[1], q[2], q[3], r[0], r[1], r[2], r[3]
+            x0, x1, x2, x3, y0, y1, y2, y3 = x[0], x[1], x[2], x[3], y[0], y[1], y[2], y[3]
+            for j in range(wide):
+                a, b, c, d = k0[j], k1[j], k2[j], k3[j]
+                s[j] += q0*a + q1*b + q2*c + q3*d
+                t[j] += r0*a + r1*b + r2*c + r3*d
+                u[j] += x0*a + x1*b + x2*c + x3*d
+                v[j] += y0*a + y1*b + y2*c + y3*d
+        else:
+            q0, q1, q2, q3 = queries[0, i], queries[0, i + 1], queries[0, i + 2], queries[0, i + 3]
+            for j in range(wide): s[j] += q0*k0[j] + q1*k1[j] + q2*k2[j] + q3*k3[j]
+    for m in range(many): totals[m] = soften(scores[m], n + m, wide)
+    seen[:many] = 0
+    for j in range(0, n + many - 1, 4):
+        v0, v1, v2, v3 = values[j], values[j + 1], values[j + 2], values[j + 3]
+        if many == 4:
+            s0, s1, s2, s3, t0, t1, t2, t3 = s[j], s[j + 1], s[j + 2], s[j + 3], t[j], t[j + 1], t[j + 2], t[j + 3]
+            u0, u1, u2, u3, w0, w1, w2, w3 = u[j], u[j + 1], u[j + 2], u[j + 3], v[j], v[j + 1], v[j + 2], v[j + 3]
+            for i in range(depth):
+                a, b, c, d = v0[i], v1[i], v2[i], v3[i]
+                seen[0, i] += s0*a + s1*b + s2*c + s3*d
+                seen[1, i] += t0*a + t1*b + t2*c + t3*d
+                seen[2, i] += u0*a + u1*b + u2*c + u3*d
+                seen[3, i] += w0*a + w1*b + w2*c + w3*d
+        else:
+            s0, s1, s2, s3 = s[j], s[j + 1], s[j + 2], s[j + 3]
+            for i in range(depth): seen[0, i] += s0*v0[i] + s1*v1[i] + s2*v2[i] + s3*v3[i]
+
+@summing
 def walk_trees(
     asked: np.ndarray, # (rows, width, heads + 2*groups, d): queries, keys and values
     positions: np.ndarray, # int64 (rows, width)
@@ -274,19 +331,25 @@ def walk_trees(
 ) -> None:
     "One thread's share of the rows"
     rows, width, lanes, d = asked.shape
-    heads, places = lanes - 2*groups, (len(cos) + 15)//16*16
+    heads, places = lanes - 2*groups, (len(cos) + 19)//16*16 # four more than there are, so that a look ahead stays inside
     keys, values = np.zeros((groups, d, places), np.float32), np.zeros((groups, places, d), np.float32)
-    query, seen, scores = np.empty(d, np.float32), np.empty(d, np.float32), np.empty(places, np.float32)
+    queries, seen, scores, totals = np.empty((4, d), np.float32), np.empty((4, d), np.float32), np.empty((4, places), np.float32), np.empty(4, np.float32)
     for row in range(rows*thread//threads, rows*(thread + 1)//threads):
-        for i in range(width):
-            place, token = positions[row, i], asked[row, i]
+        i = 0
+        while i < width:
+            place, many = positions[row, i], 1
+            while many < 4 and i + many < width and positions[row, i + many] == place + many: many += 1
+            many = many//4*3 + 1 # four of which each stands on the one before, or one
             for group in range(groups):
-                turn(token[heads + group], cos[place], sin[place], np.float32(1), keys[group, :, place])
-                for k in range(d): values[group, place, k] = widen(token[heads + groups + group, k])
-            for head in range(heads):
-                turn(token[head], cos[place], sin[place], scale*LOG2_E, query)
-                total = look_back(query, keys, values, head//(heads//groups), place + 1, scores, seen)
-                for k in range(d): put(out[row, i, head], k, seen[k]/total)
+                for m in range(many):
+                    turn(asked[row, i + m, heads + group], cos[place + m], sin[place + m], np.float32(1), keys[group, :, place + m])
+                    for k in range(d): values[group, place + m, k] = widen(asked[row, i + m, heads + groups + group, k])
+                for head in range(group*(heads//groups), (group + 1)*(heads//groups)):
+                    for m in range(many): turn(asked[row, i + m, head], cos[place + m], sin[place + m], scale*LOG2_E, queries[m])
+                    look_back(queries, many, keys[group], values[group], place + 1, scores, seen, totals)
+                    for m in range(many):
+                        for k in range(d): put(out[row, i + m, head], k, seen[m, k]*(1/totals[m]))
+            i += many
 
 # %% ../nbs/30b_kernels.ipynb #04b3d61f
 @cache

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .artifacts import Deferred, InputError, logger
-from .kernels import fits_kernels, keep_memory, logsumexp, multiplier, tree_attention
+from .artifacts import Deferred, InputError, logger, uncollected
+from .kernels import fits_kernels, keep_memory, multiplier, target_logprobs, tree_attention
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'HEAD_SLICE', 'BATCH_TOKENS', 'ACCELERATOR', 'LAID_OUT', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces',
-           'start_token', 'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask',
-           'make_batches', 'Batch', 'take_rows', 'Layer', 'lay_out', 'llama_states', 'usual_size', 'split_model',
+__all__ = ['torch', 'pd', 'LAID_OUT', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token', 'encode_pairs',
+           'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches', 'Batch',
+           'take_rows', 'Layer', 'lay_out', 'llama_states', 'usual_batch', 'head_slice', 'split_model',
            'token_logprobs', 'score_batch', 'reads_trees', 'Requests', 'prepare_requests', 'context_length',
            'score_pieces', 'score_requests', 'score_pairs', 'find_model', 'load_model', 'generate_text',
            'generate_texts']
@@ -256,20 +256,25 @@ def llama_states(
     return norm(x)*body.norm.weight
 
 # %% ../nbs/40c_likelihood.ipynb #18a7d980
-HEAD_SLICE, BATCH_TOKENS = 256, 4096 # On a processor: states whose logits are computed together, 15 MB at 15,000 entries; tokens of a batch
-ACCELERATOR = 16 # On an accelerator so many times as many of both: each call of a kernel takes it the same few microseconds to begin
 LAID_OUT = 2**29 # Parameters of the largest model whose weights are laid out, after which they exist twice
 
-def usual_size(
-    number: int, # `HEAD_SLICE` or `BATCH_TOKENS`
+def usual_batch(
     device: torch.device, # Where a model lies
-) -> int: # For this device
-    "How much is computed together where nobody says"
-    return number if device.type == "cpu" else ACCELERATOR*number
+) -> int: # Tokens
+    "How many tokens a batch has where nobody says; each call of a kernel takes an accelerator the same few microseconds to begin"
+    return 4096 if device.type == "cpu" else 65536
+
+def head_slice(
+    width: int, # Of the states
+    device: torch.device, # Where they lie
+) -> int: # States
+    "For how many states logits are computed together: on a processor so few that logits of a narrow model, which are the most of its work, stay in the cache"
+    if device.type != "cpu": return 4096
+    return 64 if width <= 64 else 512
 
 def split_model(
     model: PreTrainedModel, # A causal model
-    batch_tokens: int=BATCH_TOKENS, # How many tokens it will mostly read at once
+    batch_tokens: int=4096, # How many tokens it will mostly read at once
 ) -> tuple[Callable, Callable]: # (tokens, places in the flattened rows, positions and ends of trees or nothing) -> states there; states -> logits
     "Split a model so that logits are computed only where they are needed"
     body, head = model.base_model, model.get_output_embeddings()
@@ -281,7 +286,7 @@ def split_model(
         states = plain_states(glance, glance[0])
         if states.shape[-1] == head.weight.shape[-1] and torch.equal(head(states).float(), read(model, glance).logits[0].float()):
             if not fits_kernels(head.weight) or model.num_parameters() > LAID_OUT: return plain_states, head
-            if isinstance(head, torch.nn.Linear) and head.bias is None: head = multiplier(head.weight, HEAD_SLICE)
+            if isinstance(head, torch.nn.Linear) and head.bias is None: head = multiplier(head.weight, head_slice(head.weight.shape[1], model.device))
             if type(model).__name__ == "LlamaForCausalLM" and model.model.layers[0].self_attn.head_dim % 4 == 0:
                 lean, rtol = partial(llama_states, model, lay_out(model, batch_tokens)), 1e-4 if model.dtype == torch.float32 else 0.1
                 if (lean(glance, glance[0]) - states).norm() < rtol*states.norm(): return lean, head
@@ -294,18 +299,13 @@ def token_logprobs(
     states: torch.Tensor, # [states, width]
     which: torch.Tensor, # [predictions], ascending: the state that makes it
     targets: torch.Tensor, # [predictions]: what is predicted
-    greedy: bool=False, # Whether it is wanted that a target is the most probable
-) -> tuple[torch.Tensor, torch.Tensor|None]: # float32 [predictions]: log-probability of each target; whether it is the most probable
+) -> tuple[torch.Tensor, torch.Tensor]: # float32 [predictions]: log-probability of each target; bool: whether it is the most probable
     "Log-probabilities of some tokens after some states"
-    size, found, best = usual_size(HEAD_SLICE, states.device), [], []
+    size = head_slice(states.shape[1], states.device)
     bounds = torch.searchsorted(which, torch.arange(0, len(states) + size, size, device=which.device)).tolist()
     which, targets = which.to(states.device), targets.to(states.device)
-    for (first, last), part, at in zip(itertools.pairwise(bounds), states.split(size), itertools.count(0, size)):
-        logits, mine = head(part), which[first:last] - at
-        aim = logits[mine, targets[first:last]]
-        found.append(aim.float() - logsumexp(logits)[mine])
-        if greedy: best.append(aim >= logits.amax(1)[mine])
-    return torch.cat(found), torch.cat(best) if greedy else None
+    answers = [target_logprobs(head(part), which[first:last] - at, targets[first:last]) for (first, last), part, at in zip(itertools.pairwise(bounds), states.split(size), itertools.count(0, size))]
+    return tuple(map(torch.cat, zip(*answers)))
 
 # %% ../nbs/40c_likelihood.ipynb #c143d0e5
 def score_batch(
@@ -314,12 +314,11 @@ def score_batch(
     batch: Batch, # Rows
     trees: bool, # Whether rows are trees; if not, each is one text
     device: torch.device, # Where the model lies
-    greedy: bool=False, # Whether it is wanted that a target is the most probable
-) -> tuple[np.ndarray, np.ndarray|None]: # float64 [predictions]; bool [predictions]
+) -> tuple[np.ndarray, np.ndarray]: # float64 [predictions]; bool [predictions]: whether it is the most probable
     "Log-probabilities of all scored tokens of a batch, in the order of its predictions"
     states = body(batch.tokens.to(device), batch.states.to(device), *((batch.positions.to(device), batch.ends.to(device)) if trees else ()))
-    found, best = token_logprobs(head, states, batch.which, batch.targets, greedy)
-    return found.double().cpu().numpy(), best.cpu().numpy() if greedy else None
+    found, best = token_logprobs(head, states, batch.which, batch.targets)
+    return found.double().cpu().numpy(), best.cpu().numpy()
 
 # %% ../nbs/40c_likelihood.ipynb #d48f5667
 def reads_trees(
@@ -385,14 +384,14 @@ def score_pieces(
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many pairs it had
 ) -> tuple[np.ndarray, np.ndarray]: # float64, bool [pairs]: log-likelihood; whether it is what the model would write (all true unless asked for)
     "Log-likelihoods of encoded pairs"
-    logs, best, batch_tokens = np.zeros(len(pieces)), np.ones(len(pieces), bool), batch_tokens or usual_size(BATCH_TOKENS, model.device)
+    logs, best, batch_tokens = np.zeros(len(pieces)), np.ones(len(pieces), bool), batch_tokens or usual_batch(model.device)
 
     def score(part, trees, first=0, advance=lambda done: None):
         longest = max(len(p.ids) for p in part)
         rows = lay_rows(part, max(ROW_TOKENS, 2*longest) if trees else 0)
         for chosen in make_batches(rows.sizes.tolist(), batch_tokens):
             batch = take_rows(rows, chosen)
-            found, top = score_batch(body, head, batch, trees, model.device, greedy)
+            found, top = score_batch(body, head, batch, trees, model.device)
             np.add.at(logs, batch.texts + first, found)
             if greedy: np.logical_and.at(best, batch.texts + first, top)
             advance(len(np.unique(batch.texts)))
@@ -462,6 +461,7 @@ def find_model(
         raise InputError(f"{name}: no such folder, and it cannot be fetched from the Hub ({type(e).__name__}); name a folder in the Hub's layout, or connect to the network") from None
 
 # %% ../nbs/40c_likelihood.ipynb #b2b592c4
+@uncollected()
 def load_model(
     folder: str|Path, # A model in the Hub layout
     precision: str="float32", # Numbers it computes with: "float32" or "bfloat16"
@@ -520,7 +520,7 @@ def generate_texts(
     "Let a model go on from many prompts, always with the most probable token"
     front = [start_token(tokenizer, True)] if add_bos else []
     ids = [front + i for i in tokenizer(list(prompts), add_special_tokens=False)["input_ids"]] if len(prompts) else []
-    room, batch_tokens = max(1, context_length(model) - max_tokens), batch_tokens or usual_size(BATCH_TOKENS, model.device)
+    room, batch_tokens = max(1, context_length(model) - max_tokens), batch_tokens or usual_batch(model.device)
     kept, texts = [i[-room:] for i in ids], [""]*len(ids)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
     longest = min(max_tokens, context_length(model) - 1)

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, read_manifest
+from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, read_manifest, uncollected
 from .corpus import open_sources, read_corpus, source_label
 from .simplification import kernel, string_buffers
 
@@ -456,6 +456,7 @@ def train_tokenizer(
     return make_artifact(out, "tokenizer", request, build, inputs)
 
 # %% ../nbs/20_tokenization.ipynb #f9405908
+@uncollected()
 def load_tokenizer(
     folder: str|Path, # A tokenizer, token blocks, or a model: any folder with a tokenizer in the Hub's layout
 ) -> PreTrainedTokenizerFast: # Transformers' tokenizer

@@ -25,7 +25,7 @@ from typing import Literal
 import numpy as np
 
 from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, progress, read_manifest
-from .kernels import exponentiate, keep_memory, logsumexp
+from .kernels import exponentiate, keep_memory, target_logprobs
 from .model import (WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count, parameter_count,
                             training_flops)
 from .tokenization import TOKENIZER_FILES, TokenBlocks, load_tokenizer, open_blocks
@@ -181,7 +181,7 @@ def projection_loss(
     if not gradients:
         for i in range(0, len(targets), chunk):
             logits = hidden[i:i+chunk] @ weight.T
-            total += (logsumexp(logits) - logits.gather(1, targets[i:i+chunk, None])[:, 0].float()).sum()
+            total -= target_logprobs(logits, torch.arange(len(logits), device=logits.device), targets[i:i+chunk])[0].sum()
         return total, None, None
     by_hidden, by_weight, across = torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32), weight.T.contiguous()
     for i in range(0, len(targets), chunk):

@@ -159,10 +159,11 @@ def compare_commands(folder, work, blimp, rounds, result, device):
     write_tasks(tasks)
     harness = [str(Path(sys.executable).with_name("lm_eval")), "run", "--model", "hf", "--model_args", f"pretrained={folder},dtype=float32", "--include_path", tasks, "--tasks",
                ",".join(f"local_{t}" for t in BLIMP[:blimp]), "--batch_size", "64", "--device", device]
-    mine = [sys.executable, "-m", "simplelm", "evaluate", "--model", folder, "--tasks", ",".join(BLIMP[:blimp]), "--no-add-bos", "--device", device, "--out", work/"scores"]
+    mine = [sys.executable, "-m", "simplelm", "evaluate", "--model", folder, "--tasks", ",".join(BLIMP[:blimp]), "--no-add-bos", "--out", work/"scores"]
+    shown = os.environ | ({} if device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}) # ours takes a GPU that it sees
     def run(command):
         began = clock()
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+        done = subprocess.run([str(c) for c in command], env=shown, capture_output=True, text=True)
         if done.returncode: sys.exit(f"{command[0]} failed: {done.stderr[-2000:]}")
         return clock() - began, done.stdout
     for turn in range(rounds + 1): # the first fills caches
