@@ -121,10 +121,9 @@ def answer_rows(
     "One thread's share of the rows"
     p, last = np.searchsorted(which, len(table)*thread//threads), len(table)*(thread + 1)//threads
     while p < len(which) and which[p] < last:
-        row = table[which[p]]
+        i, row = which[p], table[which[p]]
         highest, more = row_logsumexp(row)
-        same = which[p]
-        while p < len(which) and which[p] == same:
+        while p < len(which) and which[p] == i:
             logit = widen(row[targets[p]])
             logprobs[p], best[p] = logit - highest - more, logit >= highest
             p += 1
@@ -288,9 +287,8 @@ def look_back(
     for i in range(0, depth, 4):
         k0, k1, k2, k3 = keys[i], keys[i + 1], keys[i + 2], keys[i + 3]
         if many == 4:
-            q, r, x, y = queries[0, i:i+4], queries[1, i:i+4], queries[2, i:i+4], queries[3, i:i+4]
-            q0, q1, q2, q3, r0, r1, r2, r3 = q[0], q[1], q[2], q[3], r[0], r[1], r[2], r[3]
-            x0, x1, x2, x3, y0, y1, y2, y3 = x[0], x[1], x[2], x[3], y[0], y[1], y[2], y[3]
+            q0, q1, q2, q3, r0, r1, r2, r3 = queries[0, i], queries[0, i + 1], queries[0, i + 2], queries[0, i + 3], queries[1, i], queries[1, i + 1], queries[1, i + 2], queries[1, i + 3]
+            x0, x1, x2, x3, y0, y1, y2, y3 = queries[2, i], queries[2, i + 1], queries[2, i + 2], queries[2, i + 3], queries[3, i], queries[3, i + 1], queries[3, i + 2], queries[3, i + 3]
             for j in range(wide):
                 a, b, c, d = k0[j], k1[j], k2[j], k3[j]
                 s[j] += q0*a + q1*b + q2*c + q3*d
