@@ -384,7 +384,7 @@ def score_pieces(
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many pairs it had
 ) -> tuple[np.ndarray, np.ndarray]: # float64, bool [pairs]: log-likelihood; whether it is what the model would write (all true unless asked for)
     "Log-likelihoods of encoded pairs"
-    logs, best, batch_tokens = np.zeros(len(pieces)), np.ones(len(pieces), bool), batch_tokens or usual_batch(model.device)
+    logs, best, batch_tokens = np.zeros(len(pieces)), np.ones(len(pieces), bool), usual_batch(model.device) if batch_tokens is None else batch_tokens
 
     def score(part, trees, first=0, advance=lambda done: None):
         longest = max(len(p.ids) for p in part)
@@ -520,7 +520,7 @@ def generate_texts(
     "Let a model go on from many prompts, always with the most probable token"
     front = [start_token(tokenizer, True)] if add_bos else []
     ids = [front + i for i in tokenizer(list(prompts), add_special_tokens=False)["input_ids"]] if len(prompts) else []
-    room, batch_tokens = max(1, context_length(model) - max_tokens), batch_tokens or usual_batch(model.device)
+    room, batch_tokens = max(1, context_length(model) - max_tokens), usual_batch(model.device) if batch_tokens is None else batch_tokens
     kept, texts = [i[-room:] for i in ids], [""]*len(ids)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
     longest = min(max_tokens, context_length(model) - 1)

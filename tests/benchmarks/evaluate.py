@@ -11,7 +11,7 @@ gets the batch size at which it was fastest beforehand, and, since ours sets gli
 made to ordinary weights. BLiMP is three whole tasks, 6,000 requests; HellaSwag the first items of its validation split. `command` is the time from a shell command to the printed table, for those 6,000 requests at width 256.
 
 `max_loglikelihood_difference` is over all requests of all parts in float32, in nats; `accuracies_equal` compares accuracy and accuracy by length of each set. Numbers with `bf16` are ours in bfloat16 against the harness
-in float32, and `changed_per_1000` says how far accuracies moved. Numbers with `bound` are what the ratio would be if ours did nothing but its products of matrices, all at the rate of one of 2048 x 2048 by the same
+in float32, and `changed_per_1000` says how far accuracies moved. Numbers with `bound`, where our kernels are used, are what the ratio would be if ours did nothing but its products of matrices, all at the rate of one of 2048 x 2048 by the same
 library: the rest of the way to it is what kernels between the products, encoding and small products cost.
 """
 import os
@@ -42,7 +42,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from simplelm.artifacts import find_data
 from simplelm.benchmark import TASKS, load_items
-from simplelm.kernels import multiplier
+from simplelm.kernels import fits_kernels, multiplier
 from simplelm.likelihood import load_model, score_pairs
 from simplelm.model import build_model, model_size
 from simplelm.tokenization import TokenizerConfig, load_tokenizer, train_tokenizer
@@ -155,7 +155,7 @@ def compare(label, folder, name, sets, rounds, result, device, rough=False):
     rate = {k: n/min(v) for k, v in times.items() if v}
     result[f"over_harness_{label}_{name}"] = round(rate["ours"]/rate["theirs"], 2)
     for end, scored in (("", model), ("_bf16", low)):
-        if scored is not None and device == "cpu": result[f"bound_{label}_{name}{end}"] = round(min(times["theirs"])/product_seconds(scored, tokenizer, pairs), 2)
+        if scored is not None and fits_kernels(scored.lm_head.weight): result[f"bound_{label}_{name}{end}"] = round(min(times["theirs"])/product_seconds(scored, tokenizer, pairs), 2)
     result["max_loglikelihood_difference"] = max(result.get("max_loglikelihood_difference", 0), float(np.abs(found - expected).max()))
     equal = np.array_equal(sets.accuracies(name, found), sets.accuracies(name, expected))
     result["accuracies_equal"] = result.get("accuracies_equal", True) and equal
