@@ -5,6 +5,7 @@
 # %% ../nbs/62_cli.ipynb #3c25a977
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import logging
@@ -699,6 +700,7 @@ def main(
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("simplelm").setLevel(logging.INFO)
     gc.set_threshold(50_000) # libraries bring a million objects that stay; to look for garbage among them as often as Python does takes a tenth of a short command's time
+    atexit.register(gc.freeze) # nor is anything to be found among them when the process ends, which looks once more
     command = parse(sys.argv[1:] if arguments is None else arguments)
     try: command()
     except InputError as e:

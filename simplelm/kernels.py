@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import ctypes
 import math
+import operator
 import platform
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
+from llvmlite import ir
 from numba import carray, cfunc, njit, types
-from numba.extending import intrinsic, overload
+from numba.core.cgutils import get_or_insert_function
+from numba.extending import intrinsic, models, overload, register_model
 
 from .artifacts import Deferred
 
 # %% auto #0
-__all__ = ['torch', 'kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'power_of_two', 'widen', 'put', 'raise_maxima',
-           'add_exponentials', 'ordered', 'row_logsumexp', 'answer_rows', 'pointer', 'work', 'openmp', 'table_task',
-           'rows_task', 'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs', 'exponentiate', 'turn',
-           'soften', 'look_back', 'walk_trees', 'walk_task', 'tree_attention', 'multiplier', 'keep_memory']
+__all__ = ['torch', 'kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'power_of_two', 'widen', 'put',
+           'raise_maxima', 'add_exponentials', 'ordered', 'row_logsumexp', 'answer_rows', 'pointer', 'work', 'openmp',
+           'table_task', 'rows_task', 'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs',
+           'exponentiate', 'LanesType', 'same', 'masked', 'take', 'give', 'spread', 'arithmetic', 'larger_lanes',
+           'fold', 'larger', 'largest', 'total', 'turn', 'look_back', 'walk_trees', 'walk_task', 'tree_attention',
+           'multiplier', 'keep_memory']
 
 # %% ../nbs/30b_kernels.ipynb #4ea8d171
 torch = Deferred("torch")
@@ -237,117 +242,185 @@ def exponentiate(
     table_on_threads(logits, highest*float(LOG2_E), parts.zero_(), EXPONENTIALS)
     return highest, parts.sum(0)
 
+# %% ../nbs/30b_kernels.ipynb #74c4b677
+class LanesType(types.Type):
+    "The type of 16 numbers of 32 bits, side by side"
+    def __init__(self): super().__init__("Lanes")
+
+lanes = LanesType()
+_floats, _ints, _shorts = (ir.VectorType(t, 16) for t in (ir.FloatType(), ir.IntType(32), ir.IntType(16)))
+register_model(LanesType)(type("LanesModel", (models.PrimitiveModel,), {"__init__": lambda self, manager, kind: models.PrimitiveModel.__init__(self, manager, kind, _floats)}))
+
+def same(builder, x): # in all lanes
+    kind = ir.VectorType(x.type, 16)
+    return builder.shuffle_vector(builder.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(ir.IntType(32), 0)), ir.Constant(kind, ir.Undefined), ir.Constant(_ints, [0]*16))
+
+def masked(context, builder, array, row, at, n, name, result, *value): # LLVM's masked load or store
+    kind, size = (_floats, 4) if array.dtype == types.float32 else (_shorts, 2)
+    place = builder.bitcast(builder.gep(context.make_array(array)(context, builder, row).data, [at]), kind.as_pointer())
+    inside = builder.icmp_signed("<", ir.Constant(_ints, list(range(16))), same(builder, builder.trunc(n, ir.IntType(32))))
+    args = [place, ir.Constant(ir.IntType(32), size), inside]
+    args = [*value, *args] if value else [*args, ir.Constant(kind, [0]*16)]
+    function = get_or_insert_function(builder.module, ir.FunctionType(result or kind, [a.type for a in args]), f"llvm.masked.{name}.v16{'f32' if size == 4 else 'i16'}.p0")
+    return builder.call(function, args)
+
+@intrinsic
+def take(typing, array, at, n):
+    "The numbers of a row, float32 or bfloat16 as integers, from `at` on: `n` of them, at most 16"
+    def emit(context, builder, signature, args):
+        x = masked(context, builder, array, *args, "load", None)
+        return x if x.type == _floats else builder.bitcast(builder.shl(builder.zext(x, _ints), ir.Constant(_ints, [16]*16)), _floats)
+    return lanes(array, types.intp, types.intp), emit
+
+@intrinsic
+def give(typing, array, at, n, x):
+    "Write the first `n` lanes to a row of float32, or, rounded, of bfloat16"
+    def emit(context, builder, signature, args):
+        x = args[3]
+        if array.dtype != types.float32:
+            x = builder.trunc(builder.lshr(builder.add(builder.bitcast(x, _ints), ir.Constant(_ints, [0x8000]*16)), ir.Constant(_ints, [16]*16)), _shorts)
+        masked(context, builder, array, *args[:3], "store", ir.VoidType(), x)
+        return context.get_dummy_value()
+    return types.none(array, types.intp, types.intp, lanes), emit
+
+@intrinsic
+def spread(typing, x):
+    "A number in all lanes"
+    return lanes(types.float32), lambda context, builder, signature, args: same(builder, args[0])
+
+def arithmetic(symbol, name): # of lanes, or of a number and lanes
+    @intrinsic
+    def apply(typing, a, b): return lanes(lanes, lanes), lambda context, builder, signature, args: getattr(builder, name)(*args, flags=("contract",))
+
+    @overload(symbol)
+    def operate(a, b):
+        if a is lanes and b is lanes: return lambda a, b: apply(a, b)
+        if isinstance(a, types.Float) and b is lanes: return lambda a, b: apply(spread(a), b)
+
+for symbol, name in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")): arithmetic(symbol, name)
+
+def larger_lanes(builder, a, b): return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+def fold(builder, x, both): # halves, quarters and so on, until one is left
+    for n in (8, 4, 2, 1): x = both(x, builder.shuffle_vector(x, ir.Constant(_floats, ir.Undefined), ir.Constant(_ints, [(i + n) % 16 for i in range(16)])))
+    return builder.extract_element(x, ir.Constant(ir.IntType(32), 0))
+
+@intrinsic
+def larger(typing, a, b):
+    "The larger number of each lane"
+    return lanes(lanes, lanes), lambda context, builder, signature, args: larger_lanes(builder, *args)
+
+@intrinsic
+def largest(typing, x):
+    "The largest lane"
+    return types.float32(lanes), lambda context, builder, signature, args: fold(builder, args[0], partial(larger_lanes, builder))
+
+@intrinsic
+def total(typing, x):
+    "The sum of the lanes"
+    return types.float32(lanes), lambda context, builder, signature, args: fold(builder, args[0], builder.fadd)
+
 # %% ../nbs/30b_kernels.ipynb #fffd0843
 @summing
 def turn(
-    x: np.ndarray, # (d,), a key or a query
-    cos: np.ndarray, # float32 (d/2,), of its position's angles
+    x: np.ndarray, # Keys and queries, flat
+    at: int, # Where one begins
+    half: int, # Half of its numbers
+    cos: np.ndarray, # float32, flat: of the angles of each position, then zeros up to a multiple of 16
     sin: np.ndarray, # As `cos`
+    angle: int, # Where those of its position begin
     scale: np.float32, # The result is multiplied by it
-    out: np.ndarray, # float32 (d,)
+    out: np.ndarray, # float32, flat
+    to: int, # Where the result goes, and up to 15 numbers more
 ) -> None:
     "Rotary position embedding: the first half of a head with its second (arXiv 2104.09864, in the layout of transformers)"
-    half = len(cos)
-    for i in range(half):
-        a, b = widen(x[i])*scale, widen(x[half + i])*scale
-        out[i], out[half + i] = a*cos[i] - b*sin[i], b*cos[i] + a*sin[i]
-
-@summing
-def soften(
-    scores: np.ndarray, # float32 (places,); become their exponentials, the largest of them 1
-    n: int, # How many are seen
-    wide: int, # How many there are: a multiple of 16
-) -> np.float32: # Sum of the exponentials
-    "A softmax, but for the division"
-    for j in range(n, wide): scores[j] = -np.inf
-    top = np.int32(-2**31)
-    for j in range(wide): top = max(top, ordered(np.float32(scores[j]).view(np.int32)))
-    highest, total = np.int32(ordered(top)).view(np.float32), np.float32(0)
-    for j in range(wide):
-        e = power_of_two(scores[j] - highest)
-        scores[j] = e
-        total += e
-    return total
+    for i in range(0, half, 16):
+        n = min(16, half - i)
+        a, b, c, s = take(x, at + i, n), take(x, at + half + i, n), scale*take(cos, angle + i, 16), scale*take(sin, angle + i, 16)
+        give(out, to + i, n, a*c - b*s)
+        give(out, to + half + i, n, b*c + a*s)
 
 @summing
 def look_back(
-    queries: np.ndarray, # float32 (>= `many`, d), rotated, times log2(e) and attention's scale
-    many: int, # How many: 1, or 4 of which each stands on the one before
-    keys: np.ndarray, # float32 (d, places): the stack
-    values: np.ndarray, # float32 (places, d)
+    queries: np.ndarray, # float32 (4*d,): of four tokens, each of which stands on the one before; rotated, times log2(e) and attention's scale
+    d: int, # Numbers of a head
+    keys: np.ndarray, # float32 (d, places), flat: the stack
+    values: np.ndarray, # float32 (places, deep), flat
+    places: int, # A multiple of 16
+    deep: int, # `d`, or the next multiple of 16
     n: int, # How many places are taken for the first query
-    scores: np.ndarray, # float32 (4, places), to work in
-    seen: np.ndarray, # float32 (4, d): for each query the values, weighted by the exponentials of their scores
+    fence: np.ndarray, # float32 (32,): 16 zeros, and 16 times minus infinity
+    scores: np.ndarray, # float32 (4*places,), to work in
+    seen: np.ndarray, # float32 (4*deep,): for each query the values, weighted by the exponentials of their scores
     totals: np.ndarray, # float32 (4,): sums of the exponentials
 ) -> None:
-    "Queries look at all that is on the stack, 16 places at a time; what four read together is read once; d is a multiple of 4"
-    wide, depth = (n + many + 14)//16*16, queries.shape[1]
-    s, t, u, v = scores[0], scores[1], scores[2], scores[3]
-    scores[:many, :wide] = 0
-    for i in range(0, depth, 4):
-        k0, k1, k2, k3 = keys[i], keys[i + 1], keys[i + 2], keys[i + 3]
-        if many == 4:
-            q0, q1, q2, q3, r0, r1, r2, r3 = queries[0, i], queries[0, i + 1], queries[0, i + 2], queries[0, i + 3], queries[1, i], queries[1, i + 1], queries[1, i + 2], queries[1, i + 3]
-            x0, x1, x2, x3, y0, y1, y2, y3 = queries[2, i], queries[2, i + 1], queries[2, i + 2], queries[2, i + 3], queries[3, i], queries[3, i + 1], queries[3, i + 2], queries[3, i + 3]
-            for j in range(wide):
-                a, b, c, d = k0[j], k1[j], k2[j], k3[j]
-                s[j] += q0*a + q1*b + q2*c + q3*d
-                t[j] += r0*a + r1*b + r2*c + r3*d
-                u[j] += x0*a + x1*b + x2*c + x3*d
-                v[j] += y0*a + y1*b + y2*c + y3*d
-        else:
-            q0, q1, q2, q3 = queries[0, i], queries[0, i + 1], queries[0, i + 2], queries[0, i + 3]
-            for j in range(wide): s[j] += q0*k0[j] + q1*k1[j] + q2*k2[j] + q3*k3[j]
-    for m in range(many): totals[m] = soften(scores[m], n + m, wide)
-    seen[:many] = 0
-    for j in range(0, n + many - 1, 4):
-        v0, v1, v2, v3 = values[j], values[j + 1], values[j + 2], values[j + 3]
-        if many == 4:
-            s0, s1, s2, s3, t0, t1, t2, t3 = s[j], s[j + 1], s[j + 2], s[j + 3], t[j], t[j + 1], t[j + 2], t[j + 3]
-            u0, u1, u2, u3, w0, w1, w2, w3 = u[j], u[j + 1], u[j + 2], u[j + 3], v[j], v[j + 1], v[j + 2], v[j + 3]
-            for i in range(depth):
-                a, b, c, d = v0[i], v1[i], v2[i], v3[i]
-                seen[0, i] += s0*a + s1*b + s2*c + s3*d
-                seen[1, i] += t0*a + t1*b + t2*c + t3*d
-                seen[2, i] += u0*a + u1*b + u2*c + u3*d
-                seen[3, i] += w0*a + w1*b + w2*c + w3*d
-        else:
-            s0, s1, s2, s3 = s[j], s[j + 1], s[j + 2], s[j + 3]
-            for i in range(depth): seen[0, i] += s0*v0[i] + s1*v1[i] + s2*v2[i] + s3*v3[i]
+    "Four queries look at all that is on the stack"
+    wide, zero = (n + 18)//16*16, spread(np.float32(0))
+    for j in range(0, wide, 16):
+        p = q = r = s = zero
+        for i in range(d):
+            key = take(keys, i*places + j, 16)
+            p, q, r, s = queries[i]*key + p, queries[d + i]*key + q, queries[2*d + i]*key + r, queries[3*d + i]*key + s
+        for m, x in enumerate((p, q, r, s)): give(scores, m*wide + j, 16, x + take(fence, max(0, min(16, 16 + j - n - m)), 16))
+    for m in range(4):
+        top = take(scores, m*wide, 16)
+        for j in range(16, wide, 16): top = larger(top, take(scores, m*wide + j, 16))
+        highest = spread(largest(top))
+        for j in range(0, wide, 16): give(scores, m*wide + j, 16, take(scores, m*wide + j, 16) - highest)
+    for j in range(4*wide): scores[j] = power_of_two(scores[j])
+    for m in range(4):
+        all_of_it = zero
+        for j in range(0, wide, 16): all_of_it = all_of_it + take(scores, m*wide + j, 16)
+        totals[m] = total(all_of_it)
+    for i in range(0, deep, 16):
+        p = q = r = s = zero
+        for j in range(n + 3):
+            value = take(values, j*deep + i, 16)
+            p, q, r, s = scores[j]*value + p, scores[wide + j]*value + q, scores[2*wide + j]*value + r, scores[3*wide + j]*value + s
+        for m, x in enumerate((p, q, r, s)): give(seen, m*deep + i, 16, x)
 
 @summing
 def walk_trees(
-    asked: np.ndarray, # (rows, width, heads + 2*groups, d): queries, keys and values
-    positions: np.ndarray, # int64 (rows, width)
-    cos: np.ndarray, # float32 (places, d/2)
-    sin: np.ndarray, # As `cos`
+    asked: np.ndarray, # (tokens, heads + 2*groups, d), flat: queries, keys and values
+    heads: int, # Heads of queries
     groups: int, # Heads of keys and values
+    d: int, # Numbers of a head
+    positions: np.ndarray, # int64 (tokens,)
+    starts: np.ndarray, # int64 (rows + 1,): where each row begins, and where the last one ends
+    cos: np.ndarray, # float32, as of `turn`
+    sin: np.ndarray, # As `cos`
+    angles: int, # How many numbers each position has there
     scale: np.float32, # Of scores
-    out: np.ndarray, # (rows, width, heads, d)
+    out: np.ndarray, # (tokens, heads, d), flat
     thread: int, # The number of this thread
     threads: int, # How many there are
 ) -> None:
-    "One thread's share of the rows"
-    rows, width, lanes, d = asked.shape
-    heads, places = lanes - 2*groups, (len(cos) + 19)//16*16 # four more than there are, so that a look ahead stays inside
-    keys, values = np.zeros((groups, d, places), np.float32), np.zeros((groups, places, d), np.float32)
-    queries, seen, scores, totals = np.empty((4, d), np.float32), np.empty((4, d), np.float32), np.empty((4, places), np.float32), np.empty(4, np.float32)
-    for row in range(rows*thread//threads, rows*(thread + 1)//threads):
-        i = 0
-        while i < width:
-            place, many = positions[row, i], 1
-            while many < 4 and i + many < width and positions[row, i + many] == place + many: many += 1
-            many = many//4*3 + 1 # four of which each stands on the one before, or one
-            for group in range(groups):
-                for m in range(many):
-                    turn(asked[row, i + m, heads + group], cos[place + m], sin[place + m], np.float32(1), keys[group, :, place + m])
-                    for k in range(d): values[group, place + m, k] = widen(asked[row, i + m, heads + groups + group, k])
-                for head in range(group*(heads//groups), (group + 1)*(heads//groups)):
-                    for m in range(many): turn(asked[row, i + m, head], cos[place + m], sin[place + m], scale*LOG2_E, queries[m])
-                    look_back(queries, many, keys[group], values[group], place + 1, scores, seen, totals)
+    "One thread's share of the rows, or, where these are few, of parts of their heads"
+    rows, each, across, half = len(starts) - 1, heads//groups, (heads + 2*groups)*d, d//2
+    places, deep, parts = (len(cos)//angles + 18)//16*16, (d + 15)//16*16, min(groups, 1 + 8*threads//(len(starts) - 1))
+    keys, values, turned, fence = np.zeros((groups, d*places), np.float32), np.zeros((groups, places*deep), np.float32), np.empty(d, np.float32), np.zeros(32, np.float32)
+    queries, scores, seen, totals = np.zeros(4*d, np.float32), np.empty(4*places, np.float32), np.empty(4*deep, np.float32), np.empty(4, np.float32)
+    fence[16:] = -np.inf
+    for row in range(rows):
+        first, last = starts[row], starts[row + 1]
+        for part in range(parts):
+            if (first*parts + (last - first)*part)*threads//(len(positions)*parts) != thread: continue
+            i = first
+            while i < last:
+                place, many = positions[i], 1
+                while many < 4 and i + many < last and positions[i + many] == place + many: many += 1 # each stands on the one before
+                for group in range(groups*part//parts, groups*(part + 1)//parts):
                     for m in range(many):
-                        for k in range(d): put(out[row, i + m, head], k, seen[m, k]*(1/totals[m]))
-            i += many
+                        at = (i + m)*across + (heads + group)*d
+                        turn(asked, at, half, cos, sin, (place + m)*angles, np.float32(1), turned, 0)
+                        for k in range(d): keys[group, k*places + place + m] = turned[k]
+                        for k in range(0, d, 16): give(values[group], (place + m)*deep + k, 16, take(asked, at + groups*d + k, min(16, d - k)))
+                    for head in range(group*each, (group + 1)*each):
+                        for m in range(many): turn(asked, (i + m)*across + head*d, half, cos, sin, (place + m)*angles, scale*LOG2_E, queries, m*d)
+                        look_back(queries, d, keys[group], values[group], places, deep, place + 1, fence, scores, seen, totals)
+                        for m in range(many):
+                            for k in range(0, d, 16): give(out, ((i + m)*heads + head)*d + k, min(16, d - k), 1/totals[m]*take(seen, m*deep + k, 16))
+                i += many
 
 # %% ../nbs/30b_kernels.ipynb #04b3d61f
 @cache
@@ -355,26 +428,28 @@ def walk_task() -> int: # Its address, as of `table_task`
     "Compile what each thread does with trees"
     @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
     def share(given):
-        asked, rows, width, lanes, d, size, positions, cos, sin, places, groups, out = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8], given[9], given[10], given[11]
-        where, cosines, sines, scale = carray(pointer(positions), (rows, width), np.int64), carray(pointer(cos), (places, d//2), np.float32), carray(pointer(sin), (places, d//2), np.float32), np.int32(given[12]).view(np.float32)
-        shape, shown = (rows, width, lanes, d), (rows, width, lanes - 2*groups, d)
-        if size == 2: walk_trees(carray(pointer(asked), shape, np.uint16), where, cosines, sines, groups, scale, carray(pointer(out), shown, np.uint16), _thread(), _threads())
-        else: walk_trees(carray(pointer(asked), shape, np.float32), where, cosines, sines, groups, scale, carray(pointer(out), shown, np.float32), _thread(), _threads())
+        asked, tokens, across, d, size, groups, positions, starts, rows, cos, sin, places, angles, out = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8], given[9], given[10], given[11], given[12], given[13]
+        where, begin, scale = carray(pointer(positions), (tokens,), np.int64), carray(pointer(starts), (rows + 1,), np.int64), np.int32(given[14]).view(np.float32)
+        cosines, sines, n, heads = carray(pointer(cos), (places*angles,), np.float32), carray(pointer(sin), (places*angles,), np.float32), tokens*across*d, across - 2*groups
+        if size == 2: walk_trees(carray(pointer(asked), (n,), np.uint16), heads, groups, d, where, begin, cosines, sines, angles, scale, carray(pointer(out), (tokens*heads*d,), np.uint16), _thread(), _threads())
+        else: walk_trees(carray(pointer(asked), (n,), np.float32), heads, groups, d, where, begin, cosines, sines, angles, scale, carray(pointer(out), (tokens*heads*d,), np.float32), _thread(), _threads())
     return share.address
 
 def tree_attention(
-    asked: torch.Tensor, # float32 or bfloat16 (rows, width, heads + 2*groups, d), contiguous: queries, keys and values, not yet rotated
-    positions: torch.Tensor, # int64 (rows, width): of each token in its text; what has a smaller one and was met last at it is looked at
+    asked: torch.Tensor, # float32 or bfloat16 (tokens, heads + 2*groups, d), contiguous: queries, keys and values, not yet rotated
+    positions: torch.Tensor, # int64 (tokens,): of each in its text; what has a smaller one in its row and was met last at it is looked at
+    starts: torch.Tensor, # int64 (rows + 1,): where each row begins, at position 0, and where the last one ends
     cos: torch.Tensor, # float32 (places, d/2): of the angles of each position
     sin: torch.Tensor, # As `cos`
     groups: int, # Heads of keys and values
     scale: float, # Of scores
-) -> torch.Tensor: # (rows, width, heads, d), as `asked`
+) -> torch.Tensor: # (tokens, heads, d), as `asked`
     "Attention of each token to itself and its ancestors, in 32 bits"
-    if not fits_kernels(asked) or not all(x.is_contiguous() for x in (positions, cos, sin)): raise ValueError("tensors of another type, place or layout than the kernel reads")
-    if positions.max() >= len(cos) or asked.shape[3] % 4: raise ValueError(f"{len(cos)} places for positions up to {int(positions.max())}, heads of {asked.shape[3]}: wanted are enough places, and a multiple of 4")
-    out = asked.new_empty(*asked.shape[:2], asked.shape[2] - 2*groups, asked.shape[3])
-    on_threads(walk_task(), asked.data_ptr(), *asked.shape, asked.element_size(), positions.data_ptr(), cos.data_ptr(), sin.data_ptr(), len(cos), groups, out.data_ptr(), int(np.float32(scale).view(np.int32)))
+    if not fits_kernels(asked) or not all(x.is_contiguous() for x in (positions, starts)): raise ValueError("tensors of another type, place or layout than the kernel reads")
+    if positions.max() >= len(cos) or asked.shape[2] % 2: raise ValueError(f"{len(cos)} places for positions up to {int(positions.max())}, heads of {asked.shape[2]}: wanted are enough places, and an even number")
+    cos, sin = (torch.nn.functional.pad(x, (0, -x.shape[1] % 16)).contiguous() for x in (cos, sin))
+    out = asked.new_empty(len(asked), asked.shape[1] - 2*groups, asked.shape[2])
+    on_threads(walk_task(), asked.data_ptr(), *asked.shape, asked.element_size(), groups, positions.data_ptr(), starts.data_ptr(), len(starts) - 1, cos.data_ptr(), sin.data_ptr(), *cos.shape, out.data_ptr(), int(np.float32(scale).view(np.int32)))
     return out
 
 # %% ../nbs/30b_kernels.ipynb #0c42c073

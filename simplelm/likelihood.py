@@ -9,7 +9,6 @@ import itertools
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,12 +18,12 @@ from .artifacts import Deferred, InputError, logger, uncollected
 from .kernels import fits_kernels, keep_memory, multiplier, target_logprobs, tree_attention
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'LAID_OUT', 'ROW_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token', 'encode_pairs',
-           'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches', 'Batch',
-           'take_rows', 'Layer', 'lay_out', 'llama_states', 'usual_batch', 'head_slice', 'split_model',
-           'token_logprobs', 'score_batch', 'reads_trees', 'Requests', 'prepare_requests', 'context_length',
-           'score_pieces', 'score_requests', 'score_pairs', 'find_model', 'load_model', 'generate_text',
-           'generate_texts']
+__all__ = ['torch', 'pd', 'LAID_OUT', 'PADDED_TOKENS', 'FLAT_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token',
+           'token_ids', 'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask',
+           'make_batches', 'Batch', 'spans', 'take_rows', 'pad_rows', 'Layer', 'lay_out', 'llama_states', 'usual_batch',
+           'head_slice', 'Parts', 'split_model', 'token_logprobs', 'reads_trees', 'Requests', 'prepare_requests',
+           'context_length', 'score_pieces', 'score_requests', 'score_pairs', 'find_model', 'load_model',
+           'generate_text', 'generate_texts']
 
 # %% ../nbs/40c_likelihood.ipynb #f641b923
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -61,6 +60,17 @@ def start_token(
     return eos
 
 # %% ../nbs/40c_likelihood.ipynb #3ae1fdbb
+def token_ids(
+    tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
+    texts: list[str], # What to encode
+) -> list[list[int]]: # Its ids of each, without special tokens
+    "Encode many texts; where transformers only passes them on to the library `tokenizers`, without places of tokens in the text, which take a third of the time"
+    from transformers import PreTrainedTokenizerFast
+    def ids(some): return tokenizer(some, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    if not texts or getattr(type(tokenizer), "_encode_plus", None) is not PreTrainedTokenizerFast._encode_plus: return ids(texts) if texts else []
+    ids(texts[:1]) # passes the tokenizer's own settings on
+    return [e.ids for e in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
 def encode_pairs(
     tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
     pairs: Iterable[tuple[str, str]], # Contexts and choices, the choices with the space in front
@@ -69,7 +79,7 @@ def encode_pairs(
     "Encode contexts with their choices, as lm-evaluation-harness does"
     shifted = [shift_spaces(context, choice) for context, choice in pairs]
     texts = list(dict.fromkeys(itertools.chain.from_iterable((c, c + choice) for c, choice in shifted)))
-    ids = dict(zip(texts, tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"])) if texts else {}
+    ids = dict(zip(texts, token_ids(tokenizer, texts)))
     start, encoded = start_token(tokenizer, add_bos), []
     for context, choice in shifted:
         whole, skip = ids[context + choice], len(ids[context])
@@ -85,8 +95,9 @@ def fit_context(
     context_length: int, # How many tokens the model reads at once
 ) -> tuple[Pair, bool]: # What fits, and whether anything was cut
     "Cut a pair on the left so that the model can predict all that is left but its first token"
+    if len(pair.ids) <= context_length + 1: return pair, False
     kept = pair.ids[-(context_length + 1):]
-    return Pair(kept, min(pair.scored, len(kept) - 1)), len(kept) < len(pair.ids)
+    return Pair(kept, min(pair.scored, context_length)), True
 
 # %% ../nbs/40c_likelihood.ipynb #b59e7e50
 def roll_text(
@@ -173,42 +184,61 @@ def tree_mask(
 def make_batches(
     lengths: Sequence[int], # Tokens of each row
     batch_tokens: int, # Tokens a batch may hold, padding included
+    padded: bool=True, # Whether shorter rows are padded
 ) -> Iterator[list[int]]: # The rows of a batch
-    "Group rows of similar length, the longest first; a row longer than a batch is one of its own"
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    start = 0
-    while start < len(order):
-        rows = max(1, batch_tokens//int(lengths[order[start]]))
-        yield order[start:start + rows]
-        start += rows
+    "Group rows, the longest first; a row longer than a batch is one of its own"
+    batch, held = [], 0
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        size = int(lengths[batch[0] if padded and batch else i])
+        if batch and held + size > batch_tokens:
+            yield batch
+            batch, held, size = [], 0, int(lengths[i])
+        batch.append(i)
+        held += size
+    if batch: yield batch
 
 # %% ../nbs/40c_likelihood.ipynb #8716bcc8
 class Batch(NamedTuple):
-    "Rows as tensors"
-    tokens: torch.Tensor # [rows, width]
-    positions: torch.Tensor # [rows, width]
-    ends: torch.Tensor # [rows, width]
-    states: torch.Tensor # [states]: where in the flattened rows something is predicted
+    "Rows as tensors, one after another"
+    tokens: torch.Tensor # [tokens]
+    positions: torch.Tensor # [tokens]
+    ends: torch.Tensor # [tokens]: where in its row the last token of each one's subtree stands
+    starts: torch.Tensor # [rows + 1]: where each row begins, and where the last one ends
+    states: torch.Tensor # [states]: the tokens after which something is predicted
     which: torch.Tensor # [predictions], ascending: the state that makes it
     targets: torch.Tensor # [predictions]: what is predicted
     texts: np.ndarray # [predictions]: the text it belongs to
 
-# %% ../nbs/40c_likelihood.ipynb #a52443b6
+def spans(
+    first: np.ndarray, # Where each begins
+    counts: np.ndarray, # How many numbers it has
+) -> np.ndarray: # Those of one after those of the other
+    "Counting from several numbers on"
+    return np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+
 def take_rows(
     rows: Rows, # Trees
     chosen: Sequence[int], # Some of them
-) -> Batch: # Padded on the right
+) -> Batch: # Theirs
     "Make a batch of some rows"
-    starts, sizes = rows.starts[chosen], rows.sizes[chosen]
-    at = np.arange(sizes.max())
-    inside = at < sizes[:, None]
-    source = np.where(inside, starts[:, None] + at, 0)
-    first, counts = rows.bounds[chosen], rows.bounds[np.add(chosen, 1)] - rows.bounds[chosen]
-    asked = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-    states, which = np.unique(rows.states[asked] + np.repeat(np.arange(len(chosen))*len(at) - starts, counts), return_inverse=True)
+    first, sizes, predicted = rows.starts[chosen], rows.sizes[chosen], rows.bounds[chosen]
+    starts, counts = np.append(0, np.cumsum(sizes)), rows.bounds[np.add(chosen, 1)] - predicted
+    source, asked = spans(first, sizes), spans(predicted, counts)
+    states, which = np.unique(rows.states[asked] + np.repeat(starts[:-1] - first, counts), return_inverse=True)
     order = np.argsort(which, kind="stable")
-    padded = (np.where(inside, a, b) for a, b in ((rows.tokens[source], 0), (rows.positions[source], 0), (rows.ends[source] - starts[:, None], at)))
-    return Batch(*map(torch.from_numpy, (*padded, states, which[order], rows.targets[asked][order])), rows.texts[asked][order])
+    arrays = rows.tokens[source], rows.positions[source], rows.ends[source] - np.repeat(first, sizes), starts, states, which[order], rows.targets[asked][order]
+    return Batch(*map(torch.from_numpy, arrays), rows.texts[asked][order])
+
+# %% ../nbs/40c_likelihood.ipynb #718d1515
+def pad_rows(
+    batch: Batch, # Rows
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]: # [rows, width]: tokens, positions, ends; [states]: where states stand in the flattened rows
+    "Rows of equal width: what is missing on the right looks at itself, and nothing looks at it"
+    sizes = batch.starts.diff()
+    at = torch.arange(int(sizes.max()))
+    inside = at < sizes[:, None]
+    def padded(x, other): return torch.where(inside, 0, other).masked_scatter_(inside, x)
+    return padded(batch.tokens, torch.tensor(0)), padded(batch.positions, torch.tensor(0)), padded(batch.ends, at), inside.flatten().nonzero()[:, 0][batch.states]
 
 # %% ../nbs/40c_likelihood.ipynb #e381da84
 class Layer(NamedTuple):
@@ -235,21 +265,17 @@ def lay_out(
 def llama_states(
     model: PreTrainedModel, # A LLaMA
     layers: Sequence[Layer], # Its weights, from `lay_out`
-    ids: torch.Tensor, # [rows, width]
-    chosen: torch.Tensor, # [states]: where in the flattened rows a state is wanted
-    positions: torch.Tensor|None=None, # [rows, width]; by default columns
-    ends: torch.Tensor|None=None, # As of `tree_mask`; positions tell as much
+    batch: Batch, # Rows; a text is a tree, too
 ) -> torch.Tensor: # [states, hidden width]
     "Hidden states of LLaMA (arXiv 2302.13971) as transformers computes them, by nothing but products of matrices"
-    config, body = model.config, model.model
-    positions = torch.arange(ids.shape[1]).repeat(len(ids), 1) if positions is None else positions.contiguous()
-    x = body.embed_tokens.weight[ids.flatten()]
-    cos, sin = (a[0].chunk(2, -1)[0].contiguous() for a in body.rotary_emb(x.float(), torch.arange(int(positions.max()) + 1)[None]))
-    def norm(x): return torch.nn.functional.rms_norm(x, x.shape[-1:], eps=config.rms_norm_eps)
+    body, part = model.model, model.model.layers[0].self_attn
+    x = body.embed_tokens.weight[batch.tokens]
+    cos, sin = (a[0].chunk(2, -1)[0] for a in body.rotary_emb(x.float(), torch.arange(int(batch.positions.max()) + 1)[None]))
+    def norm(x): return torch.nn.functional.rms_norm(x, x.shape[-1:], eps=model.config.rms_norm_eps)
     for layer in layers:
-        asked = layer.asked(norm(x)).view(*ids.shape, -1, body.layers[0].self_attn.head_dim)
-        seen = tree_attention(asked, positions, cos, sin, config.num_key_value_heads, body.layers[0].self_attn.scaling).flatten(2).flatten(0, 1)
-        if layer is layers[-1]: x, seen = x[chosen], seen[chosen]
+        asked = layer.asked(norm(x)).view(len(x), -1, part.head_dim)
+        seen = tree_attention(asked, batch.positions, batch.starts, cos, sin, model.config.num_key_value_heads, part.scaling).flatten(1)
+        if layer is layers[-1]: x, seen = x[batch.states], seen[batch.states]
         x = layer.out(seen, "add", x)
         h = norm(x)
         x = layer.down(layer.up(h, "mul", layer.gate(h, "swish")), "add", x)
@@ -265,33 +291,45 @@ def usual_batch(
     return 4096 if device.type == "cpu" else 65536
 
 def head_slice(
-    width: int, # Of the states
-    device: torch.device, # Where they lie
+    device: torch.device, # Where the states lie
 ) -> int: # States
-    "For how many states logits are computed together: on a processor so few that logits of a narrow model, which are the most of its work, stay in the cache"
-    if device.type != "cpu": return 4096
-    return 64 if width <= 64 else 512
+    "For how many states logits are computed together: on a processor so few that they are read while they are in the cache"
+    return 256 if device.type == "cpu" else 4096
+
+class Parts(NamedTuple):
+    "A model in two parts, so that logits are computed only where they are needed"
+    states: Callable[[Batch, bool], torch.Tensor] # Rows, and whether they are trees -> [states, width]: what the output layer reads
+    head: Callable[[torch.Tensor], torch.Tensor] # Such states -> logits
+    padded: bool # Whether rows are padded
 
 def split_model(
     model: PreTrainedModel, # A causal model
     batch_tokens: int=4096, # How many tokens it will mostly read at once
-) -> tuple[Callable, Callable]: # (tokens, places in the flattened rows, positions and ends of trees or nothing) -> states there; states -> logits
-    "Split a model so that logits are computed only where they are needed"
+) -> Parts: # That compute what it computes
+    "Split a model"
     body, head = model.base_model, model.get_output_embeddings()
-    def read(part, ids, positions=None, ends=None):
-        return part(ids, use_cache=False, **({} if ends is None else dict(attention_mask=tree_mask(ends, model.dtype), position_ids=positions)))
-    def plain_states(ids, chosen, positions=None, ends=None): return read(body, ids, positions, ends).last_hidden_state.flatten(0, 1)[chosen]
-    glance = torch.arange(min(8, model.config.vocab_size), device=model.device)[None] # several, for the first ids may be padding, whose states are zero
-    if head is not None and body is not model:
-        states = plain_states(glance, glance[0])
-        if states.shape[-1] == head.weight.shape[-1] and torch.equal(head(states).float(), read(model, glance).logits[0].float()):
-            if not fits_kernels(head.weight) or model.num_parameters() > LAID_OUT: return plain_states, head
-            if isinstance(head, torch.nn.Linear) and head.bias is None: head = multiplier(head.weight, head_slice(head.weight.shape[1], model.device))
-            if type(model).__name__ == "LlamaForCausalLM" and model.model.layers[0].self_attn.head_dim % 4 == 0:
-                lean, rtol = partial(llama_states, model, lay_out(model, batch_tokens)), 1e-4 if model.dtype == torch.float32 else 0.1
-                if (lean(glance, glance[0]) - states).norm() < rtol*states.norm(): return lean, head
-            return plain_states, head
-    return lambda ids, chosen, positions=None, ends=None: read(model, ids, positions, ends).logits.flatten(0, 1)[chosen], lambda logits: logits
+    def read(part, batch, trees):
+        tokens, positions, ends, places = (x.to(model.device) for x in pad_rows(batch))
+        return part(tokens, use_cache=False, **(dict(attention_mask=tree_mask(ends, model.dtype), position_ids=positions) if trees else {})), places
+    def plain_states(batch, trees):
+        out, places = read(body, batch, trees)
+        return out.last_hidden_state.flatten(0, 1)[places]
+    def logits(batch, trees):
+        out, places = read(model, batch, trees)
+        return out.logits.flatten(0, 1)[places]
+    ids = list(range(min(8, model.config.vocab_size))) # several, for the first ids may be padding, whose states are zero
+    glance = take_rows(lay_rows([Pair([*ids, 0], len(ids))], 0), [0])
+    whole, fits = Parts(logits, lambda x: x, True), head is not None and fits_kernels(head.weight) and model.num_parameters() <= LAID_OUT
+    expected = logits(glance, False).float()
+    if fits and isinstance(head, torch.nn.Linear) and head.bias is None: head = multiplier(head.weight, head_slice(model.device))
+    if fits and type(model).__name__ == "LlamaForCausalLM":
+        layers = lay_out(model, batch_tokens)
+        def lean_states(batch, trees): return llama_states(model, layers, batch)
+        if (head(lean_states(glance, True)) - expected).norm() < (1e-4 if model.dtype == torch.float32 else 0.1)*expected.norm(): return Parts(lean_states, head, False)
+    if head is None or body is model: return whole
+    states = plain_states(glance, False)
+    if states.shape[-1] != model.get_output_embeddings().weight.shape[-1] or not torch.equal(model.get_output_embeddings()(states).float(), expected): return whole
+    return Parts(plain_states, head, True)
 
 # %% ../nbs/40c_likelihood.ipynb #56441bfe
 def token_logprobs(
@@ -301,24 +339,11 @@ def token_logprobs(
     targets: torch.Tensor, # [predictions]: what is predicted
 ) -> tuple[torch.Tensor, torch.Tensor]: # float32 [predictions]: log-probability of each target; bool: whether it is the most probable
     "Log-probabilities of some tokens after some states"
-    size = head_slice(states.shape[1], states.device)
+    size = head_slice(states.device)
     bounds = torch.searchsorted(which, torch.arange(0, len(states) + size, size, device=which.device)).tolist()
     which, targets = which.to(states.device), targets.to(states.device)
     answers = [target_logprobs(head(part), which[first:last] - at, targets[first:last]) for (first, last), part, at in zip(itertools.pairwise(bounds), states.split(size), itertools.count(0, size))]
     return tuple(map(torch.cat, zip(*answers)))
-
-# %% ../nbs/40c_likelihood.ipynb #c143d0e5
-def score_batch(
-    body: Callable, # As of `split_model`
-    head: Callable, # States -> logits
-    batch: Batch, # Rows
-    trees: bool, # Whether rows are trees; if not, each is one text
-    device: torch.device, # Where the model lies
-) -> tuple[np.ndarray, np.ndarray]: # float64 [predictions]; bool [predictions]: whether it is the most probable
-    "Log-probabilities of all scored tokens of a batch, in the order of its predictions"
-    states = body(batch.tokens.to(device), batch.states.to(device), *((batch.positions.to(device), batch.ends.to(device)) if trees else ()))
-    found, best = token_logprobs(head, states, batch.which, batch.targets)
-    return found.double().cpu().numpy(), best.cpu().numpy()
 
 # %% ../nbs/40c_likelihood.ipynb #d48f5667
 def reads_trees(
@@ -365,7 +390,7 @@ def prepare_requests(
                     np.array([cut for _, cut in fitted], bool))
 
 # %% ../nbs/40c_likelihood.ipynb #5f267a41
-ROW_TOKENS = 64 # A row has room for so many tokens, or for twice the longest text
+PADDED_TOKENS, FLAT_TOKENS = 64, 512 # A row has room for so many tokens, or for twice the longest text: masks and padding grow with it, and without them only memory does
 WINDOW = 2**18 # Tokens that are laid out at once, to bound memory
 _tried = weakref.WeakKeyDictionary() # Model -> longest text that it was seen to read in a tree, shortest that it was seen not to
 
@@ -388,12 +413,12 @@ def score_pieces(
 
     def score(part, trees, first=0, advance=lambda done: None):
         longest = max(len(p.ids) for p in part)
-        rows = lay_rows(part, max(ROW_TOKENS, 2*longest) if trees else 0)
-        for chosen in make_batches(rows.sizes.tolist(), batch_tokens):
+        rows = lay_rows(part, max(PADDED_TOKENS if parts.padded else FLAT_TOKENS, 2*longest) if trees else 0)
+        for chosen in make_batches(rows.sizes.tolist(), batch_tokens, parts.padded):
             batch = take_rows(rows, chosen)
-            found, top = score_batch(body, head, batch, trees, model.device)
-            np.add.at(logs, batch.texts + first, found)
-            if greedy: np.logical_and.at(best, batch.texts + first, top)
+            found, top = token_logprobs(parts.head, parts.states(batch, trees), batch.which, batch.targets)
+            np.add.at(logs, batch.texts + first, found.double().cpu().numpy())
+            if greedy: np.logical_and.at(best, batch.texts + first, top.cpu().numpy())
             advance(len(np.unique(batch.texts)))
         return logs[first:first + len(part)]
 
@@ -403,7 +428,7 @@ def score_pieces(
 
     keep_memory()
     with torch.inference_mode():
-        body, head = split_model(model.eval(), batch_tokens)
+        parts = split_model(model.eval(), batch_tokens)
         longest, (able, unable) = max(len(p.ids) for p in pieces), _tried.get(model, (0, math.inf))
         if len(pieces) > 1 and able < longest < unable: # as yet unknown
             able, unable = _tried[model] = (longest, unable) if reads_trees(trial, pieces, 1e-4 if model.dtype == torch.float32 else 0.03) else (able, longest)
