@@ -19,7 +19,7 @@ import numpy as np
 import simplelm.twins # enters the form twin
 from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, progress, source_fingerprint
 from .benchmark import FORMS, TASKS, Item, Task, cut_answer, describe_task, find_answer, load_items, task_file, task_names
-from .likelihood import (context_length, find_model, generate_texts, load_model, prepare_requests, score_pairs,
+from .likelihood import (context_length, find_model, generate_texts, laid_out, load_model, prepare_requests, score_pairs,
                                  score_requests)
 from .tokenization import load_tokenizer
 from .vocabulary import Vocabulary
@@ -393,7 +393,7 @@ def write_answers(
     missing = {name: questions[name]() for name, (items, _) in files.items() if not items.is_file()}
     if not missing: return list(files.values())
     tokenizer, model = load_tokenizer(find_model(model_folder)), load_model(model_folder, config.precision, device)
-    with progress(total=sum(q.texts for q in missing.values()), desc=f"scoring {Path(model_folder).name}", unit="text") as bar:
+    with laid_out(model), progress(total=sum(q.texts for q in missing.values()), desc=f"scoring {Path(model_folder).name}", unit="text") as bar:
         for name, part in missing.items():
             left = part.texts
             def advance(done): # requests without context come on top, and are not counted

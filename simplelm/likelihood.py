@@ -9,6 +9,7 @@ import itertools
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +23,7 @@ __all__ = ['torch', 'pd', 'LAID_OUT', 'PADDED_TOKENS', 'FLAT_TOKENS', 'WINDOW', 
            'token_ids', 'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask',
            'make_batches', 'Batch', 'spans', 'take_rows', 'pad_rows', 'Layer', 'lay_out', 'llama_states', 'usual_batch',
            'head_slice', 'Parts', 'split_model', 'token_logprobs', 'reads_trees', 'Requests', 'prepare_requests',
-           'context_length', 'score_pieces', 'score_requests', 'score_pairs', 'find_model', 'load_model',
+           'context_length', 'laid_out', 'score_pieces', 'score_requests', 'score_pairs', 'find_model', 'load_model',
            'generate_text', 'generate_texts']
 
 # %% ../nbs/40c_likelihood.ipynb #f641b923
@@ -233,7 +234,7 @@ def take_rows(
 def pad_rows(
     batch: Batch, # Rows
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]: # [rows, width]: tokens, positions, ends; [states]: where states stand in the flattened rows
-    "Rows of equal width: what is missing on the right looks at itself, and nothing looks at it"
+    "Rows of equal width: what is added on the right looks at itself alone, and nothing looks at it"
     sizes = batch.starts.diff()
     at = torch.arange(int(sizes.max()))
     inside = at < sizes[:, None]
@@ -307,7 +308,7 @@ def split_model(
     batch_tokens: int=4096, # How many tokens it will mostly read at once
 ) -> Parts: # That compute what it computes
     "Split a model"
-    body, head = model.base_model, model.get_output_embeddings()
+    body, output = model.base_model, model.get_output_embeddings()
     def read(part, batch, trees):
         tokens, positions, ends, places = (x.to(model.device) for x in pad_rows(batch))
         return part(tokens, use_cache=False, **(dict(attention_mask=tree_mask(ends, model.dtype), position_ids=positions) if trees else {})), places
@@ -319,16 +320,16 @@ def split_model(
         return out.logits.flatten(0, 1)[places]
     ids = list(range(min(8, model.config.vocab_size))) # several, for the first ids may be padding, whose states are zero
     glance = take_rows(lay_rows([Pair([*ids, 0], len(ids))], 0), [0])
-    whole, fits = Parts(logits, lambda x: x, True), head is not None and fits_kernels(head.weight) and model.num_parameters() <= LAID_OUT
-    expected = logits(glance, False).float()
-    if fits and isinstance(head, torch.nn.Linear) and head.bias is None: head = multiplier(head.weight, head_slice(model.device))
+    whole, expected = Parts(logits, lambda x: x, True), logits(glance, False).float()
+    if output is None or body is model: return whole
+    fits, head = fits_kernels(output.weight) and model.num_parameters() <= LAID_OUT, output
+    if fits and isinstance(output, torch.nn.Linear) and output.bias is None: head = multiplier(output.weight, head_slice(model.device))
     if fits and type(model).__name__ == "LlamaForCausalLM":
         layers = lay_out(model, batch_tokens)
         def lean_states(batch, trees): return llama_states(model, layers, batch)
         if (head(lean_states(glance, True)) - expected).norm() < (1e-4 if model.dtype == torch.float32 else 0.1)*expected.norm(): return Parts(lean_states, head, False)
-    if head is None or body is model: return whole
     states = plain_states(glance, False)
-    if states.shape[-1] != model.get_output_embeddings().weight.shape[-1] or not torch.equal(model.get_output_embeddings()(states).float(), expected): return whole
+    if states.shape[-1] != output.weight.shape[-1] or not torch.equal(output(states).float(), expected): return whole
     return Parts(plain_states, head, True)
 
 # %% ../nbs/40c_likelihood.ipynb #56441bfe
@@ -376,23 +377,25 @@ def prepare_requests(
     rolling: bool=False, # Score a long text in pieces instead of cutting it; for contexts that are empty
 ) -> Requests: # Ready to be scored
     "Encode pairs of texts and fit them to a context"
-    def fit(pair): # its pieces, and whether anything was cut off
-        if rolling: return roll_text(pair, context_length), False
-        kept, cut = fit_context(pair, context_length)
-        return [kept], cut
-    fitted = [fit(pair) for pair in encode_pairs(tokenizer, pairs, add_bos)]
-    pieces = [piece for some, _ in fitted for piece in some]
-    keys = [(np.array(p.ids, ">u4").tobytes(), p.scored) for p in pieces] # bytes that sort like the tokens
+    encoded = encode_pairs(tokenizer, pairs, add_bos)
+    if rolling: parts, cut = [roll_text(pair, context_length) for pair in encoded], [False]*len(encoded)
+    else:
+        fitted = [fit_context(pair, context_length) for pair in encoded]
+        parts, cut = [[pair] for pair, _ in fitted], [was for _, was in fitted]
+    pieces = list(itertools.chain.from_iterable(parts))
+    sizes = np.array([len(p.ids) for p in pieces], np.int64)
+    whole, ends = np.fromiter(itertools.chain.from_iterable(p.ids for p in pieces), ">u4", sizes.sum()).tobytes(), (4*sizes.cumsum()).tolist() # bytes that sort like the tokens
+    keys = [(whole[first:end], p.scored) for first, end, p in zip([0, *ends], ends, pieces)]
     by_key = dict(zip(keys, pieces))
     order = {key: i for i, key in enumerate(sorted(by_key))}
-    owners = np.repeat(np.arange(len(fitted)), [len(some) for some, _ in fitted])
-    return Requests([by_key[k] for k in order], np.array([order[k] for k in keys], np.int64), owners, np.array([sum(p.scored for p in some) for some, _ in fitted], np.int64),
-                    np.array([cut for _, cut in fitted], bool))
+    owners, tokens = np.repeat(np.arange(len(parts)), [len(part) for part in parts]), [sum(p.scored for p in part) for part in parts]
+    return Requests([by_key[k] for k in order], np.array([order[k] for k in keys], np.int64), owners, np.array(tokens, np.int64), np.array(cut, bool))
 
 # %% ../nbs/40c_likelihood.ipynb #5f267a41
 PADDED_TOKENS, FLAT_TOKENS = 64, 512 # A row has room for so many tokens, or for twice the longest text: masks and padding grow with it, and without them only memory does
 WINDOW = 2**18 # Tokens that are laid out at once, to bound memory
 _tried = weakref.WeakKeyDictionary() # Model -> longest text that it was seen to read in a tree, shortest that it was seen not to
+_kept = weakref.WeakKeyDictionary() # Model -> its parts, or None before they are needed
 
 def context_length(
     model: PreTrainedModel, # A causal model
@@ -401,6 +404,16 @@ def context_length(
     return getattr(model.config, "max_position_embeddings", None) or 2048
 
 # %% ../nbs/40c_likelihood.ipynb #fe34b8ac
+@contextmanager
+def laid_out(
+    model: PreTrainedModel, # A causal model, whose weights stay as they are inside
+) -> Iterator[None]:
+    "Split a model once for all that is scored inside"
+    _kept[model] = None
+    try: yield
+    finally: del _kept[model]
+
+# %% ../nbs/40c_likelihood.ipynb #56a83773
 def score_pieces(
     model: PreTrainedModel, # A causal model
     pieces: Sequence[Pair], # Pairs that fit its context, sorted by their tokens
@@ -428,7 +441,8 @@ def score_pieces(
 
     keep_memory()
     with torch.inference_mode():
-        parts = split_model(model.eval(), batch_tokens)
+        parts = _kept.get(model) or split_model(model.eval(), batch_tokens)
+        if model in _kept: _kept[model] = parts
         longest, (able, unable) = max(len(p.ids) for p in pieces), _tried.get(model, (0, math.inf))
         if len(pieces) > 1 and able < longest < unable: # as yet unknown
             able, unable = _tried[model] = (longest, unable) if reads_trees(trial, pieces, 1e-4 if model.dtype == torch.float32 else 0.03) else (able, longest)

@@ -43,7 +43,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from simplelm.artifacts import find_data
 from simplelm.benchmark import TASKS, load_items
 from simplelm.kernels import fits_kernels, multiplier
-from simplelm.likelihood import load_model, score_pairs
+from simplelm.likelihood import laid_out, load_model, score_pairs
 from simplelm.model import build_model, model_size
 from simplelm.tokenization import TokenizerConfig, load_tokenizer, train_tokenizer
 
@@ -111,7 +111,7 @@ def theirs(model, tokenizer, pairs, batch):
 def ours(model, tokenizer, pairs):
     """Log-likelihoods by this package, task by task as `simplelm evaluate` has them."""
     began = clock()
-    found = [score_pairs(model, tokenizer, group, add_bos=False).loglikelihood.to_numpy() for group in pairs]
+    with laid_out(model): found = [score_pairs(model, tokenizer, group, add_bos=False).loglikelihood.to_numpy() for group in pairs]
     return clock() - began, np.concatenate(found)
 
 

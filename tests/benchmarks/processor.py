@@ -84,7 +84,7 @@ def main():
         for dtype in (torch.float32, torch.bfloat16):
             asked, name = torch.randn(64, 64, 24, 32).to(dtype), str(dtype).removeprefix("torch.")
             tell(f"attention_{name}", fastest(rounds, torch=lambda: masked_attention(asked, positions, mask.to(dtype), angles.cos(), angles.sin()),
-                                              simplelm=lambda: tree_attention(asked, positions, angles.cos(), angles.sin(), 8, 32**-0.5)), result)
+                                              simplelm=lambda: tree_attention(asked.flatten(0, 1), positions.flatten(), torch.arange(65)*64, angles.cos(), angles.sin(), 8, 32**-0.5)), result)
         for outputs, inputs, rows_at_once in ((256, 256, N), (1024, 256, N), (256, 1024, N), (V, 256, 256)):
             x, w = torch.randn(rows_at_once, inputs), torch.randn(outputs, inputs)
             multiply = multiplier(w, rows_at_once)
