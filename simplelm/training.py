@@ -475,19 +475,15 @@ def time_precision(
     run: Run, # What is about to be done
     setup: Setup, # What does it; its gradients are cleared
     precision: str, # "float32" or "bfloat16"
-    times: int=3, # How often to measure, after once without
-) -> float: # Seconds, the least
+) -> float: # Seconds
     "How long this model takes for a micro-batch, forwards and backwards"
     setup.whole.dtype = getattr(torch, precision)
     batch = run.take(run.train, range(min(run.config.micro_batch_size, run.config.batch_size//run.processes))).to(setup.accelerator.device)
-    seconds = []
-    for _ in range(times + 1):
-        started = time.perf_counter()
-        setup.accelerator.backward(setup.module(batch))
-        if batch.is_cuda: torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-        setup.optimizer.zero_grad()
-    return min(seconds[1:])
+    started = time.perf_counter()
+    setup.accelerator.backward(setup.module(batch))
+    if batch.is_cuda: torch.cuda.synchronize()
+    setup.optimizer.zero_grad()
+    return time.perf_counter() - started
 
 # %% ../nbs/31_training.ipynb #7118343d
 def choose_precision(
@@ -499,7 +495,8 @@ def choose_precision(
     able = able_precisions(setup.accelerator.device)
     if run.config.precision != "auto": return run.config.precision
     if len(able) == 1: return able[0]
-    seconds = {name: time_precision(run, setup, name) for name in able}
+    rounds = [{name: time_precision(run, setup, name) for name in able} for _ in range(5)] # in turn: what else the machine does slows both
+    seconds = {name: min(times[name] for times in rounds[1:]) for name in able} # the first round also prepares
     logger.info("a micro-batch takes %s", ", ".join(f"{1000*t:.3g} ms in {name}" for name, t in seconds.items()))
     return broadcast_object_list([min(seconds, key=seconds.get)])[0]
 
