@@ -25,9 +25,8 @@ from .artifacts import Deferred
 __all__ = ['torch', 'kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'power_of_two', 'widen', 'put',
            'raise_maxima', 'add_exponentials', 'ordered', 'row_logsumexp', 'answer_rows', 'pointer', 'work', 'openmp',
            'table_task', 'rows_task', 'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs',
-           'exponentiate', 'LanesType', 'same', 'masked', 'take', 'give', 'spread', 'arithmetic', 'larger_lanes',
-           'fold', 'larger', 'largest', 'total', 'turn', 'look_back', 'walk_trees', 'walk_task', 'tree_attention',
-           'multiplier', 'keep_memory']
+           'exponentiate', 'LanesType', 'take', 'give', 'spread', 'larger', 'largest', 'total', 'turn', 'look_back',
+           'walk_trees', 'walk_task', 'tree_attention', 'multiplier', 'keep_memory']
 
 # %% ../nbs/30b_kernels.ipynb #4ea8d171
 torch = Deferred("torch")
@@ -251,14 +250,14 @@ lanes = LanesType()
 _floats, _ints, _shorts = (ir.VectorType(t, 16) for t in (ir.FloatType(), ir.IntType(32), ir.IntType(16)))
 register_model(LanesType)(type("LanesModel", (models.PrimitiveModel,), {"__init__": lambda self, manager, kind: models.PrimitiveModel.__init__(self, manager, kind, _floats)}))
 
-def same(builder, x): # in all lanes
+def _same(builder, x): # in all lanes
     kind = ir.VectorType(x.type, 16)
     return builder.shuffle_vector(builder.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(ir.IntType(32), 0)), ir.Constant(kind, ir.Undefined), ir.Constant(_ints, [0]*16))
 
-def masked(context, builder, array, row, at, n, name, result, *value): # LLVM's masked load or store
+def _masked(context, builder, array, row, at, n, name, result, *value): # LLVM's masked load or store
     kind, size = (_floats, 4) if array.dtype == types.float32 else (_shorts, 2)
     place = builder.bitcast(builder.gep(context.make_array(array)(context, builder, row).data, [at]), kind.as_pointer())
-    inside = builder.icmp_signed("<", ir.Constant(_ints, list(range(16))), same(builder, builder.trunc(n, ir.IntType(32))))
+    inside = builder.icmp_signed("<", ir.Constant(_ints, list(range(16))), _same(builder, builder.trunc(n, ir.IntType(32))))
     args = [place, ir.Constant(ir.IntType(32), size), inside]
     args = [*value, *args] if value else [*args, ir.Constant(kind, [0]*16)]
     function = get_or_insert_function(builder.module, ir.FunctionType(result or kind, [a.type for a in args]), f"llvm.masked.{name}.v16{'f32' if size == 4 else 'i16'}.p0")
@@ -268,7 +267,7 @@ def masked(context, builder, array, row, at, n, name, result, *value): # LLVM's 
 def take(typing, array, at, n):
     "The numbers of a row, float32 or bfloat16 as integers, from `at` on: `n` of them, at most 16"
     def emit(context, builder, signature, args):
-        x = masked(context, builder, array, *args, "load", None)
+        x = _masked(context, builder, array, *args, "load", None)
         return x if x.type == _floats else builder.bitcast(builder.shl(builder.zext(x, _ints), ir.Constant(_ints, [16]*16)), _floats)
     return lanes(array, types.intp, types.intp), emit
 
@@ -279,16 +278,16 @@ def give(typing, array, at, n, x):
         x = args[3]
         if array.dtype != types.float32:
             x = builder.trunc(builder.lshr(builder.add(builder.bitcast(x, _ints), ir.Constant(_ints, [0x8000]*16)), ir.Constant(_ints, [16]*16)), _shorts)
-        masked(context, builder, array, *args[:3], "store", ir.VoidType(), x)
+        _masked(context, builder, array, *args[:3], "store", ir.VoidType(), x)
         return context.get_dummy_value()
     return types.none(array, types.intp, types.intp, lanes), emit
 
 @intrinsic
 def spread(typing, x):
     "A number in all lanes"
-    return lanes(types.float32), lambda context, builder, signature, args: same(builder, args[0])
+    return lanes(types.float32), lambda context, builder, signature, args: _same(builder, args[0])
 
-def arithmetic(symbol, name): # of lanes, or of a number and lanes
+def _arithmetic(symbol, name): # of lanes, or of a number and lanes
     @intrinsic
     def apply(typing, a, b): return lanes(lanes, lanes), lambda context, builder, signature, args: getattr(builder, name)(*args, flags=("contract",))
 
@@ -297,28 +296,30 @@ def arithmetic(symbol, name): # of lanes, or of a number and lanes
         if a is lanes and b is lanes: return lambda a, b: apply(a, b)
         if isinstance(a, types.Float) and b is lanes: return lambda a, b: apply(spread(a), b)
 
-for symbol, name in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")): arithmetic(symbol, name)
+_arithmetic(operator.add, "fadd")
+_arithmetic(operator.sub, "fsub")
+_arithmetic(operator.mul, "fmul")
 
-def larger_lanes(builder, a, b): return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+def _larger(builder, a, b): return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
-def fold(builder, x, both): # halves, quarters and so on, until one is left
+def _fold(builder, x, both): # halves, quarters and so on, until one is left
     for n in (8, 4, 2, 1): x = both(x, builder.shuffle_vector(x, ir.Constant(_floats, ir.Undefined), ir.Constant(_ints, [(i + n) % 16 for i in range(16)])))
     return builder.extract_element(x, ir.Constant(ir.IntType(32), 0))
 
 @intrinsic
 def larger(typing, a, b):
     "The larger number of each lane"
-    return lanes(lanes, lanes), lambda context, builder, signature, args: larger_lanes(builder, *args)
+    return lanes(lanes, lanes), lambda context, builder, signature, args: _larger(builder, *args)
 
 @intrinsic
 def largest(typing, x):
     "The largest lane"
-    return types.float32(lanes), lambda context, builder, signature, args: fold(builder, args[0], partial(larger_lanes, builder))
+    return types.float32(lanes), lambda context, builder, signature, args: _fold(builder, args[0], partial(_larger, builder))
 
 @intrinsic
 def total(typing, x):
     "The sum of the lanes"
-    return types.float32(lanes), lambda context, builder, signature, args: fold(builder, args[0], builder.fadd)
+    return types.float32(lanes), lambda context, builder, signature, args: _fold(builder, args[0], builder.fadd)
 
 # %% ../nbs/30b_kernels.ipynb #fffd0843
 @summing
@@ -331,7 +332,7 @@ def turn(
     angle: int, # Where those of its position begin
     scale: np.float32, # The result is multiplied by it
     out: np.ndarray, # float32, flat
-    to: int, # Where the result goes, and up to 15 numbers more
+    to: int, # Where the result goes
 ) -> None:
     "Rotary position embedding: the first half of a head with its second (arXiv 2104.09864, in the layout of transformers)"
     for i in range(0, half, 16):

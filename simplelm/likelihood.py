@@ -411,7 +411,7 @@ def laid_out(
     "Split a model once for all that is scored inside"
     _kept[model] = None
     try: yield
-    finally: del _kept[model]
+    finally: _kept.pop(model, None)
 
 # %% ../nbs/40c_likelihood.ipynb #56a83773
 def score_pieces(
