@@ -10,7 +10,7 @@ import math
 import operator
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 
 import numpy as np
@@ -23,16 +23,17 @@ from .artifacts import Deferred
 
 # %% auto #0
 __all__ = ['torch', 'kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'power_of_two', 'widen', 'put',
-           'raise_maxima', 'add_exponentials', 'ordered', 'row_logsumexp', 'answer_rows', 'pointer', 'work', 'openmp',
+           'raise_maxima', 'add_exponentials', 'ordered', 'add_row', 'add_rows', 'pointer', 'work', 'openmp',
            'table_task', 'rows_task', 'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs',
-           'exponentiate', 'LanesType', 'take', 'give', 'spread', 'larger', 'largest', 'total', 'turn', 'look_back',
-           'walk_trees', 'walk_task', 'tree_attention', 'multiplier', 'keep_memory']
+           'exponentiate', 'norm_rows', 'norm_task', 'rms_norm', 'LanesType', 'take', 'give', 'spread', 'larger',
+           'largest', 'total', 'turn', 'look_back', 'walk_trees', 'walk_task', 'tree_attention', 'multiplier',
+           'keep_memory']
 
 # %% ../nbs/30b_kernels.ipynb #4ea8d171
 torch = Deferred("torch")
 
 # %% ../nbs/30b_kernels.ipynb #bb840f6b
-kernel = njit(nogil=True, fastmath={"contract"}, cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed
+kernel = njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed
 LOG2_E = np.float32(math.log2(math.e))
 _whole = np.float32(1.5*2**23)
 _, _c1, _c2, _c3, _c4, _c5 = np.polynomial.Chebyshev.interpolate(np.exp2, 5, domain=[-0.5, 0.5]).convert(kind=np.polynomial.Polynomial).coef.astype(np.float32)
@@ -92,7 +93,7 @@ def add_exponentials(
             put(row, j, e)
 
 # %% ../nbs/30b_kernels.ipynb #a2f7f36b
-summing = njit(nogil=True, fastmath={"contract", "reassoc"}, cache=__name__ != "__main__")
+summing = njit(nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy", cache=__name__ != "__main__")
 
 @kernel
 def ordered(
@@ -102,23 +103,28 @@ def ordered(
     return np.int32(bits ^ (np.int32(bits >> 31) & np.int32(0x7fffffff)))
 
 @summing
-def row_logsumexp(
-    row: np.ndarray, # (V,)
-) -> tuple[np.float32, np.float32]: # The largest number; the logarithm of the sum of the exponentials of all, less that one
-    "What all log-probabilities of a row have in common, in two parts, since the sum of both has fewer digits"
-    top, total = np.int32(-2**31), np.float32(0)
+def add_row(
+    row: np.ndarray, # A part of a row
+    highest: np.float32, # The largest number of the parts before; at first the lowest number of all
+    total: np.float32, # Sum of their exponentials, each of the number less `highest`; at first 0
+) -> tuple[np.float32, np.float32]: # Both with this part
+    "Go on with the normaliser of a softmax (arXiv 1805.02867, algorithm 3)"
+    top, more = np.int32(-2**31), np.float32(0)
     for j in range(len(row)): top = max(top, ordered(np.float32(widen(row[j])).view(np.int32)))
-    highest = np.int32(ordered(top)).view(np.float32)
-    for j in range(len(row)): total += power_of_two((widen(row[j]) - highest)*LOG2_E)
-    return highest, np.log(total)
+    peak = np.int32(ordered(top)).view(np.float32)
+    if peak > highest: highest, total = peak, total*power_of_two((highest - peak)*LOG2_E)
+    for j in range(len(row)): more += power_of_two((widen(row[j]) - highest)*LOG2_E)
+    return highest, total + more
 
 @summing
-def answer_rows(
+def add_rows(
     table: np.ndarray, # (rows, columns)
+    begin: int, # How many columns the tables before had
     which: np.ndarray, # int64 (n,), ascending: a row
-    targets: np.ndarray, # int64 (n,): a column
-    logprobs: np.ndarray, # float32 (n,); gets the log-probability of the one in the other
-    best: np.ndarray, # uint8 (n,); gets whether nothing in the row is larger
+    targets: np.ndarray, # int64 (n,): a column of all tables
+    highest: np.ndarray, # float32 (rows,), as of `add_row`; goes on
+    sums: np.ndarray, # float32 (rows,), as `highest`
+    aims: np.ndarray, # float32 (n,); gets the number in the row and column, if it is in this table
     thread: int, # The number of this thread
     threads: int, # How many there are
 ) -> None:
@@ -126,10 +132,9 @@ def answer_rows(
     p, last = np.searchsorted(which, len(table)*thread//threads), len(table)*(thread + 1)//threads
     while p < len(which) and which[p] < last:
         i, row = which[p], table[which[p]]
-        highest, more = row_logsumexp(row)
+        highest[i], sums[i] = add_row(row, highest[i], sums[i])
         while p < len(which) and which[p] == i:
-            logit = widen(row[targets[p]])
-            logprobs[p], best[p] = logit - highest - more, logit >= highest
+            if begin <= targets[p] < begin + len(row): aims[p] = widen(row[targets[p] - begin])
             p += 1
 
 # %% ../nbs/30b_kernels.ipynb #c4dda78b
@@ -179,10 +184,11 @@ def rows_task() -> int: # Its address, as of `table_task`
     "Compile what each thread does with rows"
     @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
     def share(given):
-        table, rows, columns, size, which, targets, n, logprobs, best = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8]
-        asked, aims, found, top = carray(pointer(which), (n,), np.int64), carray(pointer(targets), (n,), np.int64), carray(pointer(logprobs), (n,), np.float32), carray(pointer(best), (n,), np.uint8)
-        if size == 2: answer_rows(carray(pointer(table), (rows, columns), np.uint16), asked, aims, found, top, _thread(), _threads())
-        else: answer_rows(carray(pointer(table), (rows, columns), np.float32), asked, aims, found, top, _thread(), _threads())
+        table, rows, columns, size, begin, which, targets, n, highest, sums, aims = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8], given[9], given[10]
+        asked, wanted, found = carray(pointer(which), (n,), np.int64), carray(pointer(targets), (n,), np.int64), carray(pointer(aims), (n,), np.float32)
+        tops, totals = carray(pointer(highest), (rows,), np.float32), carray(pointer(sums), (rows,), np.float32)
+        if size == 2: add_rows(carray(pointer(table), (rows, columns), np.uint16), begin, asked, wanted, tops, totals, found, _thread(), _threads())
+        else: add_rows(carray(pointer(table), (rows, columns), np.float32), begin, asked, wanted, tops, totals, found, _thread(), _threads())
     return share.address
 
 def on_threads(
@@ -210,22 +216,34 @@ def fits_kernels(
 
 # %% ../nbs/30b_kernels.ipynb #cbe415ae
 def target_logprobs(
-    logits: torch.Tensor, # (rows, V)
+    tables: Iterable[torch.Tensor], # Logits, (rows, columns) each: the columns of one after those of the other; each is read before the next is asked for
     which: torch.Tensor, # int64 (n,), ascending: the row of a prediction
-    targets: torch.Tensor, # int64 (n,): what is predicted
+    targets: torch.Tensor, # int64 (n,): what is predicted, a column
 ) -> tuple[torch.Tensor, torch.Tensor]: # float32 (n,), float64 of float64: log-probability of each target, in nats; bool (n,): whether no other is more probable
     "Log-probabilities of some numbers of some rows"
-    if not fits_kernels(logits):
-        wide = logits if logits.dtype == torch.float64 else logits.float()
-        aims = wide[which, targets]
-        return aims - wide.logsumexp(1)[which], aims >= wide.amax(1)[which]
-    if not all(x.dtype == torch.int64 and x.device.type == "cpu" and x.is_contiguous() for x in (which, targets)): raise ValueError("places of another type, place or layout than the kernel reads")
-    for name, places, size in (("row", which, len(logits)), ("target", targets, logits.shape[1])):
+    def check(name, places, size):
+        if places.device.type != "cpu": return # an accelerator would have to be waited for
         least, most = map(int, places.aminmax()) if len(places) else (0, -1)
         if least < 0 or most >= size: raise IndexError(f"{name} {least if least < 0 else most}: there are {size}")
-    logprobs, best = torch.full((len(which),), math.nan), torch.empty(len(which), dtype=torch.bool)
-    on_threads(rows_task(), logits.data_ptr(), *logits.shape, logits.element_size(), which.data_ptr(), targets.data_ptr(), len(which), logprobs.data_ptr(), best.data_ptr())
-    return logprobs, best
+    columns = 0
+    for table in tables:
+        if not columns:
+            check("row", which, len(table))
+            wide = torch.promote_types(table.dtype, torch.float32)
+            highest, sums, aims = (table.new_full((n,), value, dtype=wide) for n, value in ((len(table), torch.finfo(wide).min), (len(table), 0), (len(which), math.nan)))
+        if len(table) != len(highest): raise ValueError(f"a table of {len(table)} rows after one of {len(highest)}")
+        if fits_kernels(table) and wide == torch.float32:
+            if not all(x.dtype == torch.int64 and x.device.type == "cpu" and x.is_contiguous() for x in (which, targets)): raise ValueError("places of another type, place or layout than the kernel reads")
+            on_threads(rows_task(), table.data_ptr(), *table.shape, table.element_size(), columns, which.data_ptr(), targets.data_ptr(), len(which), highest.data_ptr(), sums.data_ptr(), aims.data_ptr())
+        else:
+            table, before = table.to(wide), highest
+            highest = torch.maximum(before, table.amax(1))
+            sums = sums*(before - highest).exp() + (table - highest[:, None]).exp_().sum(1)
+            inside = (targets >= columns) & (targets < columns + table.shape[1])
+            aims = torch.where(inside, table[which, (targets - columns).clamp(0, table.shape[1] - 1)], aims)
+        columns += table.shape[1]
+    check("target", targets, columns)
+    return aims - highest[which] - sums.log()[which], aims >= highest[which]
 
 # %% ../nbs/30b_kernels.ipynb #427068be
 def exponentiate(
@@ -240,6 +258,43 @@ def exponentiate(
     highest = parts.amax(0)
     table_on_threads(logits, highest*float(LOG2_E), parts.zero_(), EXPONENTIALS)
     return highest, parts.sum(0)
+
+# %% ../nbs/30b_kernels.ipynb #67cfadd9
+@summing
+def norm_rows(
+    table: np.ndarray, # (rows, columns)
+    eps: np.float32, # Is added to the mean square
+    out: np.ndarray, # As `table`
+    thread: int, # The number of this thread
+    threads: int, # How many there are
+) -> None:
+    "One thread's share of the rows"
+    rows, columns = table.shape
+    for i in range(rows*thread//threads, rows*(thread + 1)//threads):
+        row, to, squares = table[i], out[i], np.float32(0)
+        for j in range(columns): squares += widen(row[j])*widen(row[j])
+        factor = np.float32(1)/np.sqrt(squares/np.float32(columns) + eps)
+        for j in range(columns): put(to, j, widen(row[j])*factor)
+
+@cache
+def norm_task() -> int: # Its address, as of `table_task`
+    "Compile what each thread does for norms"
+    @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
+    def share(given):
+        table, rows, columns, size, out, eps = given[0], given[1], given[2], given[3], given[4], np.int32(given[5]).view(np.float32)
+        if size == 2: norm_rows(carray(pointer(table), (rows, columns), np.uint16), eps, carray(pointer(out), (rows, columns), np.uint16), _thread(), _threads())
+        else: norm_rows(carray(pointer(table), (rows, columns), np.float32), eps, carray(pointer(out), (rows, columns), np.float32), _thread(), _threads())
+    return share.address
+
+def rms_norm(
+    x: torch.Tensor, # (rows, columns)
+    eps: float, # Is added to the mean square
+) -> torch.Tensor: # As `x`
+    "Each row over the root of its mean square (arXiv 1910.07467), without a gain"
+    if not fits_kernels(x): return torch.nn.functional.rms_norm(x, x.shape[-1:], eps=eps)
+    out = torch.empty_like(x)
+    on_threads(norm_task(), x.data_ptr(), *x.shape, x.element_size(), out.data_ptr(), int(np.float32(eps).view(np.int32)))
+    return out
 
 # %% ../nbs/30b_kernels.ipynb #74c4b677
 class LanesType(types.Type):

@@ -10,21 +10,22 @@ import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .artifacts import Deferred, InputError, logger, uncollected
-from .kernels import fits_kernels, keep_memory, multiplier, target_logprobs, tree_attention
+from .kernels import fits_kernels, keep_memory, multiplier, rms_norm, target_logprobs, tree_attention
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'LAID_OUT', 'PADDED_TOKENS', 'FLAT_TOKENS', 'WINDOW', 'Pair', 'shift_spaces', 'start_token',
-           'token_ids', 'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask',
-           'make_batches', 'Batch', 'spans', 'take_rows', 'pad_rows', 'Layer', 'lay_out', 'llama_states', 'usual_batch',
-           'head_slice', 'Parts', 'split_model', 'token_logprobs', 'reads_trees', 'Requests', 'prepare_requests',
-           'context_length', 'laid_out', 'score_pieces', 'score_requests', 'score_pairs', 'find_model', 'load_model',
-           'generate_text', 'generate_texts']
+__all__ = ['torch', 'pd', 'LAID_OUT', 'HEAD_ROWS', 'HEAD_COLUMNS', 'PADDED_TOKENS', 'FLAT_TOKENS', 'WINDOW', 'Pair',
+           'shift_spaces', 'start_token', 'token_ids', 'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows',
+           'lay_rows', 'tree_mask', 'make_batches', 'Batch', 'spans', 'take_rows', 'pad_rows', 'Layer', 'lay_out',
+           'llama_states', 'usual_batch', 'lay_head', 'Parts', 'split_model', 'token_logprobs', 'reads_trees',
+           'Requests', 'prepare_requests', 'context_length', 'laid_out', 'score_pieces', 'score_requests',
+           'score_pairs', 'find_model', 'load_model', 'generate_text', 'generate_texts']
 
 # %% ../nbs/40c_likelihood.ipynb #f641b923
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -269,18 +270,17 @@ def llama_states(
     batch: Batch, # Rows; a text is a tree, too
 ) -> torch.Tensor: # [states, hidden width]
     "Hidden states of LLaMA (arXiv 2302.13971) as transformers computes them, by nothing but products of matrices"
-    body, part = model.model, model.model.layers[0].self_attn
+    body, part, eps = model.model, model.model.layers[0].self_attn, model.config.rms_norm_eps
     x = body.embed_tokens.weight[batch.tokens]
     cos, sin = (a[0].chunk(2, -1)[0] for a in body.rotary_emb(x.float(), torch.arange(int(batch.positions.max()) + 1)[None]))
-    def norm(x): return torch.nn.functional.rms_norm(x, x.shape[-1:], eps=model.config.rms_norm_eps)
     for layer in layers:
-        asked = layer.asked(norm(x)).view(len(x), -1, part.head_dim)
+        asked = layer.asked(rms_norm(x, eps)).view(len(x), -1, part.head_dim)
         seen = tree_attention(asked, batch.positions, batch.starts, cos, sin, model.config.num_key_value_heads, part.scaling).flatten(1)
         if layer is layers[-1]: x, seen = x[batch.states], seen[batch.states]
         x = layer.out(seen, "add", x)
-        h = norm(x)
+        h = rms_norm(x, eps)
         x = layer.down(layer.up(h, "mul", layer.gate(h, "swish")), "add", x)
-    return norm(x)*body.norm.weight
+    return rms_norm(x, eps)*body.norm.weight
 
 # %% ../nbs/40c_likelihood.ipynb #18a7d980
 LAID_OUT = 2**29 # Parameters of the largest model whose weights are laid out, after which they exist twice
@@ -291,16 +291,23 @@ def usual_batch(
     "How many tokens a batch has where nobody says; each call of a kernel takes an accelerator the same few microseconds to begin"
     return 4096 if device.type == "cpu" else 65536
 
-def head_slice(
-    device: torch.device, # Where the states lie
-) -> int: # States
-    "For how many states logits are computed together: on a processor so few that they are read while they are in the cache"
-    return 256 if device.type == "cpu" else 4096
+HEAD_ROWS, HEAD_COLUMNS = 4096, 512 # For how many states, and on a processor for how much of the vocabulary, logits are computed together: as many as its cache holds
+
+def lay_head(
+    output: torch.nn.Module, # A model's output layer
+    laid: bool, # Whether its weights may be laid out
+) -> Callable[[torch.Tensor], Iterator[torch.Tensor]]: # States -> their logits for one part of the vocabulary after another
+    "Make an output layer ready"
+    if type(output) is not torch.nn.Linear or output.weight.device.type != "cpu": return lambda x: iter([output(x)])
+    weights = output.weight.split(HEAD_COLUMNS)
+    if laid and output.bias is None: parts = [multiplier(w, HEAD_ROWS) for w in weights]
+    else: parts = [partial(torch.nn.functional.linear, weight=w, bias=b) for w, b in zip(weights, itertools.repeat(None) if output.bias is None else output.bias.split(HEAD_COLUMNS))]
+    return lambda x: (part(x) for part in parts)
 
 class Parts(NamedTuple):
     "A model in two parts, so that logits are computed only where they are needed"
     states: Callable[[Batch, bool], torch.Tensor] # Rows, and whether they are trees -> [states, width]: what the output layer reads
-    head: Callable[[torch.Tensor], torch.Tensor] # Such states -> logits
+    head: Callable[[torch.Tensor], Iterable[torch.Tensor]] # Such states -> logits, as of `lay_head`
     padded: bool # Whether rows are padded
 
 def split_model(
@@ -320,30 +327,29 @@ def split_model(
         return out.logits.flatten(0, 1)[places]
     ids = list(range(min(8, model.config.vocab_size))) # several, for the first ids may be padding, whose states are zero
     glance = take_rows(lay_rows([Pair([*ids, 0], len(ids))], 0), [0])
-    whole, expected = Parts(logits, lambda x: x, True), logits(glance, False).float()
+    whole, expected = Parts(logits, lambda x: [x], True), logits(glance, False).float()
     if output is None or body is model: return whole
-    fits, head = fits_kernels(output.weight) and model.num_parameters() <= LAID_OUT, output
-    if fits and isinstance(output, torch.nn.Linear) and output.bias is None: head = multiplier(output.weight, head_slice(model.device))
+    fits = fits_kernels(output.weight) and model.num_parameters() <= LAID_OUT
+    head = lay_head(output, fits)
     if fits and type(model).__name__ == "LlamaForCausalLM":
         layers = lay_out(model, batch_tokens)
         def lean_states(batch, trees): return llama_states(model, layers, batch)
-        if (head(lean_states(glance, True)) - expected).norm() < (1e-4 if model.dtype == torch.float32 else 0.1)*expected.norm(): return Parts(lean_states, head, False)
+        if (torch.cat([*head(lean_states(glance, True))], 1) - expected).norm() < (1e-4 if model.dtype == torch.float32 else 0.1)*expected.norm(): return Parts(lean_states, head, False)
     states = plain_states(glance, False)
     if states.shape[-1] != output.weight.shape[-1] or not torch.equal(output(states).float(), expected): return whole
     return Parts(plain_states, head, True)
 
 # %% ../nbs/40c_likelihood.ipynb #56441bfe
 def token_logprobs(
-    head: Callable, # States -> logits
+    head: Callable, # As of `lay_head`
     states: torch.Tensor, # [states, width]
     which: torch.Tensor, # [predictions], ascending: the state that makes it
     targets: torch.Tensor, # [predictions]: what is predicted
 ) -> tuple[torch.Tensor, torch.Tensor]: # float32 [predictions]: log-probability of each target; bool: whether it is the most probable
     "Log-probabilities of some tokens after some states"
-    size = head_slice(states.device)
-    bounds = torch.searchsorted(which, torch.arange(0, len(states) + size, size, device=which.device)).tolist()
+    bounds = torch.searchsorted(which, torch.arange(0, len(states) + HEAD_ROWS, HEAD_ROWS, device=which.device)).tolist()
     which, targets = which.to(states.device), targets.to(states.device)
-    answers = [target_logprobs(head(part), which[first:last] - at, targets[first:last]) for (first, last), part, at in zip(itertools.pairwise(bounds), states.split(size), itertools.count(0, size))]
+    answers = [target_logprobs(head(part), which[first:last] - at, targets[first:last]) for (first, last), part, at in zip(itertools.pairwise(bounds), states.split(HEAD_ROWS), itertools.count(0, HEAD_ROWS))]
     return tuple(map(torch.cat, zip(*answers)))
 
 # %% ../nbs/40c_likelihood.ipynb #d48f5667

@@ -181,7 +181,7 @@ def projection_loss(
     if not gradients:
         for i in range(0, len(targets), chunk):
             logits = hidden[i:i+chunk] @ weight.T
-            total -= target_logprobs(logits, torch.arange(len(logits), device=logits.device), targets[i:i+chunk])[0].sum()
+            total -= target_logprobs([logits], torch.arange(len(logits), device=logits.device), targets[i:i+chunk])[0].sum()
         return total, None, None
     by_hidden, by_weight, across = torch.empty_like(hidden), torch.zeros_like(weight, dtype=torch.float32), weight.T.contiguous()
     for i in range(0, len(targets), chunk):

@@ -4,7 +4,8 @@
 
 Each figure is the fastest of `--rounds` turns, of 4,096 positions with 15,000 logits each, or of 4,096 tokens of attention:
 
-- `logprobs`: the target and `torch.logsumexp` of the same logits in 32 bits, over ours.
+- `logprobs`: the target and `torch.logsumexp` of logits in 32 bits, 64 positions at a time, over ours, 500 entries at a time.
+- `norm`: PyTorch's over ours, 16 times at width 256.
 - `loss`: `projection_loss` with gradients at width 64 in bfloat16, made of PyTorch's softmax, over ours.
 - `attention`: rotation and PyTorch's attention with a mask over ours, for rows of 64 columns whose tokens have up to eight ancestors, at width 256.
 - `product`: PyTorch's product in float32 over oneDNN's with weights laid out once, for the matrices of a model of width 256.
@@ -15,7 +16,7 @@ import time
 
 import torch
 
-from simplelm.kernels import keep_memory, multiplier, target_logprobs, tree_attention
+from simplelm.kernels import keep_memory, multiplier, rms_norm, target_logprobs, tree_attention
 
 V, N = 15000, 4096
 
@@ -70,11 +71,13 @@ def main():
     from simplelm.training import projection_loss
     for dtype in (torch.float32, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
-        logits, row, target = (torch.randn(64, V)*3).to(dtype), torch.arange(64), torch.randint(V, (64,))
-        def rows(function):
-            for _ in range(N//64): function(logits)
-        tell(f"logprobs_{name}", fastest(rounds, torch=lambda: rows(lambda x: x[row, target].float() - x.float().logsumexp(1)),
-                                         simplelm=lambda: rows(lambda x: target_logprobs(x, row, target))), result)
+        logits, row, target = (torch.randn(64, V)*3).to(dtype), torch.arange(N), torch.randint(V, (N,))
+        part = (torch.randn(N, 500)*3).to(dtype)
+        def rows():
+            for i in range(0, N, 64): logits[row[:64], target[i:i+64]].float() - logits.float().logsumexp(1)
+        tell(f"logprobs_{name}", fastest(rounds, torch=rows, simplelm=lambda: target_logprobs([part]*(V//500), row, target)), result)
+        states = torch.randn(16, N, 256).to(dtype)
+        tell(f"norm_{name}", fastest(rounds, torch=lambda: [torch.nn.functional.rms_norm(x, (256,), eps=1e-5) for x in states], simplelm=lambda: [rms_norm(x, 1e-5) for x in states]), result)
     hidden, weight, targets = torch.randn(N, 64).bfloat16(), (torch.randn(V, 64)*0.1).bfloat16(), torch.randint(V, (N,))
     tell("loss_bfloat16", fastest(rounds, torch=lambda: softmax_loss(hidden, weight, targets), simplelm=lambda: projection_loss(hidden, weight, targets, gradients=True)), result)
     positions, column = torch.arange(64).remainder(8).repeat(64, 1), torch.arange(64)
@@ -85,7 +88,7 @@ def main():
             asked, name = torch.randn(64, 64, 24, 32).to(dtype), str(dtype).removeprefix("torch.")
             tell(f"attention_{name}", fastest(rounds, torch=lambda: masked_attention(asked, positions, mask.to(dtype), angles.cos(), angles.sin()),
                                               simplelm=lambda: tree_attention(asked.flatten(0, 1), positions.flatten(), torch.arange(65)*64, angles.cos(), angles.sin(), 8, 32**-0.5)), result)
-        for outputs, inputs, rows_at_once in ((256, 256, N), (1024, 256, N), (256, 1024, N), (V, 256, 256)):
+        for outputs, inputs, rows_at_once in ((256, 256, N), (1024, 256, N), (256, 1024, N), (512, 256, N)):
             x, w = torch.randn(rows_at_once, inputs), torch.randn(outputs, inputs)
             multiply = multiplier(w, rows_at_once)
             tell(f"product_{outputs}x{inputs}", fastest(rounds, torch=lambda: x @ w.T, simplelm=lambda: multiply(x)), result)
