@@ -296,9 +296,9 @@ HEAD_ROWS, HEAD_COLUMNS = 4096, 512 # For how many states, and on a processor fo
 def lay_head(
     output: torch.nn.Module, # A model's output layer
     laid: bool, # Whether its weights may be laid out
-) -> Callable[[torch.Tensor], Iterator[torch.Tensor]]: # States -> their logits for one part of the vocabulary after another
+) -> Callable[[torch.Tensor], Iterable[torch.Tensor]]: # States -> their logits for one part of the vocabulary after another
     "Make an output layer ready"
-    if type(output) is not torch.nn.Linear or output.weight.device.type != "cpu": return lambda x: iter([output(x)])
+    if type(output) is not torch.nn.Linear or output.weight.device.type != "cpu": return lambda x: [output(x)]
     weights = output.weight.split(HEAD_COLUMNS)
     if laid and output.bias is None: parts = [multiplier(w, HEAD_ROWS) for w in weights]
     else: parts = [partial(torch.nn.functional.linear, weight=w, bias=b) for w, b in zip(weights, itertools.repeat(None) if output.bias is None else output.bias.split(HEAD_COLUMNS))]
