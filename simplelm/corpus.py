@@ -29,12 +29,13 @@ from .statistics import collect, describe, oov_counts
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'CORPUS_COLUMNS', 'PART_BYTES', 'GROUP_BYTES', 'SOURCE_COUNTS',
-           'MOST_SOURCES', 'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'COUNTS', 'write_part', 'file_format', 'find_sources',
-           'name_sources', 'Block', 'read_blocks', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label',
-           'open_sources', 'stream_hub', 'read_corpus', 'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts',
-           'simplify_table', 'count_table', 'add_books', 'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups',
-           'gather_statistics', 'sample_texts', 'write_statistics', 'simplify_corpus', 'simplify_batch']
+__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'FIRST_BYTES', 'CORPUS_COLUMNS', 'PART_BYTES', 'GROUP_BYTES',
+           'PART_BLOCKS', 'SOURCE_COUNTS', 'MOST_SOURCES', 'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'COUNTS', 'write_part',
+           'file_format', 'find_sources', 'name_sources', 'Block', 'read_blocks', 'Rejected', 'parse_block', 'checked',
+           'Source', 'source_label', 'open_sources', 'stream_hub', 'read_corpus', 'corpus_texts', 'Group',
+           'group_sources', 'Part', 'cut_parts', 'simplify_table', 'count_table', 'add_books', 'join_table',
+           'Simplifier', 'OpenGroup', 'simplify_groups', 'gather_statistics', 'sample_texts', 'write_statistics',
+           'simplify_corpus', 'simplify_batch']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
 def write_part(
@@ -118,6 +119,33 @@ def _line_end(data: np.ndarray, backwards: bool=False) -> int:
         if size >= len(data): return 0
         size *= 8
 
+# %% ../nbs/12_corpus.ipynb #cdb323c9
+FIRST_BYTES = 1 << 16 # of a file, for which memory is reserved at first
+
+def _fill(stream: pa.NativeFile, rest: np.ndarray, size: int) -> tuple[np.ndarray, bool]:
+    "`rest` and further bytes of a file behind it, until there are `size` more; whether the file has ended"
+    wanted = len(rest) + size
+    while True:
+        room = min(wanted - len(rest), max(FIRST_BYTES, 8 * len(rest)))
+        # memory from Arrow's pool, whose pages are there already
+        data = np.frombuffer(pa.allocate_buffer(len(rest) + room + 1 + PADDING), np.uint8)
+        data[:len(rest)] = rest
+        filled = len(rest) + stream.readinto(data[len(rest):len(rest) + room])
+        if filled == len(rest): break
+        rest = data[:filled]
+        if filled == wanted: return rest, False
+    if filled and data[filled - 1] != NEWLINE: # the last line may lack its end
+        data[filled] = NEWLINE
+        filled += 1
+    return data[:filled], True
+
+def _compact(lines: np.ndarray) -> np.ndarray:
+    "Lines as `padded` makes them, in memory of their own if they take less than half of what was reserved"
+    reserved = lines.base.nbytes if lines.base is not None else lines.nbytes
+    if 2 * len(lines) > reserved: return lines
+    return np.concatenate([lines, np.zeros(PADDING, np.uint8)])[:-PADDING]
+
+# %% ../nbs/12_corpus.ipynb #03efc37f
 def _read_lines(name: str, path: Path, size: int) -> Iterator[Block]:
     "Blocks of whole lines of a plain or compressed file"
     codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
@@ -126,16 +154,11 @@ def _read_lines(name: str, path: Path, size: int) -> Iterator[Block]:
         stream = pa.CompressedInputStream(file, codec) if codec else file
         if codec and not file.size(): problem = "the file is empty, not even compressed"
         while not problem:
-            data = np.frombuffer(pa.allocate_buffer(len(rest) + size + 1 + PADDING), np.uint8) # from Arrow's pool, whose pages are there
-            data[:len(rest)] = rest
-            try: new = stream.readinto(data[len(rest):len(rest) + size])
+            try: data, ended = _fill(stream, rest, size)
             except OSError as e:
                 problem = f"the file is damaged or breaks off here ({e})"
                 break
-            filled, ended = len(rest) + new, not new
-            if ended and not filled and not too_long: break
-            if ended and filled and data[filled - 1] != NEWLINE: data[filled], filled = NEWLINE, filled + 1 # the last line may lack it
-            data = data[:filled]
+            if ended and not len(data) and not too_long: break
             if too_long or (_line_end(data) or len(data)) > LINE_BYTES: # pass over the line without holding it
                 end = _line_end(data)
                 too_long, rest = not (end or ended), data[:0]
@@ -145,8 +168,9 @@ def _read_lines(name: str, path: Path, size: int) -> Iterator[Block]:
                 if not len(data): continue
             cut = len(data) if ended else _line_end(data, backwards=True)
             if cut:
-                yield Block(name, str(path), row, data[:cut], file.tell())
+                yield Block(name, str(path), row, _compact(data[:cut]), file.tell())
                 row += count_between(data, 0, cut, NEWLINE, NEWLINE)
+            if ended: break
             rest = data[cut:]
     if problem: yield Block(name, str(path), row, None, path.stat().st_size, problem)
 
@@ -256,10 +280,10 @@ def _as_strings(column: pa.Array) -> pa.Array:
 
 def _corpus_table(block: Block, text: pa.Array, rows: Sequence[int], found: dict, columns: tuple[str, ...]=()) -> pa.Table:
     "Text with its document and source, made up from the file's name where the record has none, and the further columns"
+    given = {c: _as_strings(found[c]) for c in ("document", "source") if c in found and found[c].null_count < len(text)}
     document = pc.binary_join_element_wise(pa.scalar(block.name), pa.array(rows, pa.int64()).cast(pa.string()), ":")
-    if "document" in found: document = pc.coalesce(_as_strings(found["document"]), document)
-    source = pa.scalar(block.name)
-    source = pc.coalesce(_as_strings(found["source"]), source) if "source" in found else pa.repeat(source, len(document))
+    if "document" in given: document = pc.coalesce(given["document"], document)
+    source = pc.coalesce(given["source"], pa.scalar(block.name)) if "source" in given else pa.repeat(block.name, len(text))
     table = pa.Table.from_arrays([text, document, source], schema=CORPUS_COLUMNS)
     for c in columns: table = table.append_column(c, _as_strings(found[c]) if c in found else pa.nulls(len(document), pa.string()))
     return table
@@ -404,6 +428,7 @@ def corpus_texts(
 
 # %% ../nbs/12_corpus.ipynb #033fdb56
 PART_BYTES, GROUP_BYTES = 32 << 20, 32 << 20
+PART_BLOCKS = 20_000 # of a part at most: the book-keeping of many small files takes memory, too
 
 @dataclass(frozen=True)
 class Group:
@@ -435,13 +460,13 @@ def cut_parts(
     text_column: str="text", # Field or column that holds the text
     columns: tuple[str, ...]=(), # Further columns to read
 ) -> Iterator[Part]: # In order
-    "Gather the blocks of a group to parts of about `PART_BYTES`"
+    "Gather the blocks of a group to parts of about `PART_BYTES`, and of no more than `PART_BLOCKS` blocks"
     number, gathered, size, done, before = 0, [], 0, 0, 0
     for s in group.sources:
         for block in _blocks(s, text_column, columns):
             gathered.append(block)
             size += len(block.data) if isinstance(block.data, bytes) else getattr(block.data, "nbytes", 0)
-            if size >= PART_BYTES:
+            if size >= PART_BYTES or len(gathered) == PART_BLOCKS:
                 yield Part(number, gathered, before + block.position - done)
                 number, gathered, size, done = number + 1, [], 0, before + block.position
         before += s.size
@@ -540,12 +565,23 @@ class Simplifier:
         if not path.exists(): self.write(part, path)
         return Counter(json.loads(pq.read_schema(path).metadata[b"simplelm"]))
 
-    def write(self, part: Part, path: Path) -> None:
-        "Simplify the blocks of a part and write it"
-        tables, counts, rejected = [], Counter(), []
+    def read(self, part: Part, rejected: list[Rejected]) -> Iterator[pa.Table]: # text, document, source, and further columns
+        "The documents of a part; those of small blocks together, so that a file costs no call of the kernel"
+        tables, size = [], 0
         for block in part.blocks:
             documents, bad = parse_block(block, self.text_column, self.columns)
             rejected += checked(block, bad, self.bad_records)
+            tables.append(documents)
+            size += documents.nbytes
+            if size >= BLOCK_BYTES // 2:
+                yield pa.concat_tables(tables)
+                tables, size = [], 0
+        if tables: yield pa.concat_tables(tables)
+
+    def write(self, part: Part, path: Path) -> None:
+        "Simplify the documents of a part and write it"
+        tables, counts, rejected = [], Counter(), []
+        for documents in self.read(part, rejected):
             if self.books_twice: documents = add_books(documents)
             spans, fates = simplify_table(documents, self.vocabulary, self.config)
             tables.append(join_table(documents, spans) if self.joined else spans.drop_columns("row"))

@@ -257,10 +257,11 @@ def string_array(
     places: np.ndarray, # int64, (records, 2): first and end byte of a string of each record; -1 and -1 for none
 ) -> pa.StringArray: # Null for none
     "Strings of records as an Arrow array"
+    there = places[:, 0] >= 0
+    if not there.any(): return pa.nulls(len(places), pa.string())
     size = int((places[:, 1] - places[:, 0]).sum()) # an escape is never shorter than what it stands for
     out, offsets = pa.allocate_buffer(size + PADDING), pa.allocate_buffer(4 * (len(places) + 1)) # from Arrow's pool, whose pages are there
     copy_strings(data, places, np.frombuffer(out, np.uint8), np.frombuffer(offsets, np.int32))
-    there = places[:, 0] >= 0
     valid = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
     return pa.StringArray.from_buffers(len(places), offsets, out, valid)
 
