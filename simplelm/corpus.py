@@ -154,7 +154,8 @@ def _read_lines(name: str, path: Path, size: int) -> Iterator[Block]:
         stream = pa.CompressedInputStream(file, codec) if codec else file
         if codec and not file.size(): problem = "the file is empty, not even compressed"
         while not problem:
-            try: data, ended = _fill(stream, rest, size)
+            # a line longer than a block is read in steps that double, since each step copies what is there
+            try: data, ended = _fill(stream, rest, max(size, len(rest)))
             except OSError as e:
                 problem = f"the file is damaged or breaks off here ({e})"
                 break
