@@ -19,7 +19,7 @@ from numba import njit
 
 from .artifacts import Deferred, InputError, Manifest, atomic_write, make_artifact, plain, progress, read_manifest, source_fingerprint
 from .benchmark import TASKS, Item, Task, describe_task, load_items, task_file, task_names
-from .corpus import Group, Part, checked, file_format, group_sources, open_sources, parse_block, simplify_groups, source_label
+from .corpus import Group, Part, checked, group_sources, open_sources, parse_block, simplify_groups, source_label
 from .evaluation import CONVENTIONS, mean_and_error
 from .simplification import INLINE, LOWER, bytes_between, first_one, lower_8, mix_byte, ones, short_key, string_buffers
 from .vocabulary import Vocabulary, lower_ascii
@@ -407,7 +407,7 @@ def _make(self, group: Group, part: Part) -> None:
         here += len(table)
         with self.lock:
             for name, n in (("documents", len(table)), ("words", words), ("bytes", table["text"].nbytes), ("rejected", len(bad))): self.counts[name] += n
-            if file_format(block.path) == ".txt" and len(table): self.edges[block.name, block.first] = _edges(bytes(block.data))
+            if isinstance(block.data, bytes) and len(table): self.edges[block.name, block.first] = _edges(bytes(block.data))
 
 def _edges(data: bytes) -> tuple[bytes, bytes]: # Without the words that are cut
     "The beginning and the end of a piece of a text"

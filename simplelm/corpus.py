@@ -23,19 +23,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .artifacts import InputError, Manifest, atomic_write, find_data, make_artifact, progress
-from .json_lines import PADDING, read_strings
-from .simplification import CLOSING, KEPT, NEWLINE, READ, SHORT, SimplificationConfig, count_between, join_spans, simplify_column
+from .formats import BLOCK_BYTES, FORMATS, Block, file_format, read_blocks
+from .json_lines import read_strings
+from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, join_spans, simplify_column
 from .statistics import collect, describe, oov_counts
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'FIRST_BYTES', 'CORPUS_COLUMNS', 'PART_BYTES', 'GROUP_BYTES',
-           'PART_BLOCKS', 'SOURCE_COUNTS', 'MOST_SOURCES', 'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'COUNTS', 'write_part',
-           'file_format', 'find_sources', 'name_sources', 'Block', 'read_blocks', 'Rejected', 'parse_block', 'checked',
-           'Source', 'source_label', 'open_sources', 'stream_hub', 'read_corpus', 'corpus_texts', 'Group',
-           'group_sources', 'Part', 'cut_parts', 'simplify_table', 'count_table', 'add_books', 'join_table',
-           'Simplifier', 'OpenGroup', 'simplify_groups', 'gather_statistics', 'sample_texts', 'write_statistics',
-           'simplify_corpus', 'simplify_batch']
+__all__ = ['BOOKKEEPING', 'CORPUS_COLUMNS', 'NO_FIELD', 'PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'SOURCE_COUNTS',
+           'MOST_SOURCES', 'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'COUNTS', 'write_part', 'find_sources', 'name_sources',
+           'Rejected', 'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'stream_hub', 'read_corpus',
+           'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts', 'simplify_table', 'count_table', 'add_books',
+           'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups', 'gather_statistics', 'sample_texts',
+           'write_statistics', 'simplify_corpus', 'simplify_batch']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
 def write_part(
@@ -46,17 +46,14 @@ def write_part(
     with atomic_write(path, "wb") as f: pq.write_table(table, f, compression="zstd")
 
 # %% ../nbs/12_corpus.ipynb #b9f5c997
-FORMATS = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".txt")
-
-def file_format(
-    path: str|Path, # A file's name
-) -> str|None: # One of FORMATS, or `None` for any other file
-    "The format of a file, by how its name ends"
-    return next((f for f in FORMATS if str(path).endswith(f)), None)
+BOOKKEEPING = frozenset((
+    "manifest.json", "statistics.json", "missing_words.csv", "rejected.jsonl",
+    "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json",
+)) # Files that an artifact, or a data set saved by `datasets`, keeps about itself
 
 def _files_below(folder: Path) -> list[Path]:
     "The readable files of a folder and its folders, sorted"
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and file_format(p) and p.name != "rejected.jsonl")
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and file_format(p) and p.name not in BOOKKEEPING)
     return [p for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
 
 # %% ../nbs/12_corpus.ipynb #98a10c38
@@ -85,141 +82,13 @@ def name_sources(
     files: list[Path], # Files of one corpus
 ) -> dict[str, Path]: # Short name, the same on every machine -> file
     "Name files by their stems, or by their paths below the common folder if two stems are equal"
-    stem = lambda p: str(p).removesuffix(file_format(p))
+    stem = lambda p: str(p).removesuffix(file_format(p).ending)
     names = [Path(stem(p)).name for p in files]
     if len(set(names)) < len(names):
         common = os.path.commonpath([p.resolve().parent for p in files])
         names = [stem(p.resolve().relative_to(common).as_posix()) for p in files]
     if len(set(names)) < len(names): names = [p.resolve().relative_to(common).as_posix() for p in files]
     return dict(zip(names, files))
-
-# %% ../nbs/12_corpus.ipynb #6ae53736
-BLOCK_BYTES = 8 << 20 # of text, read at once
-LINE_BYTES = 64 << 20 # longest line of JSON
-TEXT_BYTES = 16 << 20 # longest document of a .txt file
-
-@dataclass(frozen=True)
-class Block:
-    "Some records of one file, not yet looked into"
-    name: str # Short name of the file
-    path: str # The file, as errors name it
-    first: int # Row of the first record
-    data: np.ndarray|bytes|pa.RecordBatch|None # Lines as `padded` makes them, a text, or rows; `None` if the file cannot be read on from here
-    position: int # Bytes of the file read so far, compressed
-    problem: str = "" # Why it cannot be read
-
-# %% ../nbs/12_corpus.ipynb #d36d9999
-def _line_end(data: np.ndarray, backwards: bool=False) -> int:
-    "Behind the first `\\n`, or the last; 0 if there is none"
-    size = 1 << 16 # long enough for most lines, and nothing to copy
-    while True:
-        part = (data[-size:] if backwards else data[:size]).tobytes()
-        found = part.rfind(b"\n") if backwards else part.find(b"\n")
-        if found >= 0: return found + 1 + (len(data) - len(part) if backwards else 0)
-        if size >= len(data): return 0
-        size *= 8
-
-# %% ../nbs/12_corpus.ipynb #cdb323c9
-FIRST_BYTES = 1 << 16 # of a file, for which memory is reserved at first
-
-def _fill(stream: pa.NativeFile, rest: np.ndarray, size: int) -> tuple[np.ndarray, bool]:
-    "`rest` and further bytes of a file behind it, until there are `size` more; whether the file has ended"
-    wanted = len(rest) + size
-    while True:
-        room = min(wanted - len(rest), max(FIRST_BYTES, 8 * len(rest)))
-        # memory from Arrow's pool, whose pages are there already
-        data = np.frombuffer(pa.allocate_buffer(len(rest) + room + 1 + PADDING), np.uint8)
-        data[:len(rest)] = rest
-        filled = len(rest) + stream.readinto(data[len(rest):len(rest) + room])
-        if filled == len(rest): break
-        rest = data[:filled]
-        if filled == wanted: return rest, False
-    if filled and data[filled - 1] != NEWLINE: # the last line may lack its end
-        data[filled] = NEWLINE
-        filled += 1
-    return data[:filled], True
-
-def _compact(lines: np.ndarray) -> np.ndarray:
-    "Lines as `padded` makes them, in memory of their own if they take less than half of what was reserved"
-    reserved = lines.base.nbytes if lines.base is not None else lines.nbytes
-    if 2 * len(lines) > reserved: return lines
-    return np.concatenate([lines, np.zeros(PADDING, np.uint8)])[:-PADDING]
-
-# %% ../nbs/12_corpus.ipynb #03efc37f
-def _read_lines(name: str, path: Path, size: int) -> Iterator[Block]:
-    "Blocks of whole lines of a plain or compressed file"
-    codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
-    row, rest, too_long, problem = 0, np.empty(0, np.uint8), False, ""
-    with pa.OSFile(str(path)) as file:
-        stream = pa.CompressedInputStream(file, codec) if codec else file
-        if codec and not file.size(): problem = "the file is empty, not even compressed"
-        while not problem:
-            # a line longer than a block is read in steps that double, since each step copies what is there
-            try: data, ended = _fill(stream, rest, max(size, len(rest)))
-            except OSError as e:
-                problem = f"the file is damaged or breaks off here ({e})"
-                break
-            if ended and not len(data) and not too_long: break
-            if too_long or (_line_end(data) or len(data)) > LINE_BYTES: # pass over the line without holding it
-                end = _line_end(data)
-                too_long, rest = not (end or ended), data[:0]
-                if too_long: continue
-                yield Block(name, str(path), row, None, file.tell(), f"a line of more than {LINE_BYTES >> 20} MiB")
-                row, data = row + 1, data[end:]
-                if not len(data): continue
-            cut = len(data) if ended else _line_end(data, backwards=True)
-            if cut:
-                yield Block(name, str(path), row, _compact(data[:cut]), file.tell())
-                row += count_between(data, 0, cut, NEWLINE, NEWLINE)
-            if ended: break
-            rest = data[cut:]
-    if problem: yield Block(name, str(path), row, None, path.stat().st_size, problem)
-
-# %% ../nbs/12_corpus.ipynb #0609ff0b
-def _read_rows(name: str, path: Path, text_column: str, columns: tuple[str, ...], block_bytes: int) -> Iterator[Block]:
-    "Blocks of rows of a Parquet file; the more text a row has, the fewer rows"
-    row, size = 0, path.stat().st_size
-    try:
-        with pq.ParquetFile(path, buffer_size=1 << 20) as file: # read in pieces, since a row group can be the whole file
-            found = file.schema_arrow.names
-            for c in (text_column, *columns):
-                if c not in found: raise InputError(f"{path}: no column {c!r}; its columns are {', '.join(found)}")
-            wanted = [c for c in dict.fromkeys((text_column, "document", "source", *columns)) if c in found]
-            rows = max(file.metadata.num_rows, 1)
-            text_bytes = sum(group.column(i).total_uncompressed_size for g in range(file.num_row_groups) for group in [file.metadata.row_group(g)]
-                             for i in range(group.num_columns) if group.column(i).path_in_schema == text_column)
-            for batch in file.iter_batches(max(1, min(block_bytes * rows // max(text_bytes, 1), 1 << 16)), columns=wanted, use_threads=False):
-                yield Block(name, str(path), row, batch, size * (row + len(batch)) // rows)
-                row += len(batch)
-    except (OSError, pa.ArrowInvalid) as e:
-        yield Block(name, str(path), row, None, size, f"the file is damaged or no Parquet ({str(e).splitlines()[0]})")
-
-# %% ../nbs/12_corpus.ipynb #72b850f6
-def _read_text(name: str, path: Path) -> Iterator[Block]:
-    "A file of text as one block, or as several that end with a line, or else with a word, if it is long"
-    number, rest = 0, b""
-    with path.open("rb") as file:
-        while True:
-            text = rest + file.read(TEXT_BYTES - len(rest))
-            cut = len(text)
-            if cut == TEXT_BYTES: cut = (text.rfind(b"\n") + 1) or (text.rfind(b" ") + 1) or cut - next((n for n in range(1, 5) if text[-n] & 0xC0 != 0x80), 0) # not within a character
-            text, rest = text[:cut], text[cut:]
-            if text or not number: yield Block(name, str(path), number, text, file.tell())
-            if cut + len(rest) < TEXT_BYTES: return
-            number += 1
-
-# %% ../nbs/12_corpus.ipynb #58936aa4
-def read_blocks(
-    name: str, # Short name of the file
-    path: Path, # A file of one of the formats
-    text_column: str="text", # Field of a JSON record, or column of Parquet, that holds the text
-    columns: tuple[str, ...]=(), # Further columns to read
-    block_bytes: int|None=None, # How much of a file of lines or rows is read at once; by default `BLOCK_BYTES`
-) -> Iterator[Block]: # In order
-    "Read a file in blocks"
-    if file_format(path) == ".parquet": yield from _read_rows(name, path, text_column, columns, block_bytes or BLOCK_BYTES)
-    elif file_format(path) == ".txt": yield from _read_text(name, path)
-    else: yield from _read_lines(name, path, block_bytes or BLOCK_BYTES)
 
 # %% ../nbs/12_corpus.ipynb #57100028
 CORPUS_COLUMNS = pa.schema([("text", pa.string()), ("document", pa.string()), ("source", pa.string())])
@@ -232,14 +101,22 @@ class Rejected:
     reason: str # Why
     record: str # Its first 200 characters
 
+def _field(record: dict, name: str) -> object:
+    "A field of a record, also one within another, as `data.text`; KeyError if there is none"
+    if name in record: return record[name]
+    for part in name.split("."):
+        if not isinstance(record, dict): raise KeyError(name)
+        record = record[part]
+    return record
+
 def _parse_line(line: bytes, text_column: str) -> dict:
     "A JSON line's record, or a ValueError that says what is wrong with it"
     try: record = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as e: raise ValueError(f"invalid UTF-8 at its byte {e.start}") from None
     except (ValueError, RecursionError) as e: raise ValueError(f"invalid JSON ({e})") from None
     if not isinstance(record, dict): raise ValueError("not a JSON object")
-    if text_column not in record: raise ValueError(f"no {text_column!r} in it; its fields are {', '.join(map(repr, record))}")
-    text = record[text_column]
+    try: text = _field(record, text_column)
+    except KeyError: raise ValueError(f"no {text_column!r} in it; its fields are {', '.join(map(repr, record))}") from None
     if not isinstance(text, str): raise ValueError(f"its {text_column!r} is {'null' if text is None else 'no string'}")
     try: text.encode()
     except UnicodeEncodeError: raise ValueError(f"its {text_column!r} holds half of a surrogate pair, which is no text") from None
@@ -260,13 +137,20 @@ def _parse_left(block: Block, left: np.ndarray, text_column: str, names: list[st
         except ValueError as e: rejected.append(Rejected(block.name, row, str(e), line[:200].decode(errors="replace")))
         else:
             rows.append(row)
-            for name in names: found[name].append(_as_string(record.get(name)))
+            for name in names:
+                try: found[name].append(_as_string(_field(record, name)))
+                except KeyError: found[name].append(None)
     return found, rows, rejected
+
+NO_FIELD = "\0" # a name that no field of valid JSON has as it stands
 
 def _parse_lines(block: Block, text_column: str, columns: tuple[str, ...]=()) -> tuple[dict[str, pa.Array], np.ndarray, list[Rejected]]:
     "Columns and rows of the good records of a block of lines, and the bad ones"
     names = list(dict.fromkeys((text_column, "document", "source", *columns)))
-    found, rows, left = read_strings(block.data, block.first, names)
+    if any("." in name for name in names): # the kernel does not look into records within records: all lines are left to Python
+        _, rows, left = read_strings(block.data, block.first, [NO_FIELD])
+        found = {name: pa.array([], pa.string()) for name in names}
+    else: found, rows, left = read_strings(block.data, block.first, names)
     if not len(left): return found, rows, []
     more, more_rows, rejected = _parse_left(block, left, text_column, names)
     rows = np.concatenate([rows, np.array(more_rows, np.int64)])
@@ -303,9 +187,9 @@ def _parse_rows(block: Block, text_column: str, columns: tuple[str, ...]=()) -> 
         for i, value in enumerate(text.cast(pa.binary()).to_pylist()):
             try: (value or b"").decode()
             except UnicodeDecodeError as e: reasons[i] = f"its {text_column!r} is invalid UTF-8 at its byte {e.start}"
-    good = [i for i in range(len(batch)) if i not in reasons]
+    good = pa.array([i for i in range(len(batch)) if i not in reasons], pa.int64())
     if reasons: batch, text = batch.take(good), text.take(good)
-    table = _corpus_table(block, text.cast(pa.string()), block.first + np.array(good, np.int64), {c: batch[c] for c in batch.schema.names}, columns)
+    table = _corpus_table(block, text.cast(pa.string()), block.first + good.to_numpy(), {c: batch[c] for c in batch.schema.names}, columns)
     return table, [Rejected(block.name, block.first + i, reason, "") for i, reason in sorted(reasons.items())]
 
 # %% ../nbs/12_corpus.ipynb #cea1a865
@@ -318,7 +202,7 @@ def parse_block(
     schema = pa.schema([*CORPUS_COLUMNS, *((c, pa.string()) for c in columns)])
     if block.data is None: return schema.empty_table(), [Rejected(block.name, block.first, block.problem, "")]
     if isinstance(block.data, pa.RecordBatch): return _parse_rows(block, text_column, columns)
-    if file_format(block.path) == ".txt":
+    if isinstance(block.data, bytes):
         try: text = block.data.decode("utf-8-sig")
         except UnicodeDecodeError as e: return schema.empty_table(), [Rejected(block.name, block.first, f"invalid UTF-8 at byte {e.start}", "")]
         return _corpus_table(block, pa.array([text]), [block.first], {}, columns), []
@@ -334,8 +218,8 @@ def checked(
     "Stop at the first bad record, unless they are to be set aside"
     if bad_records not in ("stop", "set-aside"): raise InputError(f"bad_records={bad_records!r}: choose 'stop' or 'set-aside'")
     if rejected and bad_records == "stop":
-        bad, kind = rejected[0], file_format(block.path)
-        where = "" if kind == ".txt" else f" row {bad.row}:" if kind == ".parquet" else f" line {bad.row + 1}:"
+        bad = rejected[0]
+        where = {"": "", "row": f" row {bad.row}:", "line": f" line {bad.row + 1}:"}[block.unit]
         raise InputError(f"{block.path}:{where} {bad.reason}; correct it, or go on without it (--bad-records set-aside)")
     return rejected
 
@@ -393,7 +277,7 @@ def stream_hub(
             if c not in rows.column_names: raise InputError(f"{dataset}: no column {c!r}; its columns are {', '.join(rows.column_names)}")
         wanted = [c for c in dict.fromkeys((text_column, "document", "source", *columns)) if c in rows.column_names]
         for batch in rows.select(wanted).combine_chunks().to_batches():
-            yield Block(dataset, dataset, row, batch, 0)
+            yield Block(dataset, dataset, row, batch, 0, unit="row")
             row += len(batch)
 
 # %% ../nbs/12_corpus.ipynb #30b1e8b7
