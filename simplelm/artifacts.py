@@ -80,11 +80,13 @@ def file_hash(
     path: Path, # A file
 ) -> str: # 64 hexadecimal digits
     "SHA-256 of a file, read once a process as long as the file does not change"
-    about, now = path.stat(), time.time_ns()
-    changed = max(about.st_mtime_ns, about.st_ctime_ns)
-    key = (str(path.resolve()), about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
-    if key in _HASHES: return _HASHES[key]
-    with path.open("rb") as f: found = hashlib.file_digest(f, "sha256").hexdigest()
+    try:
+        about, now = path.stat(), time.time_ns()
+        changed = max(about.st_mtime_ns, about.st_ctime_ns)
+        key = (str(path.resolve()), about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+        if key in _HASHES: return _HASHES[key]
+        with path.open("rb") as f: found = hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as e: raise InputError(f"{path}: cannot be read ({e.strerror})") from None
     if now - changed > SETTLED: _HASHES[key] = found
     return found
 
@@ -539,7 +541,8 @@ def find_leftovers(
 ) -> list[Leftover]: # Of stopped processes; also those beside the folder that belong to it
     "Find what stopped processes have left in a folder"
     folder = Path(folder)
-    places = [folder.with_name(f".{folder.resolve().name}.{ending}") for ending in ("partial", "lock")]
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    places = [named.with_name(f".{named.name}.{ending}") for ending in ("partial", "lock") if named.name]
     for root, folders, files in os.walk(folder):
         hidden = [name for name in folders if name.startswith(".") and name.endswith(".partial")]
         folders[:] = [name for name in folders if name not in hidden]

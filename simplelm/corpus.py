@@ -446,7 +446,10 @@ class Source:
     def size(self) -> int: return self.path.stat().st_size if self.path else 0 # bytes
 
     @property
-    def label(self) -> str: return f"{self.name}@{self.revision}" if self.revision else self.name # Tells versions of a Hub data set apart
+    def version(self) -> str: return self.revision if self.split == "train" else f"{self.revision}:{self.split}" # of what the Hub holds
+
+    @property
+    def label(self) -> str: return f"{self.name}@{self.revision}" if self.revision else self.name # tells versions apart
 
     def __str__(self): return str(self.path or self.name)
 
