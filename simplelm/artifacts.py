@@ -123,7 +123,7 @@ def atomic_write(
         with partial.open(mode, **text) as f: yield f
         sync(partial)
         os.replace(partial, path)
-        sync(path.parent)
+        if path.parent.suffix != ".partial": sync(path.parent) # in an unfinished artifact a name that is lost costs one file, which is made again
     finally: partial.unlink(missing_ok=True)
 
 # %% ../nbs/00_artifacts.ipynb #a7768b8f
