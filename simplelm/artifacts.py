@@ -103,8 +103,8 @@ def temporary_sibling(
 def sync(
     path: Path, # A file or folder
 ) -> None:
-    "Wait until the disk holds what was written to a file, or the names in a folder; Windows has no such call for folders"
-    if os.name == "nt": return
+    "Wait until the disk holds the bytes of a file, or the names in a folder"
+    if os.name == "nt": return # Windows has no such call for folders
     handle = os.open(path, os.O_RDONLY)
     try: os.fsync(handle)
     finally: os.close(handle)
@@ -123,7 +123,8 @@ def atomic_write(
         with partial.open(mode, **text) as f: yield f
         sync(partial)
         os.replace(partial, path)
-        if path.parent.suffix != ".partial": sync(path.parent) # in an unfinished artifact a name that is lost costs one file, which is made again
+        # In an unfinished artifact a name that a power cut loses costs one file, which is made again.
+        if path.parent.suffix != ".partial": sync(path.parent)
     finally: partial.unlink(missing_ok=True)
 
 # %% ../nbs/00_artifacts.ipynb #a7768b8f
@@ -140,7 +141,7 @@ class Manifest:
     seconds: float # Wall time; after a resume, that of the last part alone
     versions: dict # Package -> version
     files: dict = field(default_factory=dict) # Path below the folder -> `size` in bytes and `sha256` of each data file
-    threads: int|None = None # Of torch, if it was loaded; says how the artifact was made, and is no part of the fingerprint
+    threads: int|None = None # Of torch, if it was loaded; no part of the fingerprint
 
 # %% ../nbs/00_artifacts.ipynb #ec06338d
 def checked_list(
@@ -152,8 +153,8 @@ def checked_list(
         inside = PurePosixPath(name)
         if inside.is_absolute() or ".." in inside.parts or "\\" in name or ":" in name.partition("/")[0]:
             raise ValueError(f"it lists {name!r}, which is not inside the folder")
-        if not isinstance(about, dict) or not isinstance(about.get("size"), int) or not isinstance(about.get("sha256"), str):
-            raise ValueError(f"it lists {name!r} without size and sha256")
+        known = isinstance(about, dict) and isinstance(about.get("size"), int) and isinstance(about.get("sha256"), str)
+        if not known: raise ValueError(f"it lists {name!r} without size and sha256")
     return files
 
 def load_manifest(
@@ -186,14 +187,13 @@ def check_file(
 ) -> None:
     "Raise an InputError unless a file is what the manifest says"
     path = folder/name
-    remedy = (f"copy it again, or make the artifact again; if you changed it on purpose, remove {folder/'manifest.json'}, "
-              "and the folder is taken as a folder of files")
+    remedy = ("copy it again, or make the artifact again; if you changed it on purpose, remove "
+              f"{folder/'manifest.json'}, and the folder is taken as a folder of files")
+    differs = f"{path}: differs from what its manifest says"
     try: size = path.stat().st_size
     except OSError: raise InputError(f"{path}: missing, though its manifest lists it; {remedy}") from None
-    if size != said["size"]:
-        raise InputError(f"{path}: differs from what its manifest says ({size:,} bytes, not {said['size']:,}); {remedy}")
-    if hashes and file_hash(path) != said["sha256"]:
-        raise InputError(f"{path}: differs from what its manifest says (other bytes, the same size); {remedy}")
+    if size != said["size"]: raise InputError(f"{differs} ({size:,} bytes, not {said['size']:,}); {remedy}")
+    if hashes and file_hash(path) != said["sha256"]: raise InputError(f"{differs} (other bytes, the same size); {remedy}")
 
 def check_member(
     path: Path, # A file in the folder of an artifact
@@ -284,7 +284,7 @@ def partial_request(
         except (OSError, ValueError): continue
         if isinstance(found, dict) and found.keys() >= {*REQUEST}: return {key: found[key] for key in REQUEST}
     if partial.is_dir() and all(TEMPORARY.fullmatch(path.name) for path in partial.iterdir()): return None
-    raise InputError(f"{partial}: is in the way, and simplelm did not make it; move it, or name another folder for the result")
+    raise InputError(f"{partial}: is in the way, and simplelm did not make it; move it, or name another folder")
 
 # %% ../nbs/00_artifacts.ipynb #3ac6aaf1
 def seal_files(
@@ -297,7 +297,8 @@ def seal_files(
     data = [path for path in paths if path.exists() and path not in (folder/"request.json", folder/"manifest.json")]
     def seal(path):
         sync(path)
-        with path.open("rb") as f: return dict(size=path.stat().st_size, sha256=hashlib.file_digest(f, "sha256").hexdigest())
+        with path.open("rb") as f: digest = hashlib.file_digest(f, "sha256").hexdigest()
+        return dict(size=path.stat().st_size, sha256=digest)
     with ThreadPoolExecutor(os.cpu_count()) as pool: about = list(pool.map(seal, data))
     for inner in {path.parent for path in data}: sync(inner)
     return dict(zip([path.relative_to(folder).as_posix() for path in data], about))
@@ -338,7 +339,8 @@ def _finished(
         except FileNotFoundError: return None
         except NotADirectoryError: free = False
         if free: return None
-        if not label.is_file(): raise InputError(f"{self.folder}: exists and is no artifact; name another folder, or remove it")
+        if not label.is_file():
+            raise InputError(f"{self.folder}: exists and is no artifact; name another folder, or remove it")
     manifest = load_manifest(self.folder)
     if manifest.fingerprint == self.fingerprint: return check_files(self.folder)
     differ = differences({key: getattr(manifest, key) for key in REQUEST}, self.request)
@@ -359,9 +361,11 @@ def _begin(
         shutil.rmtree(self.partial)
         logger.info("%s: its unfinished part is deleted", self.folder)
         found = None
-    if found is not None and found != self.request and not (reuse and reuse(self.partial, found, self.request)):
-        raise InputError(f"{self.folder}: an unfinished result of another request is in {self.partial} (its {differences(found, self.request)} "
-                         "differ); give the former options to continue it, or --restart to delete it and begin anew")
+    same = found in (None, self.request) or reuse is not None and reuse(self.partial, found, self.request)
+    if not same:
+        raise InputError(f"{self.folder}: an unfinished result of another request is in {self.partial} "
+                         f"(its {differences(found, self.request)} differ); give the former options to continue it, "
+                         "or --restart to delete it and begin anew")
     if found is not None: logger.info("%s: continues where it was stopped", self.folder)
     self.partial.mkdir(parents=True, exist_ok=True)
     (self.partial/"manifest.json").unlink(missing_ok=True)
@@ -378,9 +382,11 @@ def _commit(
 ) -> Manifest: # The manifest as written
     "Write the manifest and give the folder its name"
     torch = sys.modules.get("torch")
-    manifest = Manifest(fingerprint=self.fingerprint, counts=plain(counts), seconds=round(seconds, 3), versions=package_versions(),
-                        files=seal_files(self.partial), threads=torch.get_num_threads() if torch else None, **self.request)
-    with atomic_write(self.partial/"manifest.json") as f: json.dump(asdict(manifest), f, indent=1, ensure_ascii=False)
+    manifest = Manifest(fingerprint=self.fingerprint, counts=plain(counts), seconds=round(seconds, 3),
+                        versions=package_versions(), files=seal_files(self.partial),
+                        threads=torch.get_num_threads() if torch else None, **self.request)
+    with atomic_write(self.partial/"manifest.json") as f:
+        json.dump(asdict(manifest), f, indent=1, ensure_ascii=False)
     (self.partial/"request.json").unlink()
     self.publish()
     return manifest
@@ -459,9 +465,9 @@ def make_artifact(
     inputs: Mapping[str, str|Path]=None, # Name -> file, folder or artifact it reads
     seed: int=None, # What chance depends on
     format: int=1, # Version of the stage's algorithm and layout
-    reuse: Callable[[Path, dict, dict], bool]|None=None, # Given the hidden folder, the request it was begun with and this one, says whether what is left there serves this one; may delete parts that do not
+    reuse: Callable[[Path, dict, dict], bool]|None=None, # Whether the hidden folder, begun with the first request, serves the second; may delete parts
 ) -> Manifest: # Of the artifact, new or found
-    "Make an artifact unless it is there; continue it if a kill left a part; leave nothing behind on bad input but finished parts"
+    "Make an artifact unless it is there; continue what a kill left; leave nothing but finished parts on bad input"
     made = PartialArtifact(folder, stage, config, inputs, seed, format)
     manifest = made.finished()
     if manifest is None:
@@ -532,7 +538,8 @@ def describe_leftover(
         return None if running(found[1], int(found[2]), path) else leftover(path, "temporary file")
     if name.startswith(".") and name.endswith(".lock") and path.is_file() and not path.stat().st_size:
         folder = path.with_name(name[1:].removesuffix(".lock"))
-        if is_artifact(folder) or describe_leftover(path.with_name(f".{folder.name}.partial")): return leftover(path, "lock")
+        ours = is_artifact(folder) or describe_leftover(path.with_name(f".{folder.name}.partial"))
+        return leftover(path, "lock") if ours else None
     return None
 
 # %% ../nbs/00_artifacts.ipynb #9fac6332
@@ -548,7 +555,8 @@ def find_leftovers(
         folders[:] = [name for name in folders if name not in hidden]
         places += [Path(root)/name for name in (*hidden, *files)]
     found = [described for path in places if os.path.lexists(path) and (described := describe_leftover(path))]
-    if not found and not folder.exists(): raise InputError(f"{folder}: no such file or folder, and nothing of it is left beside it")
+    if not found and not folder.exists():
+        raise InputError(f"{folder}: no such file or folder, and nothing of it is left beside it")
     return sorted((one for one in found if not is_held(one.path)), key=lambda one: one.path)
 
 # %% ../nbs/00_artifacts.ipynb #b2813bab

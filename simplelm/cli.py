@@ -62,11 +62,12 @@ class Vocabulary:
     size: int = 1500 # How many words to take, the most frequent first
     out: Path|None = None # CSV file to write the new vocabulary to
     text_column: str = "text" # The column that holds the text
-    split: str|None = None # Which split of a folder or Hub data set to read, such as validation, or all; by default train where there are splits
+    split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
 
     def __call__(self):
         if self.words is None and self.out is None: raise InputError("--out: name the CSV to write, or give --words to measure a vocabulary")
-        counts = vocabulary.count_words(corpus.corpus_texts(corpus.open_sources(list(self.source), self.split), text_column=self.text_column))
+        sources = corpus.open_sources(list(self.source), self.split)
+        counts = vocabulary.count_words(corpus.corpus_texts(sources, text_column=self.text_column))
         if self.words: found = vocabulary.Vocabulary.from_csv(self.words)
         else:
             found = vocabulary.Vocabulary.from_counts(counts, self.size)
@@ -87,7 +88,7 @@ class Gain:
     size: int = 50 # How many additions to list
     out: Path|None = None # CSV file to write the additions to
     text_column: str = "text" # The column that holds the text
-    split: str|None = None # Which split of a folder or Hub data set to read, such as validation, or all; by default train where there are splits
+    split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
     verify: bool = False # Read the corpus again and measure the whole list, and as many of the most frequent missing words, by the filter
     config: OmitArgPrefixes[simplification.SimplificationConfig]
 
@@ -157,7 +158,7 @@ class Simplify:
     out: Path # Folder for the result, Parquet with a `text` column
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # CSV with a `word` column, or a word list; by default the words of AO-CHILDES
     text_column: str = "text" # The column that holds the text
-    split: str|None = None # Which split of a folder or Hub data set to read, such as validation, or all; by default train where there are splits
+    split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
     columns: tuple[str, ...] = () # Further columns to carry along, as strings
     joined: bool = False # One row a document, its spans joined as the paper's `<s> ... </s>`, instead of one row a span
     books_twice: bool = False # Let documents of every source but ArXiv enter a second time, as the released code does
@@ -204,7 +205,7 @@ class Tokenize:
     out: Path # Folder for `tokenizer/` and `blocks/`
     tokenizer: Path|None = None # Use this tokenizer folder instead of training one
     text_column: str = "text" # The column that holds the text
-    split: str|None = None # Which split of a folder or Hub data set to read, such as validation, or all; by default train where there are splits
+    split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or write it to rejected.jsonl and go on
     restart: bool = False # Delete an unfinished result of other options and begin anew
     config: OmitArgPrefixes[tokenization.TokenizerConfig]
@@ -214,8 +215,10 @@ class Tokenize:
         tokenizer = self.tokenizer or self.out/"tokenizer"
         read = dict(text_column=self.text_column, bad_records=self.bad_records)
         sources = corpus.open_sources(list(self.source), self.split, without=[self.out])
-        if self.tokenizer is None: print_counts(tokenizer, tokenization.train_tokenizer(sources, tokenizer, self.config, **read))
-        print_counts(self.out/"blocks", tokenization.pack_blocks(sources, tokenizer, self.out/"blocks", self.packing, **read))
+        if self.tokenizer is None:
+            print_counts(tokenizer, tokenization.train_tokenizer(sources, tokenizer, self.config, **read))
+        blocks = self.out/"blocks"
+        print_counts(blocks, tokenization.pack_blocks(sources, tokenizer, blocks, self.packing, **read))
 
 # %% ../nbs/62_cli.ipynb #7313c569
 @dataclass(frozen=True, kw_only=True)
@@ -382,7 +385,7 @@ class Contamination:
     out: Path|None = None # Folder for contamination.csv and items.parquet; by default the folder's name, or the tasks', with "-contamination"
     workers: int = 1 # Threads; the result does not depend on it
     text_column: str = "text" # The column that holds the text
-    split: str|None = None # Which split of a folder or Hub data set to read, such as validation, or all; by default train where there are splits
+    split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or go on without it
     restart: bool = False # Delete an unfinished result of other options and begin anew
     expected_words: int|None = None # A corpus of fewer words is an error, lest a part of it is forgotten
@@ -696,13 +699,14 @@ class Report:
 # %% ../nbs/62_cli.ipynb #3e7f9285
 @dataclass(frozen=True, kw_only=True)
 class Clean:
-    """List what stopped commands have left in a folder: unfinished results, locks, temporary files. With --delete, delete it.
+    """List what stopped commands have left in a folder: unfinished results, locks, temporary files; delete it on request.
 
     simplelm clean runs/mine
 
     simplelm clean model --delete (also what is left of a model that was never finished)
 
-    Only what simplelm made is listed, and nothing on which a process of this machine is at work. Where Slurm still makes a result, wait for it.
+    Only what simplelm made is listed, and nothing on which a process of this machine is at work.
+    Where Slurm still makes a result, wait for it.
     """
     folder: Positional[tuple[Path, ...]] # Run folders, results, or any folders above them
     delete: Annotated[bool, tyro.conf.arg(aliases=["--yes"])] = False # Delete what is listed
@@ -711,10 +715,12 @@ class Clean:
         found = {one.path: one for folder in self.folder for one in simplelm.artifacts.find_leftovers(folder)}.values()
         for one in found:
             changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.changed))
-            deleted = "" if not self.delete else "deleted: " if simplelm.artifacts.remove_leftover(one) else "kept, in use: "
-            print(f"{deleted}{one.path}  {one.size/2**20:.1f} MiB, last changed {changed}, {one.what}")
+            done = ""
+            if self.delete: done = "deleted: " if simplelm.artifacts.remove_leftover(one) else "kept, in use: "
+            print(f"{done}{one.path}  {one.size/2**20:.1f} MiB, last changed {changed}, {one.what}")
+        size = sum(one.size for one in found)/2**20
         if not found: print("nothing is left over")
-        elif not self.delete: print(f"{len(found)} leftovers, {sum(one.size for one in found)/2**20:.1f} MiB; nothing was deleted: --delete does that")
+        elif not self.delete: print(f"{len(found)} leftovers, {size:.1f} MiB; nothing was deleted: --delete does that")
 
 # %% ../nbs/62_cli.ipynb #00979478
 @dataclass(frozen=True, kw_only=True)

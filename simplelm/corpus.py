@@ -62,12 +62,17 @@ def _say_once(message: str) -> None:
     logger.warning(message)
 
 # %% ../nbs/12_corpus.ipynb #98a10c38
-SPLIT_WORDS = dict(train=("train", "training"), validation=("validation", "valid", "dev", "val"), test=("test", "testing", "eval", "evaluation"))
+SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "dev", "val"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
 SHARD = re.compile(r"data/(\w+(?:\.\w+)*)-\d{5}-of-\d{5}[^/]*\.[^/]*")
 
 def _split_patterns(end: str) -> dict[str, re.Pattern]:
     "Split -> pattern of a name that has one of its words between separators; `end` is what may stand behind the last one"
-    return {split: re.compile(rf"(?:.*[-._ 0-9])?(?:{'|'.join(words)}){end}", re.DOTALL) for split, words in SPLIT_WORDS.items()}
+    begin = r"(?:.*[-._ 0-9])?"
+    return {split: re.compile(f"{begin}(?:{'|'.join(words)}){end}", re.DOTALL) for split, words in SPLIT_WORDS.items()}
 
 FOLDER_SPLITS = _split_patterns("(?:[-._ 0-9].*)?")
 FILE_SPLITS = _split_patterns("[-._ 0-9].*") # a file name has an ending
@@ -106,21 +111,24 @@ def choose_split(
     if wanted == "all" or not splits and wanted == "train": return names
     if wanted not in splits:
         there = f"its splits are {', '.join(splits)}" if splits else "no name in it tells of splits"
-        raise InputError(f"{folder}: holds no split {wanted!r}; {there}; name one with --split, or --split all for all its files")
+        raise InputError(f"{folder}: holds no split {wanted!r}; {there}; "
+                         "name one with --split, or --split all for all its files")
     chosen = splits[wanted]
     others = [name for name in names if name not in set(chosen)]
     if others:
-        _say_once(f"{folder}: its split {wanted} is read ({few(chosen)}), and {len(others):,} other file{'s are' if len(others) > 1 else ' is'} left out "
-                  f"({few(others)}); choose with --split")
+        verb = "other files are" if len(others) > 1 else "other file is"
+        _say_once(f"{folder}: its split {wanted} is read ({few(chosen)}), and {len(others):,} {verb} left out ({few(others)}); "
+                  "choose with --split")
     return chosen
 
 # %% ../nbs/12_corpus.ipynb #85a76498
-NOT_TEXT = ("tokenizer", "blocks", "train", "extend", "evaluate", "samples", "contamination", "statistics", "vocabulary") # Stages that make no corpus
+NOT_TEXT = ("tokenizer", "blocks", "train", "extend", "evaluate", "samples", "contamination", "statistics",
+            "vocabulary") # Stages that make no corpus
 OWN_FILES = ("manifest.json", "statistics.json", "missing_words.csv", "rejected.jsonl") # What a corpus keeps about itself
 
 def _unreadable(error: OSError) -> None:
     "A folder that cannot be listed is no empty folder"
-    raise InputError(f"{error.filename}: cannot be read ({error.strerror}); correct its permissions, or name other files") from None
+    raise InputError(f"{error.filename}: cannot be read ({error.strerror}); correct its permissions, or name other files")
 
 def _walk(
     folder: Path, # Where to begin
@@ -165,14 +173,19 @@ def _sort_files(
             else:
                 first, second = sorted((files[real], path), key=lambda p: (p.is_symlink(), p))
                 files[real] = first
-                others.append(f"{second.relative_to(folder).as_posix()} (the same file as {first.relative_to(folder).as_posix()})")
+                one, other = (p.relative_to(folder).as_posix() for p in (first, second))
+                others.append(f"{other} (the same file as {one})")
     return sorted(files.values()), sorted(others)
 
 def _files_below(folder: Path, split: str|None, without: set[str]) -> list[Path]:
     "The files of a folder to read, sorted; the user is told of those that are not"
     files, others = _sort_files(folder, without)
-    if files and others: _say_once(f"{folder}: {len(others):,} file{'s are' if len(others) > 1 else ' is'} left out ({few(others)}); those that can be read end with {', '.join(FORMATS)}")
-    return [folder/name for name in choose_split(folder, [p.relative_to(folder).as_posix() for p in files], split)] if files else []
+    if not files: return []
+    if others:
+        verb = "files are" if len(others) > 1 else "file is"
+        _say_once(f"{folder}: {len(others):,} {verb} left out ({few(others)}); those that can be read end with {', '.join(FORMATS)}")
+    names = [p.relative_to(folder).as_posix() for p in files]
+    return [folder/name for name in choose_split(folder, names, split)]
 
 # %% ../nbs/12_corpus.ipynb #606cd749
 def find_sources(
@@ -477,8 +490,9 @@ def _is_hub(source: object) -> bool:
 def _has_splits(source: object) -> bool:
     "Whether a split of a source can be chosen: of the Hub's, of folders, and of patterns that match folders"
     if _is_hub(source): return True
-    below = os.path.join(os.environ.get("SIMPLELM_DATA", ""), str(source))
-    return any(os.path.isdir(path) for path in (str(source), below, *glob.glob(str(source), recursive=True), *glob.glob(below, recursive=True)))
+    places = (str(source), os.path.join(os.environ.get("SIMPLELM_DATA", ""), str(source)))
+    matches = (path for place in places for path in glob.glob(place, recursive=True))
+    return any(map(os.path.isdir, (*places, *matches)))
 
 def open_sources(
     source: str|Path|Source|list, # As for `find_sources`, or ids of Hub data sets (owner/name), or sources opened before
@@ -489,7 +503,8 @@ def open_sources(
     items = list(source) if isinstance(source, (list, tuple)) else [source]
     if items and all(isinstance(s, Source) for s in items): return items
     if split and not any(map(_has_splits, items)):
-        raise InputError(f"--split {split}: {source_label(source)} is taken as it is; a split can be chosen of a folder and of a Hub data set")
+        raise InputError(f"--split {split}: {source_label(source)} is taken as it is; "
+                         "a split can be chosen of a folder and of a Hub data set")
     files = [s for s in items if not _is_hub(s)]
     named = name_sources(find_sources(files, split, without)) if files or not items else {}
     return [Source(n, p) for n, p in named.items()] + [_hub_source(s, split) for s in items if _is_hub(s)]
@@ -505,12 +520,14 @@ def stream_hub(
     "Read a split of a Hub data set as it arrives"
     import datasets
     if split == "all":
-        for part in datasets.get_dataset_split_names(dataset, revision=revision): yield from stream_hub(dataset, text_column, revision, columns, part)
+        for part in datasets.get_dataset_split_names(dataset, revision=revision):
+            yield from stream_hub(dataset, text_column, revision, columns, part)
         return
     row = 0
     try: stream = datasets.load_dataset(dataset, split=split, streaming=True, revision=revision)
     except ValueError as e: # a split that is not there
-        raise InputError(f"{dataset}: its split {split!r} cannot be read ({str(e).splitlines()[0]}); name another with --split") from None
+        reason = str(e).splitlines()[0]
+        raise InputError(f"{dataset}: its split {split!r} cannot be read ({reason}); name another with --split") from None
     for rows in stream.with_format("arrow").iter(2048):
         for c in (text_column, *columns):
             if c not in rows.column_names: raise InputError(f"{dataset}: no column {c!r}; its columns are {', '.join(rows.column_names)}")
@@ -845,16 +862,19 @@ def reuse_groups(
 ) -> bool: # For the `reuse` of `make_artifact`
     "Keep the groups of unchanged files, if only files that had been changed, or `bad_records`, tell two requests apart"
     same = {**before, "inputs": now["inputs"]}
-    if before["inputs"].keys() != now["inputs"].keys() or (same != now and not only_set_aside(folder, same, now)): return False
+    if before["inputs"].keys() != now["inputs"].keys(): return False
+    if same != now and not only_set_aside(folder, same, now): return False
     if before["inputs"] == now["inputs"]: return True
     record = folder/GROUPS
     then = json.loads(record.read_text(encoding="utf-8")) if record.exists() else []
     names = [[s.name for s in group.sources] for group in groups]
     unchanged = lambda name: before["inputs"].get(name) == now["inputs"].get(name)
     kept = {n for n, (old, new) in enumerate(zip(then, names)) if old == new and all(map(unchanged, new))}
-    if not any(any(folder.glob(f"part-{n:05}-*")) for n in kept): return False # nothing to go on with: to delete all is the user's decision
+    # Where no part can be kept, to delete all of them is the user's decision.
+    if not any(any(folder.glob(f"part-{n:05}-*")) for n in kept): return False
     for path in folder.iterdir():
-        if (found := re.search(r"^(?:part|\.group|\.rejected)-(\d{5})", path.name)) and int(found[1]) not in kept: path.unlink()
+        found = re.match(r"(?:part|\.group|\.rejected)-(\d{5})", path.name)
+        if found and int(found[1]) not in kept: path.unlink()
     return True
 
 GROUPS = ".groups.json" # In the hidden folder: the names of the sources of each group
