@@ -13,27 +13,40 @@ import json
 import logging
 import os
 import platform
+import re
+import secrets
 import shutil
+import stat
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['logger', 'PUBLIC_HOMES', 'InputError', 'plain', 'fingerprint', 'source_fingerprint', 'atomic_write', 'Manifest',
-           'read_manifest', 'package_versions', 'PartialArtifact', 'make_artifact', 'find_data', 'progress',
-           'uncollected', 'Deferred']
+__all__ = ['logger', 'PUBLIC_HOMES', 'InputError', 'NoResult', 'Busy', 'plain', 'fingerprint', 'atomic_write', 'Manifest',
+           'check_files', 'read_manifest', 'source_fingerprint', 'package_versions', 'PartialArtifact', 'make_artifact',
+           'restarting', 'Leftover', 'find_leftovers', 'remove_leftover', 'find_data', 'progress', 'uncollected',
+           'Deferred']
 
 # %% ../nbs/00_artifacts.ipynb #f825282b
 class InputError(ValueError):
     "Input that cannot be used; the message is one line: which file, record or option, and what to do"
+
+class NoResult(InputError):
+    "All input was read, and what was made of it is of no use, so that `make_artifact` deletes it"
+
+class Busy(InputError):
+    "Another process is at work on the same artifact"
 
 # %% ../nbs/00_artifacts.ipynb #147f110b
 logger = logging.getLogger("simplelm") # the command line shows it; a library stays silent unless asked
@@ -60,19 +73,43 @@ def fingerprint(
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 # %% ../nbs/00_artifacts.ipynb #30fc7fa1
-def source_fingerprint(
-    path: str|Path, # A file, an artifact, or a folder of files
-) -> str: # 16 hexadecimal digits
-    "Fingerprint of an input: an artifact's own, else that of the bytes of the file or of all files of the folder"
-    path = Path(path)
-    if path.is_file():
-        with path.open("rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()[:16]
-    if not path.is_dir(): raise InputError(f"{path}: no such file or folder")
-    if (path/"manifest.json").is_file(): return read_manifest(path).fingerprint
-    files = sorted(p for p in path.rglob("*") if p.is_file())
-    return fingerprint({p.relative_to(path).as_posix(): source_fingerprint(p) for p in files})
+_HASHES = {} # Path, device, inode, size and times of a file -> its SHA-256, for files that this process has read
+SETTLED = 2*10**9 # Nanoseconds after which a file counts as unchanged while its time stamps stay
+
+def file_hash(
+    path: Path, # A file
+) -> str: # 64 hexadecimal digits
+    "SHA-256 of a file, read once a process as long as the file does not change"
+    try:
+        about, now = path.stat(), time.time_ns()
+        changed = max(about.st_mtime_ns, about.st_ctime_ns)
+        key = (str(path.resolve()), about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+        if key in _HASHES: return _HASHES[key]
+        with path.open("rb") as f: found = hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as e: raise InputError(f"{path}: cannot be read ({e.strerror})") from None
+    if now - changed > SETTLED: _HASHES[key] = found
+    return found
 
 # %% ../nbs/00_artifacts.ipynb #dde274bd
+HOST = f"{zlib.crc32(platform.node().encode()):08x}" # Of this machine
+TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}\.tmp") # Host and process that write the file
+
+def temporary_sibling(
+    path: Path, # A file to be
+) -> Path: # A name that no other writer has
+    "The hidden file that is written first"
+    return path.with_name(f".{path.name[:50]}.{HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+def sync(
+    path: Path, # A file or folder
+) -> None:
+    "Wait until the disk holds the bytes of a file, or the names in a folder"
+    if os.name == "nt": return # Windows has no such call for folders
+    handle = os.open(path, os.O_RDONLY)
+    try: os.fsync(handle)
+    finally: os.close(handle)
+
+# %% ../nbs/00_artifacts.ipynb #f7cb4c9f
 @contextmanager
 def atomic_write(
     path: str|Path, # Where the file goes; its folder must exist
@@ -80,11 +117,14 @@ def atomic_write(
 ):
     "Open a hidden sibling of `path` for writing; it takes the name only if the block ends without an error"
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = temporary_sibling(path)
     text = {} if "b" in mode else dict(encoding="utf-8", newline="")
     try:
         with partial.open(mode, **text) as f: yield f
+        sync(partial)
         os.replace(partial, path)
+        # In an unfinished artifact a name that a power cut loses costs one file, which is made again.
+        if path.parent.suffix != ".partial": sync(path.parent)
     finally: partial.unlink(missing_ok=True)
 
 # %% ../nbs/00_artifacts.ipynb #a7768b8f
@@ -100,16 +140,106 @@ class Manifest:
     counts: dict # What came out, in numbers
     seconds: float # Wall time; after a resume, that of the last part alone
     versions: dict # Package -> version
+    files: dict = field(default_factory=dict) # Path below the folder -> `size` in bytes and `sha256` of each data file
+    threads: int|None = None # Of torch, if it was loaded; no part of the fingerprint
 
 # %% ../nbs/00_artifacts.ipynb #ec06338d
+def checked_list(
+    files: object, # What a manifest says of its files
+) -> dict: # The same
+    "Raise a ValueError unless it is a list of files inside a folder, with sizes and hashes"
+    if not isinstance(files, dict): raise ValueError("its files are no table")
+    for name, about in files.items():
+        inside = PurePosixPath(name)
+        if inside.is_absolute() or ".." in inside.parts or "\\" in name or ":" in name.partition("/")[0]:
+            raise ValueError(f"it lists {name!r}, which is not inside the folder")
+        known = isinstance(about, dict) and isinstance(about.get("size"), int) and isinstance(about.get("sha256"), str)
+        if not known: raise ValueError(f"it lists {name!r} without size and sha256")
+    return files
+
+def load_manifest(
+    folder: str|Path, # An artifact
+) -> Manifest: # Its manifest
+    "Read a manifest without a look at the files that it lists"
+    path = Path(folder)/"manifest.json"
+    try:
+        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+        checked_list(manifest.files)
+    except FileNotFoundError: raise InputError(f"{folder}: not an artifact (it has no manifest.json)") from None
+    except (TypeError, ValueError) as e: raise InputError(f"{path}: not a manifest ({e}); make the artifact again") from None
+    return manifest
+
+def is_artifact(
+    folder: str|Path, # Any folder
+) -> bool: # Also for a manifest that is damaged; not for a `manifest.json` of something else
+    "Whether a folder has a manifest of this package"
+    try: found = json.loads((Path(folder)/"manifest.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError): return False
+    except (OSError, ValueError): return True
+    return isinstance(found, dict) and {"stage", "fingerprint"} <= found.keys()
+
+# %% ../nbs/00_artifacts.ipynb #cb257a3b
+def check_file(
+    folder: Path, # An artifact
+    name: str, # One of the files that its manifest lists
+    said: Mapping, # Its `size` and `sha256` by the manifest
+    hashes: bool, # Whether to read the file
+) -> None:
+    "Raise an InputError unless a file is what the manifest says"
+    path = folder/name
+    remedy = ("copy it again, or make the artifact again; if you changed it on purpose, remove "
+              f"{folder/'manifest.json'}, and the folder is taken as a folder of files")
+    differs = f"{path}: differs from what its manifest says"
+    try: size = path.stat().st_size
+    except OSError: raise InputError(f"{path}: missing, though its manifest lists it; {remedy}") from None
+    if size != said["size"]: raise InputError(f"{differs} ({size:,} bytes, not {said['size']:,}); {remedy}")
+    if hashes and file_hash(path) != said["sha256"]: raise InputError(f"{differs} (other bytes, the same size); {remedy}")
+
+def check_member(
+    path: Path, # A file in the folder of an artifact
+) -> None:
+    "Raise an InputError unless the file is what the manifest beside it says, if it says anything of it"
+    label = path.parent/"manifest.json"
+    about = label.stat()
+    said = _listed(str(label), about.st_ino, about.st_size, about.st_mtime_ns).get(path.name)
+    if said: check_file(path.parent, path.name, said, hashes=True)
+
+@lru_cache(maxsize=16)
+def _listed(label: str, *stamp: int) -> dict:
+    "The files of a manifest; a corpus has many parts, and each of them asks"
+    return load_manifest(Path(label).parent).files
+
+# %% ../nbs/00_artifacts.ipynb #3b908029
+def check_files(
+    folder: str|Path, # An artifact
+    hashes: bool=True, # Also compare the bytes, not the sizes alone
+) -> Manifest: # Its manifest
+    "Read an artifact's manifest and compare its files with it; more files than it lists do no harm"
+    manifest = load_manifest(folder)
+    threads = (os.cpu_count() or 1) if hashes else 1 # hashing leaves other threads alone
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda item: check_file(Path(folder), *item, hashes), manifest.files.items()))
+    return manifest
+
 def read_manifest(
     folder: str|Path, # An artifact
 ) -> Manifest: # Its manifest
-    "Read an artifact's manifest, or say that the folder is none"
-    path = Path(folder)/"manifest.json"
-    try: return Manifest(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError: raise InputError(f"{folder}: not an artifact (it has no manifest.json)") from None
-    except (TypeError, ValueError) as e: raise InputError(f"{path}: not a manifest ({e}); make the artifact again") from None
+    "Read an artifact's manifest, or say that the folder is none, or that a file of it is missing or has another size"
+    return check_files(folder, hashes=False)
+
+# %% ../nbs/00_artifacts.ipynb #8621dbd8
+def source_fingerprint(
+    path: str|Path, # A file, an artifact, or a folder of files
+) -> str: # 16 hexadecimal digits
+    "Fingerprint of an input: an artifact's own, else that of the bytes of the file or of all files of the folder"
+    path = Path(path)
+    if path.is_file():
+        if is_artifact(path.parent): check_member(path)
+        return file_hash(path)[:16]
+    if not path.is_dir(): raise InputError(f"{path}: no such file or folder")
+    if is_artifact(path): return check_files(path).fingerprint
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    return fingerprint({p.relative_to(path).as_posix(): source_fingerprint(p) for p in files})
 
 # %% ../nbs/00_artifacts.ipynb #fcc4410b
 def package_versions() -> dict[str, str]: # Package -> version, Python's and this package's own among them
@@ -121,6 +251,67 @@ def package_versions() -> dict[str, str]: # Package -> version, Python's and thi
     return found
 
 # %% ../nbs/00_artifacts.ipynb #7635e10f
+def leaves(
+    value: object, # Of JSON
+    name: str="", # What it is called
+) -> Iterable[tuple[str, object]]: # Dotted name and value
+    "The values of a nested table, one by one"
+    if not isinstance(value, dict) or not value: yield name, value
+    else:
+        for key, inner in value.items(): yield from leaves(inner, f"{name}.{key}" if name else key)
+
+def differences(
+    before: Mapping, # The request of what lies there
+    now: Mapping, # This request
+) -> str: # Such as "seed (1, now 2)"; at most three of them, and how many more
+    "Say in which values two requests differ"
+    shown = lambda value: "none" if value is None else json.dumps(value, ensure_ascii=False)[:40]
+    old, new = dict(leaves(before)), dict(leaves(now))
+    names = [name for name in {**old, **new} if name not in old or name not in new or old[name] != new[name]]
+    said = [f"{name} ({shown(old.get(name))}, now {shown(new.get(name))})" for name in names[:3]]
+    return ", ".join(said) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+# %% ../nbs/00_artifacts.ipynb #d19db471
+REQUEST = ("stage", "format", "config", "seed", "inputs") # What identifies an artifact, in its request and in its manifest
+
+def partial_request(
+    partial: Path, # A hidden folder that may hold an unfinished artifact
+) -> dict|None: # What was requested; `None` if there is no such folder, or nothing in it yet
+    "What is being made in a hidden folder; an InputError if the folder is not ours"
+    if not os.path.lexists(partial): return None
+    for name in ("request.json", "manifest.json"):
+        try: found = json.loads((partial/name).read_text(encoding="utf-8"))
+        except (OSError, ValueError): continue
+        if isinstance(found, dict) and found.keys() >= {*REQUEST}: return {key: found[key] for key in REQUEST}
+    if partial.is_dir() and all(TEMPORARY.fullmatch(path.name) for path in partial.iterdir()): return None
+    raise InputError(f"{partial}: is in the way, and simplelm did not make it; move it, or name another folder")
+
+# %% ../nbs/00_artifacts.ipynb #3ac6aaf1
+def seal_files(
+    folder: Path, # The hidden folder of an artifact, all made
+) -> dict[str, dict]: # For the manifest: path below the folder -> size and sha256
+    "Remove temporary files, hash all others, and wait until the disk holds them"
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in paths:
+        if TEMPORARY.fullmatch(path.name): path.unlink()
+    data = [path for path in paths if path.exists() and path not in (folder/"request.json", folder/"manifest.json")]
+    def seal(path):
+        sync(path)
+        with path.open("rb") as f: digest = hashlib.file_digest(f, "sha256").hexdigest()
+        return dict(size=path.stat().st_size, sha256=digest)
+    with ThreadPoolExecutor(os.cpu_count()) as pool: about = list(pool.map(seal, data))
+    for inner in {path.parent for path in data}: sync(inner)
+    return dict(zip([path.relative_to(folder).as_posix() for path in data], about))
+
+# %% ../nbs/00_artifacts.ipynb #fe1267b7
+def has_parts(
+    folder: Path, # The hidden folder of an artifact
+) -> bool: # Not for hidden files, which stages use to keep account
+    "Whether anything is finished in it"
+    visible = (path for path in folder.rglob("*") if path.is_file() and path != folder/"request.json")
+    return any(not any(part.startswith(".") for part in path.relative_to(folder).parts) for path in visible)
+
+# %% ../nbs/00_artifacts.ipynb #bd8572b5
 class PartialArtifact:
     "An artifact being made in a hidden sibling of its folder; `make_artifact` is the simple way to use it"
     def __init__(self,
@@ -131,48 +322,141 @@ class PartialArtifact:
         seed: int=None, # What chance depends on
         format: int=1, # Version of the stage's algorithm and layout
     ):
-        self.folder = Path(folder)
+        self.folder = Path(folder).resolve() if Path(folder).is_symlink() else Path(folder)
         self.partial = self.folder.with_name(f".{self.folder.name}.partial")
-        with ThreadPoolExecutor() as pool: prints = [*pool.map(source_fingerprint, (inputs or {}).values())] # hashing leaves other threads alone
+        with ThreadPoolExecutor() as pool: prints = [*pool.map(source_fingerprint, (inputs or {}).values())]
         self.request = dict(stage=stage, format=format, config=plain(config), seed=seed, inputs=dict(zip(inputs or {}, prints)))
         self.fingerprint = fingerprint(self.request)
 
-    def finished(self) -> Manifest|None: # The manifest if the same artifact is there, `None` if the place is free
-        "Look at what lies in the folder; anything but the same artifact is an error"
-        if not self.folder.exists(): return None
-        if not (self.folder/"manifest.json").is_file():
-            if self.folder.is_dir() and not any(self.folder.iterdir()): return None
+# %% ../nbs/00_artifacts.ipynb #c96b1913
+def _finished(
+    self: PartialArtifact,
+) -> Manifest|None: # The manifest if the same artifact is there, `None` if the place is free
+    "Look at what lies in the folder; anything but the same artifact, whole, is an error"
+    label = self.folder/"manifest.json"
+    if not label.is_file():
+        try: free = not any(self.folder.iterdir())
+        except FileNotFoundError: return None
+        except NotADirectoryError: free = False
+        if free: return None
+        if not label.is_file():
             raise InputError(f"{self.folder}: exists and is no artifact; name another folder, or remove it")
-        manifest = read_manifest(self.folder)
-        if manifest.fingerprint == self.fingerprint: return manifest
-        mine = dict(plain(self.request), fingerprint=self.fingerprint)
-        differ = [k for k in ("stage", "format", "config", "inputs", "seed") if mine[k] != getattr(manifest, k)]
-        raise InputError(f"{self.folder}: holds another result (its {', '.join(differ)} differ); name another folder, or remove it")
+    manifest = load_manifest(self.folder)
+    if manifest.fingerprint == self.fingerprint: return check_files(self.folder)
+    differ = differences({key: getattr(manifest, key) for key in REQUEST}, self.request)
+    raise InputError(f"{self.folder}: holds another result (its {differ} differ); name another folder, or remove it")
 
-    def begin(self) -> Path: # The hidden folder to work in; after a kill, with what was there
-        "Open the hidden folder, keeping an earlier part of the same request"
-        request = self.partial/"request.json"
-        if self.partial.exists() and (not request.is_file() or json.loads(request.read_text(encoding="utf-8")) != self.request):
-            shutil.rmtree(self.partial)
-        if self.partial.exists(): logger.info("%s: goes on where it was stopped", self.folder)
-        self.partial.mkdir(parents=True, exist_ok=True)
-        with atomic_write(request) as f: json.dump(self.request, f)
-        return self.partial
+PartialArtifact.finished = _finished
 
-    def commit(self,
-        counts: Mapping, # What came out, in numbers
-        seconds: float, # How long it took
-    ) -> Manifest: # The manifest as written
-        "Write the manifest and give the folder its name"
-        manifest = Manifest(fingerprint=self.fingerprint, counts=plain(counts), seconds=round(seconds, 3),
-                            versions=package_versions(), **self.request)
-        with atomic_write(self.partial/"manifest.json") as f: json.dump(asdict(manifest), f, indent=1, ensure_ascii=False)
-        (self.partial/"request.json").unlink()
-        if self.folder.exists(): self.folder.rmdir() # an empty one: `finished` refused all others
-        os.replace(self.partial, self.folder)
-        return manifest
+# %% ../nbs/00_artifacts.ipynb #aae63955
+_RESTART = ContextVar("restart", default=False) # Set by `restarting`
 
-# %% ../nbs/00_artifacts.ipynb #86b6b2bb
+def _begin(
+    self: PartialArtifact,
+    reuse: Callable[[Path, dict, dict], bool]|None=None, # As for `make_artifact`
+) -> Path: # The hidden folder to work in; after a kill, with what was there
+    "Open the hidden folder, keeping an earlier part of the same request; refuse that of another"
+    found = partial_request(self.partial)
+    if found is not None and _RESTART.get():
+        shutil.rmtree(self.partial)
+        logger.info("%s: its unfinished part is deleted", self.folder)
+        found = None
+    same = found in (None, self.request) or reuse is not None and reuse(self.partial, found, self.request)
+    if not same:
+        raise InputError(f"{self.folder}: an unfinished result of another request is in {self.partial} "
+                         f"(its {differences(found, self.request)} differ); give the former options to continue it, "
+                         "or --restart to delete it and begin anew")
+    if found is not None: logger.info("%s: continues where it was stopped", self.folder)
+    self.partial.mkdir(parents=True, exist_ok=True)
+    (self.partial/"manifest.json").unlink(missing_ok=True)
+    with atomic_write(self.partial/"request.json") as f: json.dump(self.request, f)
+    return self.partial
+
+PartialArtifact.begin = _begin
+
+# %% ../nbs/00_artifacts.ipynb #5b1794d8
+def _commit(
+    self: PartialArtifact,
+    counts: Mapping, # What came out, in numbers
+    seconds: float, # How long it took
+) -> Manifest: # The manifest as written
+    "Write the manifest and give the folder its name"
+    torch = sys.modules.get("torch")
+    manifest = Manifest(fingerprint=self.fingerprint, counts=plain(counts), seconds=round(seconds, 3),
+                        versions=package_versions(), files=seal_files(self.partial),
+                        threads=torch.get_num_threads() if torch else None, **self.request)
+    with atomic_write(self.partial/"manifest.json") as f:
+        json.dump(asdict(manifest), f, indent=1, ensure_ascii=False)
+    (self.partial/"request.json").unlink()
+    self.publish()
+    return manifest
+
+def _publish(self: PartialArtifact) -> None:
+    "Give the hidden folder its name"
+    sync(self.partial)
+    if self.folder.exists(): self.folder.rmdir() # an empty one: `finished` refused all others
+    os.replace(self.partial, self.folder)
+    sync(self.folder.parent)
+
+def _sealed(self: PartialArtifact) -> bool:
+    "Whether the hidden folder is this artifact and lacks nothing but its name"
+    if not (self.partial/"manifest.json").is_file() or (self.partial/"request.json").exists(): return False
+    return not _RESTART.get() and partial_request(self.partial) == self.request
+
+PartialArtifact.commit, PartialArtifact.publish, PartialArtifact.sealed = _commit, _publish, _sealed
+
+# %% ../nbs/00_artifacts.ipynb #316b59c9
+def _make(
+    self: PartialArtifact,
+    build: Callable[[Path], Mapping], # As for `make_artifact`
+    reuse: Callable[[Path, dict, dict], bool]|None, # As for `make_artifact`
+) -> Manifest: # Of the new artifact
+    "Make the artifact, or finish it"
+    if self.sealed():
+        self.publish()
+        return check_files(self.folder)
+    folder, started = self.begin(reuse), time.monotonic()
+    try: return self.commit(build(folder), time.monotonic() - started)
+    except InputError as e:
+        if isinstance(e, NoResult) or not has_parts(folder): shutil.rmtree(folder, ignore_errors=True)
+        else: logger.info("%s: what was finished stays in %s", self.folder, folder)
+        raise
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT): raise
+        raise InputError(f"{self.folder}: no space left on its disk; free some and give the same command again, "
+                         "which continues from here") from None
+
+PartialArtifact.make = _make
+
+# %% ../nbs/00_artifacts.ipynb #4d6482ff
+LOCK_SECONDS = 0.5 # How long to wait for another process, which may be about to finish
+
+@contextmanager
+def hold(
+    folder: Path, # Of an artifact
+):
+    "Keep other processes away from an artifact, its hidden folder, and the folders above it that are new"
+    new = [path for path in (folder.parent, *folder.parent.parents) if not path.exists()]
+    place = folder.with_name(f".{folder.name}.lock")
+    lock = FileLock(place)
+    try:
+        while not lock.is_locked:
+            try:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=LOCK_SECONDS, poll_interval=0.02)
+            except Timeout: raise Busy(f"{folder}: another process is making it; wait for it, or stop it") from None
+            except FileNotFoundError: continue # a process that failed has just removed the folder
+            except OSError as e: raise InputError(f"{folder}: cannot be written ({e.strerror}); name another folder") from None
+        try: yield
+        finally:
+            place.unlink(missing_ok=True)
+            lock.release()
+    finally:
+        for path in new:
+            try: path.rmdir()
+            except OSError: break # it is not empty, or gone
+
+# %% ../nbs/00_artifacts.ipynb #403f4ca8
 def make_artifact(
     folder: str|Path, # Where the artifact goes
     stage: str, # The stage's name
@@ -181,30 +465,131 @@ def make_artifact(
     inputs: Mapping[str, str|Path]=None, # Name -> file, folder or artifact it reads
     seed: int=None, # What chance depends on
     format: int=1, # Version of the stage's algorithm and layout
+    reuse: Callable[[Path, dict, dict], bool]|None=None, # Whether the hidden folder, begun with the first request, serves the second; may delete parts
 ) -> Manifest: # Of the artifact, new or found
-    "Make an artifact unless it is there; resume it if a kill left a part; leave nothing behind on bad input"
+    "Make an artifact unless it is there; continue what a kill left; leave nothing but finished parts on bad input"
     made = PartialArtifact(folder, stage, config, inputs, seed, format)
-    if manifest := made.finished():
-        logger.info("%s: is there already", made.folder)
-        return manifest
-    new = [p for p in (made.folder.parent, *made.folder.parent.parents) if not p.exists()]
-    made.folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(made.folder.with_name(f".{made.folder.name}.lock"))
+    manifest = made.finished()
+    if manifest is None:
+        try:
+            with hold(made.folder):
+                manifest = made.finished() # another process may have made it meanwhile
+                if manifest is None: return made.make(build, reuse)
+        except Busy:
+            manifest = made.finished()
+            if manifest is None: raise
+    logger.info("%s: is there already", made.folder)
+    return manifest
+
+# %% ../nbs/00_artifacts.ipynb #235e3a5a
+@contextmanager
+def restarting(
+    yes: bool=True, # `False` changes nothing
+):
+    "Within it, `make_artifact` deletes an unfinished result that it finds and begins anew"
+    token = _RESTART.set(yes)
+    try: yield
+    finally: _RESTART.reset(token)
+
+# %% ../nbs/00_artifacts.ipynb #fe737a00
+@dataclass(frozen=True)
+class Leftover:
+    "Something that a stopped process has left"
+    path: Path # A hidden folder or file
+    what: str # What it is
+    size: int # Bytes
+    changed: float # Seconds since 1970 of the last change in it
+
+# %% ../nbs/00_artifacts.ipynb #5bc47bc0
+def leftover(
+    path: Path, # A file or folder
+    what: str, # What it is
+) -> Leftover: # With its size and time
+    "Measure a leftover"
+    about = [inner.lstat() for inner in (path, *path.rglob("*"))]
+    files = [entry for entry in about if not stat.S_ISDIR(entry.st_mode)]
+    return Leftover(path, what, sum(entry.st_size for entry in files), max(entry.st_mtime for entry in about))
+
+def running(
+    host: str, # As in the name of a temporary file
+    process: int, # Its number
+    path: Path, # The file
+) -> bool: # Of another machine's process nothing is known, so its file is left alone for an hour
+    "Whether the process that writes a temporary file may still be there"
+    if host != HOST: return time.time() - path.lstat().st_mtime < 3600
+    try: os.kill(process, 0)
+    except ProcessLookupError: return False
+    except OSError: return True
+    return True
+
+# %% ../nbs/00_artifacts.ipynb #dd591068
+def describe_leftover(
+    path: Path, # Any file or folder
+) -> Leftover|None: # `None` for whatever is not ours
+    "Say what a hidden file or folder is, by its name and content"
+    name = path.name
+    if path.is_symlink(): return None
+    if name.startswith(".") and name.endswith(".partial") and path.is_dir():
+        try: request = partial_request(path)
+        except InputError: return None
+        if request is None: return leftover(path, "begun and empty")
+        return leftover(path, f"unfinished {request['stage']}, which the same command continues")
+    if (found := TEMPORARY.fullmatch(name)) and path.is_file():
+        return None if running(found[1], int(found[2]), path) else leftover(path, "temporary file")
+    if name.startswith(".") and name.endswith(".lock") and path.is_file() and not path.stat().st_size:
+        folder = path.with_name(name[1:].removesuffix(".lock"))
+        ours = is_artifact(folder) or describe_leftover(path.with_name(f".{folder.name}.partial"))
+        return leftover(path, "lock") if ours else None
+    return None
+
+# %% ../nbs/00_artifacts.ipynb #9fac6332
+def find_leftovers(
+    folder: str|Path, # A run folder, an artifact, made or not, or any folder above them
+) -> list[Leftover]: # Of stopped processes; also those beside the folder that belong to it
+    "Find what stopped processes have left in a folder"
+    folder = Path(folder)
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    places = [named.with_name(f".{named.name}.{ending}") for ending in ("partial", "lock") if named.name]
+    for root, folders, files in os.walk(folder):
+        hidden = [name for name in folders if name.startswith(".") and name.endswith(".partial")]
+        folders[:] = [name for name in folders if name not in hidden]
+        places += [Path(root)/name for name in (*hidden, *files)]
+    found = [described for path in places if os.path.lexists(path) and (described := describe_leftover(path))]
+    if not found and not folder.exists():
+        raise InputError(f"{folder}: no such file or folder, and nothing of it is left beside it")
+    return sorted((one for one in found if not is_held(one.path)), key=lambda one: one.path)
+
+# %% ../nbs/00_artifacts.ipynb #b2813bab
+def artifact_of(
+    path: Path, # A hidden folder or lock
+) -> Path: # The artifact that it belongs to
+    "`.NAME.partial` and `.NAME.lock` belong to NAME"
+    return path.with_name(path.name[1:].removesuffix(".partial").removesuffix(".lock"))
+
+def is_held(
+    path: Path, # A leftover
+) -> bool: # Never for a temporary file, of which `running` has judged
+    "Whether a process is at work on the artifact that a leftover belongs to"
+    place = path.with_name(f".{artifact_of(path).name}.lock")
+    if path.suffix == ".tmp" or not place.exists(): return False
     try:
-        with lock.acquire(blocking=False):
-            started = time.monotonic()
-            try: return made.commit(build(made.begin()), time.monotonic() - started)
-            except InputError:
-                shutil.rmtree(made.partial, ignore_errors=True)
-                raise
-            except OSError as e:
-                if e.errno not in (errno.ENOSPC, errno.EDQUOT): raise
-                raise InputError(f"{made.folder}: no space left on its disk; free some and give the same command again, which goes on from here") from None
-            finally: Path(lock.lock_file).unlink(missing_ok=True)
-    except Timeout: raise InputError(f"{made.folder}: another process is making it; wait for it, or stop it") from None
-    finally:
-        for p in new:
-            if p.exists() and not any(p.iterdir()): p.rmdir()
+        with FileLock(place).acquire(blocking=False): return False
+    except Timeout: return True
+
+# %% ../nbs/00_artifacts.ipynb #151fd17b
+def remove_leftover(
+    leftover: Leftover, # As found
+) -> bool: # `False` if a process has begun to work on it meanwhile
+    "Delete a leftover"
+    path = leftover.path
+    if path.suffix == ".tmp":
+        path.unlink(missing_ok=True)
+        return True
+    try:
+        with hold(artifact_of(path)): # which removes the lock at the end
+            if path.suffix == ".partial" and describe_leftover(path): shutil.rmtree(path)
+    except Busy: return False
+    return True
 
 # %% ../nbs/00_artifacts.ipynb #12598b0b
 PUBLIC_HOMES = {

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
@@ -30,7 +30,8 @@ __all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluatio
            'contamination', 'harness', 'COMMANDS', 'NESTED', 'stage', 'Vocabulary', 'Gain', 'Engine', 'Simplify',
            'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'score_folders', 'score_text', 'Compare',
            'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'print_plan', 'Fit', 'fit_run', 'attempt',
-           'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report', 'Version', 'parse', 'main']
+           'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report', 'Clean', 'Version', 'parse',
+           'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
 def stage(
@@ -61,10 +62,12 @@ class Vocabulary:
     size: int = 1500 # How many words to take, the most frequent first
     out: Path|None = None # CSV file to write the new vocabulary to
     text_column: str = "text" # The column that holds the text
+    split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
 
     def __call__(self):
         if self.words is None and self.out is None: raise InputError("--out: name the CSV to write, or give --words to measure a vocabulary")
-        counts = vocabulary.count_words(corpus.corpus_texts(list(self.source), text_column=self.text_column))
+        sources = corpus.open_sources(list(self.source), self.split)
+        counts = vocabulary.count_words(corpus.corpus_texts(sources, text_column=self.text_column))
         if self.words: found = vocabulary.Vocabulary.from_csv(self.words)
         else:
             found = vocabulary.Vocabulary.from_counts(counts, self.size)
@@ -85,12 +88,14 @@ class Gain:
     size: int = 50 # How many additions to list
     out: Path|None = None # CSV file to write the additions to
     text_column: str = "text" # The column that holds the text
+    split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
     verify: bool = False # Read the corpus again and measure the whole list, and as many of the most frequent missing words, by the filter
     config: OmitArgPrefixes[simplification.SimplificationConfig]
 
     def __call__(self):
-        found = gain.vocabulary_gain(list(self.source), vocabulary.Vocabulary.from_csv(self.words), self.config, text_column=self.text_column, size=self.size,
-                                     verify=self.verify)
+        sources = corpus.open_sources(list(self.source), self.split)
+        found = gain.vocabulary_gain(sources, vocabulary.Vocabulary.from_csv(self.words), self.config, text_column=self.text_column,
+                                     size=self.size, verify=self.verify)
         if self.out:
             with simplelm.artifacts.atomic_write(self.out) as f: found.greedy.to_csv(f, index=False, lineterminator="\n")
         print(found.greedy.to_string(index=False))
@@ -153,16 +158,20 @@ class Simplify:
     out: Path # Folder for the result, Parquet with a `text` column
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # CSV with a `word` column, or a word list; by default the words of AO-CHILDES
     text_column: str = "text" # The column that holds the text
+    split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
     columns: tuple[str, ...] = () # Further columns to carry along, as strings
     joined: bool = False # One row a document, its spans joined as the paper's `<s> ... </s>`, instead of one row a span
     books_twice: bool = False # Let documents of every source but ArXiv enter a second time, as the released code does
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or write it to rejected.jsonl and go on
+    restart: bool = False # Delete an unfinished result of other options and begin anew
     config: OmitArgPrefixes[simplification.SimplificationConfig]
     engine: OmitArgPrefixes[Engine]
 
     def __call__(self):
         words = vocabulary.Vocabulary.from_csv(self.vocabulary)
-        make = partial(corpus.simplify_corpus, list(self.source), self.out, words, self.config, text_column=self.text_column,
+        without = [path for path in (self.out, f"{self.out}-logs", self.engine.logs) if path]
+        sources = corpus.open_sources(list(self.source), self.split, without)
+        make = partial(corpus.simplify_corpus, sources, self.out, words, self.config, text_column=self.text_column,
                        joined=self.joined, bad_records=self.bad_records, columns=self.columns, books_twice=self.books_twice)
         if made := self.engine(make, self.out): print_counts(self.out, made)
 
@@ -178,6 +187,14 @@ def print_counts(
         if shown: print(f"  {part + ': ' if part else ''}{', '.join(f'{v} {k}' if v.isdigit() or ',' in v else f'{k} {v}' for k, v in shown.items())}")
 
 # %% ../nbs/62_cli.ipynb #b5d7cb87
+def packing_options() -> type: # A subclass of `PackingConfig`
+    "The options of packing under the names that they have on the command line"
+    @dataclass(frozen=True)
+    class Packing(tokenization.PackingConfig):
+        split: Annotated[Literal["documents", "blocks"], tyro.conf.arg(name="hold-out")] = "documents" # What is held out: whole documents, or blocks of the packed text, as the paper does; a document can then lie on both sides
+    return Packing
+
+# %% ../nbs/62_cli.ipynb #57c7d7ac
 @dataclass(frozen=True, kw_only=True)
 class Tokenize:
     """Train a tokenizer on a corpus, or take one, and pack the corpus into blocks for training.
@@ -188,15 +205,20 @@ class Tokenize:
     out: Path # Folder for `tokenizer/` and `blocks/`
     tokenizer: Path|None = None # Use this tokenizer folder instead of training one
     text_column: str = "text" # The column that holds the text
+    split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or write it to rejected.jsonl and go on
+    restart: bool = False # Delete an unfinished result of other options and begin anew
     config: OmitArgPrefixes[tokenization.TokenizerConfig]
-    packing: OmitArgPrefixes[tokenization.PackingConfig]
+    packing: OmitArgPrefixes[packing_options()]
 
     def __call__(self):
         tokenizer = self.tokenizer or self.out/"tokenizer"
         read = dict(text_column=self.text_column, bad_records=self.bad_records)
-        if self.tokenizer is None: print_counts(tokenizer, tokenization.train_tokenizer(list(self.source), tokenizer, self.config, **read))
-        print_counts(self.out/"blocks", tokenization.pack_blocks(list(self.source), tokenizer, self.out/"blocks", self.packing, **read))
+        sources = corpus.open_sources(list(self.source), self.split, without=[self.out])
+        if self.tokenizer is None:
+            print_counts(tokenizer, tokenization.train_tokenizer(sources, tokenizer, self.config, **read))
+        blocks = self.out/"blocks"
+        print_counts(blocks, tokenization.pack_blocks(sources, tokenizer, blocks, self.packing, **read))
 
 # %% ../nbs/62_cli.ipynb #7313c569
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +239,7 @@ class Train:
     heads: int = 8 # Attention heads; twice their number must divide the width
     tie_embeddings: bool = False # Use one table for reading and for predicting tokens (the paper uses two)
     tracker: Literal["auto", "none", "tensorboard", "wandb", "trackio"] = "auto" # Send the loss curve there, too; auto: to tensorboard, in OUT-logs, where it is installed
+    restart: bool = False # Delete an unfinished result of other options and begin anew
     config: OmitArgPrefixes[training.TrainingConfig]
 
     def __call__(self):
@@ -278,6 +301,7 @@ class Evaluate:
     precision: Literal["float32", "bfloat16"] = "float32" # Numbers the model computes with
     batch_tokens: int | None = None # Tokens in a batch; by default 4,096 on a processor, 65,536 on an accelerator
     out: Path|None = None # Folder for scores.csv, items.parquet and choices.parquet, with several models for a folder each; by default beside the model, its name with "-scores"
+    restart: bool = False # Delete an unfinished result of other options and begin anew
 
     def __call__(self):
         names = tuple(t.strip() for t in self.tasks.split(",") if t.strip())
@@ -361,7 +385,9 @@ class Contamination:
     out: Path|None = None # Folder for contamination.csv and items.parquet; by default the folder's name, or the tasks', with "-contamination"
     workers: int = 1 # Threads; the result does not depend on it
     text_column: str = "text" # The column that holds the text
+    split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or go on without it
+    restart: bool = False # Delete an unfinished result of other options and begin anew
     expected_words: int|None = None # A corpus of fewer words is an error, lest a part of it is forgotten
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # Words of the simple language, for scores of twins: CSV or word list
 
@@ -369,7 +395,8 @@ class Contamination:
         scored = Path(self.what).is_dir()
         twins = scored and "twin" in contamination.check_versions(self.what).config["evaluation"]["forms"]
         out = self.out or Path(self.what.rstrip("/").replace(",", "-") + "-contamination")
-        contamination.check_contamination(Path(self.what) if scored else self.what, list(self.corpus), out, self.workers, self.text_column, self.bad_records, self.expected_words,
+        sources = corpus.open_sources(list(self.corpus), self.split, without=[out])
+        contamination.check_contamination(Path(self.what) if scored else self.what, sources, out, self.workers, self.text_column, self.bad_records, self.expected_words,
                                           vocabulary.Vocabulary.from_csv(self.vocabulary) if twins else None)
         table = pd.read_csv(out/"contamination.csv")
         inside = table.task.map(lambda name: name in benchmark.TASKS and benchmark.TASKS[name].group in set(table.task)) # tasks of a group that has rows
@@ -388,6 +415,7 @@ class Extend:
     model: Positional[Path] # Folder of a LLaMA model, such as `simplelm train` makes
     out: Path # Folder for the extended model, loadable by transformers
     context: int = 1024 # Tokens that it shall read at once; the paper goes from 128 to 1024
+    restart: bool = False # Delete an unfinished result of other options and begin anew
 
     def __call__(self): print_counts(self.out, context.extend_context(self.model, self.out, self.context))
 
@@ -668,6 +696,32 @@ class Report:
         write = laboratory.write_laboratory_report if (self.run/"conditions.csv").is_file() else report.write_report
         print(f"report: {write(self.run, self.out)}")
 
+# %% ../nbs/62_cli.ipynb #3e7f9285
+@dataclass(frozen=True, kw_only=True)
+class Clean:
+    """List what stopped commands have left in a folder: unfinished results, locks, temporary files; delete it on request.
+
+    simplelm clean runs/mine
+
+    simplelm clean model --delete (also what is left of a model that was never finished)
+
+    Only what simplelm made is listed, and nothing on which a process of this machine is at work.
+    Where Slurm still makes a result, wait for it.
+    """
+    folder: Positional[tuple[Path, ...]] # Run folders, results, or any folders above them
+    delete: Annotated[bool, tyro.conf.arg(aliases=["--yes"])] = False # Delete what is listed
+
+    def __call__(self):
+        found = {one.path: one for folder in self.folder for one in simplelm.artifacts.find_leftovers(folder)}.values()
+        for one in found:
+            changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.changed))
+            done = ""
+            if self.delete: done = "deleted: " if simplelm.artifacts.remove_leftover(one) else "kept, in use: "
+            print(f"{done}{one.path}  {one.size/2**20:.1f} MiB, last changed {changed}, {one.what}")
+        size = sum(one.size for one in found)/2**20
+        if not found: print("nothing is left over")
+        elif not self.delete: print(f"{len(found)} leftovers, {size:.1f} MiB; nothing was deleted: --delete does that")
+
 # %% ../nbs/62_cli.ipynb #00979478
 @dataclass(frozen=True, kw_only=True)
 class Version:
@@ -676,7 +730,7 @@ class Version:
         for name, version in {"simplelm": simplelm.__version__, **simplelm.artifacts.package_versions()}.items(): print(name, version)
 
 # %% ../nbs/62_cli.ipynb #b084226a
-COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Compare, Contamination, Fit, Forecast, Report, Version)}
+COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Compare, Contamination, Fit, Forecast, Report, Clean, Version)}
 NESTED = {("vocabulary", "gain"): Gain, ("train", "rate"): Rate, ("evaluate", "export"): Export, ("forecast", "score"): Score, ("forecast", "calibrate"): Calibrate}
 
 # %% ../nbs/62_cli.ipynb #1072d7a8
@@ -702,7 +756,8 @@ def main(
     gc.set_threshold(50_000) # libraries bring a million objects that stay; to look for garbage among them as often as Python does takes a tenth of a short command's time
     atexit.register(gc.freeze) # nor is anything to be found among them when the process ends, which looks once more
     command = parse(sys.argv[1:] if arguments is None else arguments)
-    try: command()
+    try:
+        with simplelm.artifacts.restarting(getattr(command, "restart", False)): command()
     except InputError as e:
         print(f"simplelm: {' '.join(str(e).split())}", file=sys.stderr)
         sys.exit(2)

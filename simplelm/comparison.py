@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .artifacts import Deferred, InputError, logger, read_manifest
+from .artifacts import Deferred, InputError, check_files, logger
 from .benchmark import TASKS
 from .evaluation import CONVENTIONS, bootstrap_interval
 
@@ -92,7 +92,7 @@ def read_scored(
     "Open a folder of scores"
     folder = Path(folder)
     if (folder/"study.json").is_file(): raise InputError(f"{folder}: is the run of a study; name two of its folders scores-..., or see its report, which compares all its models")
-    manifest = read_manifest(folder)
+    manifest = check_files(folder)
     if manifest.stage != "evaluate": raise InputError(f"{folder}: holds the result of {manifest.stage}, not scores; name a folder that simplelm evaluate has made")
     try: asked = json.loads((folder/"provenance.json").read_text(encoding="utf-8"))
     except FileNotFoundError: raise InputError(f"{folder}: was scored by an earlier version, which did not note its prompts; evaluate the model again") from None

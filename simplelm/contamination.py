@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from .artifacts import Deferred, InputError, Manifest, atomic_write, make_artifact, plain, progress, read_manifest, source_fingerprint
+from .artifacts import Deferred, InputError, Manifest, atomic_write, check_files, make_artifact, plain, progress, read_manifest, source_fingerprint
 from .benchmark import TASKS, Item, Task, describe_task, load_items, task_file, task_names
-from .corpus import Group, Part, checked, group_sources, open_sources, parse_block, simplify_groups, source_label
+from .corpus import Group, Part, Source, checked, group_sources, open_sources, parse_block, simplify_groups, source_label
 from .evaluation import CONVENTIONS, mean_and_error
 from .simplification import INLINE, LOWER, bytes_between, first_one, lower_8, mix_byte, ones, short_key, string_buffers
 from .vocabulary import Vocabulary, lower_ascii
@@ -430,7 +430,7 @@ def rows_of(
     "How many rows a corpus made by this package has, by its manifest"
     rows = 0
     for path in source if isinstance(source, (list, tuple)) else [source]:
-        if not (Path(path)/"manifest.json").is_file(): return None
+        if isinstance(path, Source) or not (Path(path)/"manifest.json").is_file(): return None # files, of which no manifest counts the rows
         manifest = read_manifest(path)
         joined = manifest.config.get("joined", True) if manifest.stage == "simplify" else True
         found = manifest.counts.get("documents" if joined else "spans")
@@ -547,7 +547,7 @@ def check_versions(
     folder: str|Path, # Scores, as of `evaluate_model`
 ) -> Manifest: # Theirs
     "Make sure that scores are of the tasks as they are now"
-    manifest = read_manifest(folder)
+    manifest = check_files(folder)
     if manifest.stage != "evaluate": raise InputError(f"{folder}: holds the result of {manifest.stage}, not scores; name a folder that simplelm evaluate has made")
     for name, was in manifest.config["tasks"].items():
         if name not in TASKS: raise InputError(f"{folder}: scored task {name}, which is not known here; define it, or evaluate again")

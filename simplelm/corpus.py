@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .artifacts import InputError, Manifest, atomic_write, find_data, make_artifact, progress
+from .artifacts import (InputError, Manifest, NoResult, atomic_write, find_data, is_artifact, logger, make_artifact, progress,
+                                read_manifest)
 from .formats import BLOCK_BYTES, FORMATS, Block, file_format, read_blocks
 from .json_lines import read_strings
 from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, join_spans, simplify_column
@@ -30,12 +32,12 @@ from .statistics import collect, describe, oov_counts
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['BOOKKEEPING', 'CORPUS_COLUMNS', 'NO_FIELD', 'PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'SOURCE_COUNTS',
-           'MOST_SOURCES', 'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'COUNTS', 'write_part', 'find_sources', 'name_sources',
-           'Rejected', 'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'stream_hub', 'read_corpus',
-           'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts', 'simplify_table', 'count_table', 'add_books',
-           'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups', 'gather_statistics', 'sample_texts',
-           'write_statistics', 'simplify_corpus', 'simplify_batch']
+__all__ = ['CORPUS_COLUMNS', 'NO_FIELD', 'PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'SOURCE_COUNTS', 'MOST_SOURCES',
+           'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'GROUPS', 'COUNTS', 'write_part', 'hub_splits', 'find_sources',
+           'name_sources', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'stream_hub',
+           'read_corpus', 'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts', 'simplify_table',
+           'count_table', 'add_books', 'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups', 'gather_statistics',
+           'sample_texts', 'write_statistics', 'only_set_aside', 'reuse_groups', 'simplify_corpus', 'simplify_batch']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
 def write_part(
@@ -46,24 +48,148 @@ def write_part(
     with atomic_write(path, "wb") as f: pq.write_table(table, f, compression="zstd")
 
 # %% ../nbs/12_corpus.ipynb #b9f5c997
-BOOKKEEPING = frozenset((
-    "manifest.json", "statistics.json", "missing_words.csv", "rejected.jsonl",
-    "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json",
-)) # Files that an artifact, or a data set saved by `datasets`, keeps about itself
-
-def _files_below(folder: Path) -> list[Path]:
-    "The readable files of a folder and its folders, sorted"
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and file_format(p) and p.name not in BOOKKEEPING)
-    return [p for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+@lru_cache(maxsize=None)
+def _say_once(message: str) -> None:
+    "Tell the user something that several stages of one process find out"
+    logger.warning(message)
 
 # %% ../nbs/12_corpus.ipynb #98a10c38
+SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "dev", "val"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+SHARD = re.compile(r"data/(\w+(?:\.\w+)*)-\d{5}-of-\d{5}[^/]*\.[^/]*")
+
+def _split_patterns(end: str) -> dict[str, re.Pattern]:
+    "Split -> pattern of a name that has one of its words between separators; `end` is what may stand behind the last one"
+    begin = r"(?:.*[-._ 0-9])?"
+    return {split: re.compile(f"{begin}(?:{'|'.join(words)}){end}", re.DOTALL) for split, words in SPLIT_WORDS.items()}
+
+FOLDER_SPLITS = _split_patterns("(?:[-._ 0-9].*)?")
+FILE_SPLITS = _split_patterns("[-._ 0-9].*") # a file name has an ending
+
+# %% ../nbs/12_corpus.ipynb #44ec2991
+def hub_splits(
+    names: Sequence[str], # Paths below a folder, with `/`
+) -> dict[str, list[str]]: # Split -> its files; empty if no name tells of a split
+    "Which files of a folder belong to which split, by the conventions of the Hub"
+    found = {}
+    for name in names:
+        if shard := SHARD.fullmatch(name): found.setdefault(shard[1], []).append(name)
+    if found: return found
+    for patterns, parts in ((FOLDER_SPLITS, lambda name: name.split("/")[:-1]), (FILE_SPLITS, lambda name: name.split("/")[-1:])):
+        for split, pattern in patterns.items():
+            files = [name for name in names if any(pattern.fullmatch(part) for part in parts(name))]
+            if files: found[split] = files
+        if found: return found
+    return {}
+
+# %% ../nbs/12_corpus.ipynb #a8700025
+def few(
+    names: Sequence[str], # Names
+) -> str: # The first five, and how many more
+    "Some names on one line"
+    return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+
+def choose_split(
+    folder: Path, # A folder
+    names: list[str], # Its readable files
+    split: str|None, # The split that the user named
+) -> list[str]: # Those to read
+    "The files of the split wanted, by default of `train`"
+    splits = hub_splits(names)
+    wanted = next((known for known, words in SPLIT_WORDS.items() if split in words), split or "train")
+    if wanted == "all" or not splits and wanted == "train": return names
+    if wanted not in splits:
+        there = f"its splits are {', '.join(splits)}" if splits else "no name in it tells of splits"
+        raise InputError(f"{folder}: holds no split {wanted!r}; {there}; "
+                         "name one with --split, or --split all for all its files")
+    chosen = splits[wanted]
+    others = [name for name in names if name not in set(chosen)]
+    if others:
+        verb = "other files are" if len(others) > 1 else "other file is"
+        _say_once(f"{folder}: its split {wanted} is read ({few(chosen)}), and {len(others):,} {verb} left out ({few(others)}); "
+                  "choose with --split")
+    return chosen
+
+# %% ../nbs/12_corpus.ipynb #31d9f681
+NOT_TEXT = ("tokenizer", "blocks", "train", "extend", "evaluate", "samples", "contamination", "statistics",
+            "vocabulary") # Stages that make no corpus
+OWN_FILES = ("manifest.json", "statistics.json", "missing_words.csv", "rejected.jsonl") # What a corpus keeps about itself
+SAVED_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json") # What `datasets` keeps beside the data it saves
+
+def _unreadable(error: OSError) -> None:
+    "A folder that cannot be listed is no empty folder"
+    raise InputError(f"{error.filename}: cannot be read ({error.strerror}); correct its permissions, or name other files")
+
+def _walk(
+    folder: Path, # Where to begin
+    without: set[str], # Real paths of folders to pass over
+) -> Iterator[tuple[Path, list[str]]]: # Each folder once, with the names of its files
+    "Go through a folder and its folders, links among them"
+    seen = set()
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
+        real = os.path.realpath(root)
+        if real in seen or real in without and Path(root) != folder:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if is_artifact(root) and (listed := read_manifest(root).files):
+            folders.clear()
+            yield Path(root), [name for name in listed if name.split("/")[-1] not in OWN_FILES]
+        else: yield Path(root), sorted(names)
+
+# %% ../nbs/12_corpus.ipynb #066b5dfb
+def _sort_files(
+    folder: Path, # Where to look
+    without: set[str], # Real paths to pass over
+) -> tuple[list[Path], list[str]]: # Readable files, and the names of all others
+    "The files below a folder, each once"
+    files, others = {}, []
+    for root, names in _walk(folder, without):
+        below = "" if root == folder else f"{root.relative_to(folder).as_posix()}/"
+        stage = read_manifest(root).stage if is_artifact(root) else None
+        if stage in NOT_TEXT:
+            if root == folder: raise InputError(f"{folder}: holds the result of the stage {stage}, which is no corpus")
+            others.append(f"{below} (the result of the stage {stage})")
+            continue
+        for name in names:
+            path = root/name
+            if name.startswith(".") or name in SAVED_FILES or stage and name in OWN_FILES: continue
+            real = os.path.realpath(path)
+            if real in without: continue
+            if not path.is_file(): others.append(f"{below}{name} (no file)")
+            elif not file_format(name): others.append(f"{below}{name}")
+            elif real not in files: files[real] = path
+            else:
+                first, second = sorted((files[real], path), key=lambda p: (p.is_symlink(), p))
+                files[real] = first
+                one, other = (p.relative_to(folder).as_posix() for p in (first, second))
+                others.append(f"{other} (the same file as {one})")
+    return sorted(files.values()), sorted(others)
+
+def _files_below(folder: Path, split: str|None, without: set[str]) -> list[Path]:
+    "The files of a folder to read, sorted; the user is told of those that are not"
+    files, others = _sort_files(folder, without)
+    if not files: return []
+    if others:
+        verb = "files are" if len(others) > 1 else "file is"
+        _say_once(f"{folder}: {len(others):,} {verb} left out ({few(others)}); those that can be read end with {', '.join(FORMATS)}")
+    names = [p.relative_to(folder).as_posix() for p in files]
+    return [folder/name for name in choose_split(folder, names, split)]
+
+# %% ../nbs/12_corpus.ipynb #26e7cc12
 def find_sources(
     source: str|Path|list, # A file, a pattern, a folder, a name below $SIMPLELM_DATA, or a list of these
+    split: str|None=None, # Split of folders that have some: "train", "validation", "test", another, or "all"; by default "train"
+    without: Sequence[str|Path]=(), # Files and folders inside the source that are not part of it, such as the result
 ) -> list[Path]: # At least one file, none twice
     "The files of a corpus, in the order given, and sorted within a pattern or folder"
     if isinstance(source, (list, tuple)):
-        files = [p for s in source for p in find_sources(s)]
-        twice = [str(p) for p, n in Counter(files).items() if n > 1]
+        files = [p for s in source for p in find_sources(s, split, without)]
+        twice = [str(p) for p, n in Counter(map(os.path.realpath, files)).items() if n > 1]
         if twice: raise InputError(f"{twice[0]}: given twice; name each file once")
         if not files: raise InputError("no source given; name a file, a folder or a pattern")
         return files
@@ -71,9 +197,10 @@ def find_sources(
         roots = ["", os.environ.get("SIMPLELM_DATA", "")]
         found = next((f for root in roots if (f := sorted(glob.glob(os.path.join(root, str(source)), recursive=True)))), [])
         if not found: raise InputError(f"{source}: no file matches")
-        return find_sources(found)
+        return find_sources(found, split, without)
     path = find_data(str(source))
-    files = _files_below(path) if path.is_dir() else [path] * (file_format(path) is not None)
+    if path.is_dir(): files = _files_below(path, split, {os.path.realpath(w) for w in without})
+    else: files = [path] * (file_format(path) is not None)
     if not files: raise InputError(f"{path}: {'holds no file' if path.is_dir() else 'is not a file'} that can be read; wanted: {', '.join(FORMATS)}")
     return files
 
@@ -230,36 +357,61 @@ class Source:
     name: str # Short name
     path: Path|None # The file; `None` for the Hub
     revision: str = "" # The Hub's commit
+    split: str = "train" # The Hub's split
 
     @property
     def size(self) -> int: return self.path.stat().st_size if self.path else 0 # bytes
 
-def _hub_source(dataset: str) -> Source:
+    @property
+    def version(self) -> str: return self.revision if self.split == "train" else f"{self.revision}:{self.split}" # of what the Hub holds
+
+    @property
+    def label(self) -> str: return f"{self.name}@{self.revision}" if self.revision else self.name # tells versions apart
+
+    def __str__(self): return str(self.path or self.name)
+
+def _hub_source(dataset: str, split: str|None=None) -> Source:
     "A data set of the Hub at its present commit"
     from huggingface_hub import HfApi
-    try: return Source(dataset, None, HfApi().dataset_info(dataset).sha)
+    split = next((known for known, words in SPLIT_WORDS.items() if split in words), split or "train")
+    try: return Source(dataset if split == "train" else f"{dataset}:{split}", None, HfApi().dataset_info(dataset).sha, split)
     except Exception as e: # the Hub's client has many ways to fail, and none matters here but its name
-        raise InputError(f"{dataset}: not found here or below $SIMPLELM_DATA, and not to be had from the Hub ({type(e).__name__})") from None
+        raise InputError(f"{dataset}: not found here or below $SIMPLELM_DATA, and not available from the Hub ({type(e).__name__})") from None
 
 # %% ../nbs/12_corpus.ipynb #7012c392
 def source_label(
     source: str|Path|list, # As given by the user
 ) -> str: # The same on one line
     "What an error calls a corpus"
-    return ", ".join(map(str, source)) if isinstance(source, (list, tuple)) else str(source)
+    return few(list(map(str, source))) if isinstance(source, (list, tuple)) else str(source)
 
 # %% ../nbs/12_corpus.ipynb #022f69a9
+def _is_hub(source: object) -> bool:
+    "Whether a source is an id of the Hub, owner/name, and nothing of that name is here"
+    if not isinstance(source, str) or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) or file_format(source): return False
+    return not Path(source).exists() and not (Path(os.environ.get("SIMPLELM_DATA", "."))/source).exists()
+
+def _has_splits(source: object) -> bool:
+    "Whether a split of a source can be chosen: of the Hub's, of folders, and of patterns that match folders"
+    if _is_hub(source): return True
+    places = (str(source), os.path.join(os.environ.get("SIMPLELM_DATA", ""), str(source)))
+    matches = (path for place in places for path in glob.glob(place, recursive=True))
+    return any(map(os.path.isdir, (*places, *matches)))
+
 def open_sources(
-    source: str|Path|list, # As for `find_sources`, or ids of Hub data sets (owner/name)
+    source: str|Path|Source|list, # As for `find_sources`, or ids of Hub data sets (owner/name), or sources opened before
+    split: str|None=None, # Split of folders and Hub data sets that have some; by default "train"
+    without: Sequence[str|Path]=(), # Files and folders inside a folder that are not part of it, such as the result
 ) -> list[Source]: # Files first, then the Hub's
     "Everything that a corpus is read from"
     items = list(source) if isinstance(source, (list, tuple)) else [source]
-    below = Path(os.environ.get("SIMPLELM_DATA", "."))
-    is_hub = lambda s: (isinstance(s, str) and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", s) and not file_format(s)
-                        and not Path(s).exists() and not (below/s).exists())
-    files = [s for s in items if not is_hub(s)]
-    named = name_sources(find_sources(files)) if files or not items else {}
-    return [Source(n, p) for n, p in named.items()] + [_hub_source(s) for s in items if is_hub(s)]
+    if items and all(isinstance(s, Source) for s in items): return items
+    if split and not any(map(_has_splits, items)):
+        raise InputError(f"--split {split}: {source_label(source)} is taken as it is; "
+                         "a split can be chosen of a folder and of a Hub data set")
+    files = [s for s in items if not _is_hub(s)]
+    named = name_sources(find_sources(files, split, without)) if files or not items else {}
+    return [Source(n, p) for n, p in named.items()] + [_hub_source(s, split) for s in items if _is_hub(s)]
 
 # %% ../nbs/12_corpus.ipynb #397c4882
 def stream_hub(
@@ -267,11 +419,19 @@ def stream_hub(
     text_column: str="text", # Column that holds the text
     revision: str|None=None, # Commit
     columns: tuple[str, ...]=(), # Further columns to read
+    split: str="train", # Its split; "all" for one after the other
 ) -> Iterator[Block]: # Of 2,048 rows
-    "Read the training split of a Hub data set as it arrives"
+    "Read a split of a Hub data set as it arrives"
     import datasets
+    if split == "all":
+        for part in datasets.get_dataset_split_names(dataset, revision=revision):
+            yield from stream_hub(dataset, text_column, revision, columns, part)
+        return
     row = 0
-    stream = datasets.load_dataset(dataset, split="train", streaming=True, revision=revision)
+    try: stream = datasets.load_dataset(dataset, split=split, streaming=True, revision=revision)
+    except ValueError as e: # a split that is not there
+        reason = str(e).splitlines()[0]
+        raise InputError(f"{dataset}: its split {split!r} cannot be read ({reason}); name another with --split") from None
     for rows in stream.with_format("arrow").iter(2048):
         for c in (text_column, *columns):
             if c not in rows.column_names: raise InputError(f"{dataset}: no column {c!r}; its columns are {', '.join(rows.column_names)}")
@@ -283,7 +443,8 @@ def stream_hub(
 # %% ../nbs/12_corpus.ipynb #30b1e8b7
 def _blocks(source: Source, text_column: str, columns: tuple[str, ...]=()) -> Iterator[Block]:
     "The blocks of a source, in order"
-    return read_blocks(source.name, source.path, text_column, columns) if source.path else stream_hub(source.name, text_column, source.revision, columns)
+    if source.path: return read_blocks(source.name, source.path, text_column, columns)
+    return stream_hub(source.name.partition(":")[0], text_column, source.revision, columns, source.split)
 
 def read_corpus(
     source: str|Path|list, # A file, pattern, folder, Hub id, name below $SIMPLELM_DATA, or a list of these
@@ -600,6 +761,41 @@ def write_statistics(
         rows.writerows(missing)
 
 # %% ../nbs/12_corpus.ipynb #e2ea58e6
+def only_set_aside(
+    folder: Path, # Hidden folder of an artifact
+    before: dict, # The request that it was begun with
+    now: dict, # Another request
+) -> bool: # For the `reuse` of `make_artifact`
+    "Whether two requests differ in nothing but that bad records, which stopped the first, are set aside in the second"
+    mended = {**before, "config": {**before["config"], "bad_records": "set-aside"}}
+    return mended == now
+
+def reuse_groups(
+    folder: Path, # Hidden folder of a simplified corpus
+    before: dict, # The request that it was begun with
+    now: dict, # Another request
+    groups: list[Group], # Those of the second
+) -> bool: # For the `reuse` of `make_artifact`
+    "Keep the groups of unchanged files, if only files that had been changed, or `bad_records`, tell two requests apart"
+    same = {**before, "inputs": now["inputs"]}
+    if before["inputs"].keys() != now["inputs"].keys(): return False
+    if same != now and not only_set_aside(folder, same, now): return False
+    if before["inputs"] == now["inputs"]: return True
+    record = folder/GROUPS
+    then = json.loads(record.read_text(encoding="utf-8")) if record.exists() else []
+    names = [[s.name for s in group.sources] for group in groups]
+    unchanged = lambda name: before["inputs"].get(name) == now["inputs"].get(name)
+    kept = {n for n, (old, new) in enumerate(zip(then, names)) if old == new and all(map(unchanged, new))}
+    # Where no part can be kept, to delete all of them is the user's decision.
+    if not any(any(folder.glob(f"part-{n:05}-*")) for n in kept): return False
+    for path in folder.iterdir():
+        found = re.match(r"(?:part|\.group|\.rejected)-(\d{5})", path.name)
+        if found and int(found[1]) not in kept: path.unlink()
+    return True
+
+GROUPS = ".groups.json" # In the hidden folder: the names of the sources of each group
+
+# %% ../nbs/12_corpus.ipynb #72485bb0
 COUNTS = ("documents", "documents_kept", "documents_emptied", "documents_rejected", "spans", "words", "words_kept", "words_closing",
           "words_in_short_spans", "bytes", "bytes_kept")
 
@@ -617,28 +813,31 @@ def simplify_corpus(
     run: Callable|None=None, # An engine that applies a `Simplifier` to groups wherever it likes; by default the threads of this process
 ) -> Manifest: # Its counts: documents = kept + emptied + rejected
     "Simplify a corpus of any size into Parquet parts"
-    sources, columns = open_sources(source), tuple(columns)
+    sources, columns = open_sources(source, without=(out, f"{out}-logs")), tuple(columns)
     groups = group_sources(sources)
     taken = {"text", "document", "source", "start", "end", "word_count", "oov_count", "spans", "row"} & {*columns}
     if taken: raise InputError(f"columns: {', '.join(sorted(taken))} is a column of every simplified corpus; carry others")
     def build(folder):
         simplify = Simplifier(folder, vocabulary, config, text_column, joined, bad_records, columns, books_twice)
+        with atomic_write(folder/GROUPS) as f: json.dump([[s.name for s in g.sources] for g in groups], f)
         with progress(total=sum(s.size for s in sources) or None, desc="simplify", unit="B", unit_scale=True) as bar:
             if run: run(simplify, groups)
             waiting = [g for g in groups if not simplify.done(g).exists()]
             bar.update(sum(s.size for g in groups if g not in waiting for s in g.sources))
             simplify_groups(simplify, waiting, workers, bar.update)
         totals = sum(map(simplify, groups), Counter())
-        if not totals["documents"]: raise InputError(f"{source_label(source)}: no document in it")
-        if not totals["spans"]: raise InputError(f"{source_label(source)}: nothing is left of {totals['documents']:,} documents: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a lower --min-words or another vocabulary")
+        if not totals["documents"]: raise NoResult(f"{source_label(source)}: no document in it")
+        if not totals["spans"]: raise NoResult(f"{source_label(source)}: nothing is left of {totals['documents']:,} documents: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a lower --min-words or another vocabulary")
         _gather_rejected(folder)
         write_statistics(folder, sources, vocabulary, totals, text_column, joined)
         for g in groups: simplify.done(g).unlink()
+        (folder/GROUPS).unlink()
         return {name: totals[name] for name in COUNTS}
     request = dict(simplification=config, vocabulary=dict(name=vocabulary.name, words=len(vocabulary), fingerprint=vocabulary.fingerprint),
-                   sources=[f"{s.name}@{s.revision}" if s.revision else s.name for s in sources], text_column=text_column,
+                   sources=[s.label for s in sources], text_column=text_column,
                    joined=joined, bad_records=bad_records, columns=list(columns), books_twice=books_twice, part_bytes=PART_BYTES, group_bytes=GROUP_BYTES)
-    return make_artifact(out, "simplify", request, build, inputs={s.name: s.path for s in sources if s.path}, format=2)
+    return make_artifact(out, "simplify", request, build, inputs={s.name: s.path for s in sources if s.path}, format=2,
+                         reuse=partial(reuse_groups, groups=groups))
 
 # %% ../nbs/12_corpus.ipynb #1c628903
 def simplify_batch(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .artifacts import Deferred, InputError, logger, uncollected
+from .artifacts import Deferred, InputError, is_artifact, logger, read_manifest, uncollected
 from .kernels import fits_kernels, keep_memory, multiplier, rms_norm, target_logprobs, tree_attention
 
 # %% auto #0
@@ -494,7 +494,9 @@ def find_model(
 ) -> Path: # The folder
     "The folder of a model; a Hub id is looked up in the cache, and fetched if there is a network"
     folder = Path(name)
-    if (folder/"config.json").is_file(): return folder
+    if (folder/"config.json").is_file():
+        if is_artifact(folder): read_manifest(folder) # which compares the sizes of its files
+        return folder
     if folder.exists() or not str(name).replace("\\", "/").count("/") == 1 or str(name)[0] in "./~":
         raise InputError(f"{name}: holds no model (config.json is missing); name a folder in the Hub's layout")
     from huggingface_hub import snapshot_download

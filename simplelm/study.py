@@ -16,10 +16,10 @@ from typing import get_args, get_type_hints
 
 import dacite
 
-from .artifacts import (Deferred, InputError, atomic_write, find_data, fingerprint, logger, make_artifact, package_versions, plain,
+from .artifacts import (Deferred, InputError, atomic_write, check_files, find_data, fingerprint, is_artifact, logger, make_artifact, package_versions, plain,
                                 read_manifest, source_fingerprint)
 from .benchmark import load_items, task_names
-from .corpus import open_sources, simplify_corpus
+from .corpus import Source, open_sources, simplify_corpus
 from .evaluation import EvaluationConfig, evaluate_model
 from .likelihood import generate_text, load_model
 from .model import (model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
@@ -48,8 +48,10 @@ class CorpusConfig:
     storyworld: StoryWorldConfig|None = None # Generate the story world's corpus with these settings
     sources: tuple[str, ...] = () # Or read these: files, globs, folders, names below $SIMPLELM_DATA, Hub ids
     text_column: str = "text" # The column of the sources that holds the text
+    split: str|None = None # The split of folders and Hub data sets to read; by default train, where they have splits
 
     def __post_init__(self):
+        if self.split and self.storyworld: raise InputError("corpus: the story world has no split; leave `split` out")
         if bool(self.sources) == (self.storyworld is not None):
             raise InputError("corpus: give either `sources` or a table `corpus.storyworld`, not both and not neither")
 
@@ -232,8 +234,10 @@ def place(
     *inputs: str|Path, # What it is made from: artifacts, and sources of a corpus
 ) -> Path: # Its folder
     "The folder of an artifact: its name, and eight digits that change with its configuration or inputs"
-    made_from = [source_fingerprint(i) if (Path(i)/"manifest.json").is_file() else [s.revision or source_fingerprint(s.path) for s in open_sources(i)]
-                 for i in inputs]
+    made_from = []
+    for one in inputs:
+        if not isinstance(one, Source) and is_artifact(one): made_from.append(source_fingerprint(one))
+        else: made_from.append([source_fingerprint(s.path) if s.path else s.version for s in open_sources(one)])
     return run/f"{name}-{fingerprint([plain(config), *made_from])[:8]}"
 
 # %% ../nbs/60_study.ipynb #f900276e
@@ -251,8 +255,10 @@ def make_corpora(
 ) -> dict[str, list[str|Path]]: # Language -> where its corpus lies
     "Make or find the two languages of a study"
     if study.corpus.storyworld:
-        regular = [place(run, "corpus-regular", study.corpus)]
+        described = {key: value for key, value in plain(study.corpus).items() if key != "split"} # as in runs made before there were splits
+        regular = [place(run, "corpus-regular", described)]
         write_stories(regular[0], study.corpus.storyworld)
+    elif study.corpus.split: regular = open_sources(study.corpus.sources, study.corpus.split)
     else: regular = list(study.corpus.sources)
     vocabulary = study_vocabulary(study)
     simple = place(run, "corpus-simple", [study.simplification, study.corpus.text_column, vocabulary.fingerprint], *regular)
@@ -327,7 +333,8 @@ def collect_tables(
     "Put what was measured of each model into tables"
     parts = {name: [] for name in ("models", "curves", "scores", "items", "samples")}
     for t in trained:
-        point, made = dict(language=t.language, size=t.size, seed=t.seed), read_manifest(t.model)
+        point, made = dict(language=t.language, size=t.size, seed=t.seed), check_files(t.model)
+        for folder in (t.scores, t.samples): check_files(folder)
         shape, count = model_size(t.size), made.counts
         row = dict(hidden=shape.hidden, layers=shape.layers) | {k: count[k] for k in ("parameters", "non_embedding_parameters", "tokens", "flops", "validation_loss", "bits_per_byte")}
         found = dict(models=pd.DataFrame([row]), curves=pd.read_csv(t.model/"metrics.csv").assign(parameters=count["parameters"]),
@@ -374,7 +381,7 @@ def check_inputs(
 ):
     "Fail now, in one line, if the study names data that is not to be had"
     study_vocabulary(study)
-    if study.corpus.sources: open_sources(study.corpus.sources)
+    if study.corpus.sources: open_sources(study.corpus.sources, study.corpus.split)
     for task in task_names(study.evaluation.tasks): load_items(task, limit=1)
 
 # %% ../nbs/60_study.ipynb #93cc08d6
@@ -394,6 +401,6 @@ def run_study(
     for i, (language, size, seed) in enumerate(grid, 1):
         logger.info("model %d of %d: %s %s, seed %d", i, len(grid), language, size, seed)
         trained.append(make_model(study, run, language, size, seed, blocks[language], vocabulary, questions))
-    made = [p for corpus in corpora.values() for p in corpus if (Path(p)/"manifest.json").is_file()]
+    made = [p for corpus in corpora.values() for p in corpus if not isinstance(p, Source) and is_artifact(p)]
     gather_tables(study, run, [*map(Path, made), *blocks.values()], trained)
     return run

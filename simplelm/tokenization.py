@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, read_manifest, uncollected
-from .corpus import open_sources, read_corpus, source_label
+from .artifacts import Deferred, InputError, Manifest, NoResult, atomic_write, is_artifact, logger, make_artifact, plain, read_manifest, uncollected
+from .corpus import only_set_aside, open_sources, read_corpus, source_label
 from .simplification import kernel, string_buffers
 
 # %% auto #0
@@ -463,6 +463,7 @@ def load_tokenizer(
     "Load a folder's tokenizer for use with `transformers`, offline"
     if not (Path(folder)/"tokenizer_config.json").is_file():
         raise InputError(f"{folder}: holds no tokenizer (tokenizer_config.json is missing); make one with `simplelm tokenize`")
+    if is_artifact(folder): read_manifest(folder) # which compares the sizes of its files
     from transformers import AutoTokenizer # takes two seconds to import, and only this function needs it
     try: return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as e: # a damaged file fails in the library in many ways
@@ -750,7 +751,7 @@ def pack_blocks(
         join_validation(folder)
         return dict(entries=reader.entries, rejected=write_rejected(rejected, folder), **splits)
     request, inputs = corpus_request(source, config, text_column=text_column, bad_records=bad_records)
-    return make_artifact(out, "blocks", request, build, {**inputs, "tokenizer": tokenizer}, config.seed, format=2)
+    return make_artifact(out, "blocks", request, build, {**inputs, "tokenizer": tokenizer}, config.seed, format=2, reuse=only_set_aside)
 
 # %% ../nbs/20_tokenization.ipynb #b1ce3004
 def check_split(
@@ -763,7 +764,7 @@ def check_split(
     least = config.context + 1 if split == "train" else max(config.context + 1, config.validation_tokens_at_least)
     if counts["tokens"] >= least: return
     advice = "take a larger corpus" if split == "train" else f"raise validation_fraction (it is {config.validation_fraction}), or take a larger corpus"
-    raise InputError(f"{source_label(source)}: its {split} split has {counts['documents']} documents and {counts['tokens']} tokens, and {least} are needed; {advice}")
+    raise NoResult(f"{source_label(source)}: its {split} split has {counts['documents']} documents and {counts['tokens']} tokens, and {least} are needed; {advice}")
 
 # %% ../nbs/20_tokenization.ipynb #fcda7a5d
 class TokenBlocks:

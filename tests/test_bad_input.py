@@ -28,6 +28,12 @@ def story_lines(count): return "".join(json.dumps({"text": f"{i} {GOOD}"}) + "\n
 def spans_of(folder): return pa.concat_tables(pq.read_table(part) for part in sorted(folder.glob("part-*.parquet"))).to_pylist()
 
 
+def unlisted(folder):
+    """An artifact as earlier versions made it: its manifest lists no files, so changes are not noticed by their bytes."""
+    label = folder/"manifest.json"
+    label.write_text(json.dumps(json.loads(label.read_text()) | {"files": {}}))
+
+
 def flip(path):
     """Turn round every bit of 64 bytes in the middle of a file."""
     content = bytearray(path.read_bytes())
@@ -234,8 +240,12 @@ def test_a_source_that_changed_after_a_kill(tmp_path, words):
     (tmp_path/"corpus.jsonl").write_bytes(story_lines(400_000))
     arguments = "simplify", "corpus.jsonl", "--vocabulary", words, "--min-words", 8, "--out"
     kill_when(lambda: any((tmp_path/".out.partial").glob("part-*.parquet")), *arguments, "out", cwd=tmp_path)
+    kept = hashes(tmp_path/".out.partial")
     (tmp_path/"corpus.jsonl").write_bytes(story_lines(50_000).replace(b"dog", b"cat"))
-    for out in ("out", "fresh"): assert call(*arguments, out, cwd=tmp_path).returncode == 0
+    refused(call(*arguments, "out", cwd=tmp_path), "inputs.corpus", "--restart")
+    assert hashes(tmp_path/".out.partial") == kept, "finished parts are gone"
+    assert call(*arguments, "out", "--restart", cwd=tmp_path).returncode == 0
+    assert call(*arguments, "fresh", cwd=tmp_path).returncode == 0
     assert hashes(tmp_path/"out") == hashes(tmp_path/"fresh")
 
 
@@ -300,6 +310,7 @@ def test_training_options_that_cannot_be(tmp_path, blocks, options, said):
 
 def test_blocks_with_another_tokenizer(tmp_path, blocks):
     shutil.copytree(blocks, tmp_path/"blocks")
+    unlisted(tmp_path/"blocks")
     tokenizer = json.loads((tmp_path/"blocks"/"tokenizer.json").read_text())
     first = max(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].get)
     del tokenizer["model"]["vocab"][first]
@@ -312,6 +323,7 @@ def test_blocks_with_another_tokenizer(tmp_path, blocks):
 def test_damaged_blocks(tmp_path, blocks):
     """A token that is no entry of the vocabulary is named when a step meets it; what has been done stays."""
     shutil.copytree(blocks, tmp_path/"blocks")
+    unlisted(tmp_path/"blocks")
     path = next((tmp_path/"blocks").glob("train-*.bin"))
     path.write_bytes(b"\xff" * path.stat().st_size)
     refused(call("train", "blocks", "--size", "32x2", "--batch-size", 16, "--out", "model", cwd=tmp_path), "holds token 65535, but its tokenizer has 512 entries")
