@@ -21,14 +21,14 @@ from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint
 from .benchmark import TASKS, Task, load_items, register, task_names
 from .comparison import holm, item_values
 from .corpus import corpus_texts, simplify_corpus
-from .evaluation import evaluate_model
+from .evaluation import evaluate_model, settle_scoring
 from .model import model_size, non_embedding_parameter_count, parameter_count, training_flops
 from .report import Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section
 from .scaling import styled
 from .statistics import collect, describe
 from .story_words import child_vocabulary, read_words
 from .storyworld import StoryWorldConfig, write_stories
-from .study import Recipe, TrainedModel, collect_tables, make_blocks, make_model, parse_config, place, read_study, write_tables
+from .study import Recipe, TrainedModel, collect_tables, make_blocks, make_model, parse_config, place, read_study, settle_study, write_tables
 from .vocabulary import Vocabulary, count_words, split_words, word_key
 
 # %% auto #0
@@ -314,6 +314,7 @@ def score_texts(
 ) -> Path: # The scores
     "Score a model on the common texts"
     config = replace(lab.evaluation, tasks=tuple(texts), forms=("standard",), limit=None, shots=0, draws=1, style=None)
+    config = settle_scoring(config, model_size(trained.size).hidden)
     out = place(run, f"texts-{trained.language}-{trained.size}-seed{trained.seed}", config, trained.model, *(TASKS[t].path for t in texts))
     evaluate_model(trained.model, out, config, cache=questions)
     return out
@@ -328,6 +329,7 @@ def run_laboratory(
     run, positions = Path(out or Path("runs")/lab.name), turn_dials(lab)
     for task in task_names(lab.evaluation.tasks): load_items(task, limit=1) # what is missing is told now
     run.mkdir(parents=True, exist_ok=True)
+    lab = settle_study(lab, run)
     languages, blocks, questions, asked, rows, trained, scored = languages_of(positions), {}, {}, {}, {}, [], []
     unused = 1 + max(l.world.seed for l in languages)
     texts = [make_text(lab, run, t, unused) for t in lab.texts]
