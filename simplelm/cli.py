@@ -342,7 +342,7 @@ class Compare:
         for name in ("p", "p_holm"): show[name] = show[name].map("{:.2g}".format)
         print(f"1: {self.runs[0]}\n2: {self.runs[1]}\n{show.to_string(index=False)}")
         single = table[~table.task.isin({t.group for t in benchmark.TASKS.values()})]
-        print(f"{single.significant.sum()} of {len(single)} differences are significant at 5%, corrected for their number")
+        print(f"{single.significant.sum()} of {len(single)} differences are significant at 5% over items, corrected for their number; they are differences of these two models, and another seed may give others")
 
 # %% ../nbs/62_cli.ipynb #8b3a0aab
 contamination = stage("contamination")
