@@ -1,8 +1,8 @@
 """Training and scoring beside two busy processes; the last line is one JSON object.
 
-    python tests/benchmarks/busy.py                        # the package's choice against all cores that spin: some four minutes
+    python tests/benchmarks/busy.py                        # the package's choice against all cores that spin: some three minutes
     python tests/benchmarks/busy.py --sizes 64x2 --seconds 2
-    python tests/benchmarks/busy.py --settings all --out nbs/results/threads.csv   # the trade-off: some ten minutes
+    python tests/benchmarks/busy.py --settings passive "asks 1000" "asks 3000" "one thread" chosen --out nbs/results/threads.csv   # the trade-off
 
 A machine of two cores or more is needed, and nothing else may run on it. Every rate is measured in a process of its own, since how threads wait is
 read once, when PyTorch is loaded. It trains with batches of `--batch` sequences in `--precision`, or scores items of the story world, for `--seconds`
@@ -35,7 +35,8 @@ from simplelm.threads import choose_threads, set_waiting, torch_threads, usable_
 CONTEXT, VOCABULARY = 192, 1536
 FLOOR = 0.35
 SPINNING = "300000"                                          # GNU OpenMP's own number
-SETTINGS = {"spinning": SPINNING, "passive": "0", "asks 1000": "1000", "asks 3000": "3000", "asks 10000": "10000"}
+SPINS = {"spinning": SPINNING, "passive": "0", "asks 1000": "1000", "asks 3000": "3000"}
+SETTINGS = [*SPINS, "one thread", "chosen"]
 
 
 def make_world(folder):
@@ -77,19 +78,26 @@ def scoring_step(size, blocks):
 
 
 def measure(options):
-    """The work of one process: prints tokens a second."""
+    """The work of one process: prints the tokens a second of each size."""
     set_waiting()
     from simplelm.model import model_size
-    size = model_size(options.sizes[0], VOCABULARY, CONTEXT)
-    blocks = Path(options.child)/"blocks"
-    with torch_threads(options.threads or choose_threads(size.hidden)):
-        step, tokens = training_step(size, blocks, options.batch, options.precision) if options.job == "train" else scoring_step(size, blocks)
-        for _ in range(2): step()
-        done, began = 0, time.perf_counter()
-        while time.perf_counter() - began < options.seconds:
-            step()
-            done += tokens
-        print(done/(time.perf_counter() - began))
+    blocks, rates = Path(options.child)/"blocks", {}
+    for name in options.sizes:
+        size = model_size(name, VOCABULARY, CONTEXT)
+        with torch_threads(options.threads or choose_threads(size.hidden)):
+            step, tokens = training_step(size, blocks, options.batch, options.precision) if options.job == "train" else scoring_step(size, blocks)
+            rates[name] = timed(step, tokens, options.seconds)
+    print(json.dumps(rates))
+
+
+def timed(step, tokens, seconds):
+    """Tokens a second of what is done again and again, after two steps that do not count."""
+    for _ in range(2): step()
+    done, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        step()
+        done += tokens
+    return done/(time.perf_counter() - began)
 
 
 @contextmanager
@@ -103,23 +111,38 @@ def busy(processes):
             loop.wait()
 
 
-def rate(folder, job, size, setting, load, options):
-    """Tokens a second of one job in one setting."""
+def measured(folder, job, setting, load, options):
+    """Tokens a second of each size in one setting, beside so many busy processes."""
     env = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
-    if setting in SETTINGS: env["GOMP_SPINCOUNT"] = SETTINGS[setting]
+    if setting in SPINS: env["GOMP_SPINCOUNT"] = SPINS[setting]
     threads = {"chosen": 0, "one thread": 1}.get(setting, usable_cores())
-    command = [sys.executable, __file__, "--child", folder, "--job", job, "--sizes", size, "--threads", threads, "--seconds", options.seconds,
+    command = [sys.executable, __file__, "--child", folder, "--job", job, "--sizes", *options.sizes, "--threads", threads, "--seconds", options.seconds,
                "--batch", options.batch, "--precision", options.precision]
     with busy(load): found = subprocess.run([*map(str, command)], env=env, capture_output=True, text=True)
     if found.returncode: sys.exit(found.stderr)
-    return float(found.stdout)
+    return json.loads(found.stdout)
+
+
+def tabulate(folder, options):
+    """A row a job, setting and size."""
+    rows = []
+    for job in options.jobs:
+        for setting in dict.fromkeys(["spinning", *options.settings]):
+            quiet, beside = (measured(folder, job, setting, load, options) for load in (0, options.load))
+            if setting == "spinning": before = quiet
+            for size in options.sizes:
+                rows.append(dict(job=job, size=size, setting=setting, quiet=round(quiet[size]), busy=round(beside[size]),
+                                 kept_quiet=round(quiet[size]/before[size], 3), kept_busy=round(beside[size]/before[size], 3)))
+                print("{job:<6}{size:<7}{setting:<11}{quiet:9,} tokens/s quiet ({kept_quiet:4.0%} kept)  "
+                      "{busy:9,} beside busy processes ({kept_busy:4.0%} kept)".format(**rows[-1]), flush=True)
+    return rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", default=["32x2", "64x2", "64x4", "128x4", "256x8"])
     parser.add_argument("--jobs", nargs="+", choices=["train", "score"], default=["train", "score"])
-    parser.add_argument("--settings", choices=["chosen", "all"], default="chosen", help="all: the whole trade-off")
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["chosen"], help="besides spinning")
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
     parser.add_argument("--batch", type=int, default=16, help="sequences of a step")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="bfloat16")
@@ -130,18 +153,9 @@ def main():
     options = parser.parse_args()
     if options.child: return measure(options)
     import pandas as pd
-    settings = ["spinning", "chosen"] if options.settings == "chosen" else [*SETTINGS, "one thread", "chosen"]
-    rows = []
     with tempfile.TemporaryDirectory() as place:
         make_world(Path(place))
-        for job in options.jobs:
-            for size in options.sizes:
-                for setting in settings:
-                    quiet, beside = (rate(place, job, size, setting, load, options) for load in (0, options.load))
-                    if setting == "spinning": before = quiet
-                    rows.append(dict(job=job, size=size, setting=setting, quiet=round(quiet), busy=round(beside), kept_quiet=round(quiet/before, 3), kept_busy=round(beside/before, 3)))
-                    print("{job:<6}{size:<7}{setting:<11}{quiet:9,} tokens/s quiet ({kept_quiet:4.0%} kept)  {busy:9,} beside busy processes ({kept_busy:4.0%} kept)".format(**rows[-1]), flush=True)
-    table = pd.DataFrame(rows)
+        table = pd.DataFrame(tabulate(place, options))
     if options.out: table.to_csv(options.out, index=False, lineterminator="\n")
     chosen = table[table.setting == "chosen"]
     print(json.dumps(dict(cores=usable_cores(), kept_busy=chosen.kept_busy.min(), kept_quiet=chosen.kept_quiet.min())))
