@@ -399,10 +399,11 @@ def settle_study(
     for path in run.glob("model-*/manifest.json"):
         made = read_manifest(path.parent).config
         was, now = made["training"], plain(settle(study.training, ModelConfig(**made["model"]), device))
-        changed = {f"{name} {was.get(name)} (now {now[name]})" for name in ("precision", "threads") if was.get(name) != now[name]}
+        changed = {f"{name} {was.get(name)} (now {now[name]})" for name in ("precision", "threads")
+                   if was.get(name) not in (None, "auto", now[name])}
         others, ways = others + bool(changed), ways | changed
     if others:
-        logger.warning("%s: %d of its models were trained with %s; all models of a run are trained in one way, so these are trained again. "
+        logger.warning("%s: %d of its models were trained with %s; all models of a run are trained in one way, so these are left aside and trained again. "
                        "To keep them, set that under [training] in the study", run, others, ", ".join(sorted(ways)))
     return study
 
