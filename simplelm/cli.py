@@ -23,6 +23,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 import simplelm
 from .artifacts import Deferred, InputError
+from .threads import set_waiting
 
 # %% auto #0
 __all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'gain', 'model', 'forecast', 'frontier',
@@ -299,6 +300,7 @@ class Evaluate:
     max_tokens: int = 256 # Tokens of an answer that the model writes itself, at most
     add_bos: bool = True # Put the BOS token in front of every text, as in training here; --no-add-bos to compare other models with published figures
     precision: Literal["float32", "bfloat16"] = "float32" # Numbers the model computes with
+    threads: int|None = None # Threads of the processor that score; by default as many as suit the model's width
     batch_tokens: int | None = None # Tokens in a batch; by default 4,096 on a processor, 65,536 on an accelerator
     out: Path|None = None # Folder for scores.csv, items.parquet and choices.parquet, with several models for a folder each; by default beside the model, its name with "-scores"
     restart: bool = False # Delete an unfinished result of other options and begin anew
@@ -308,7 +310,7 @@ class Evaluate:
         own = all(benchmark.TASKS[t].maker for t in benchmark.task_names(names))
         words = vocabulary.Vocabulary.from_csv(self.vocabulary) if self.twins or self.simple and not own else None
         forms = ("standard", *["simple"]*self.simple, *["twin"]*self.twins)
-        options = {n: getattr(self, n) for n in ("limit", "seed", "shots", "draws", "style", "strict", "pmi", "max_tokens", "add_bos", "precision", "batch_tokens")}
+        options = {n: getattr(self, n) for n in ("limit", "seed", "shots", "draws", "style", "strict", "pmi", "max_tokens", "add_bos", "precision", "threads", "batch_tokens")}
         config = evaluation.EvaluationConfig(tasks=names, forms=forms, **options)
         folders = score_folders(self.model, self.out)
         evaluation.evaluate_models(folders, config, words)
@@ -364,7 +366,7 @@ class Compare:
         for name in ("p", "p_holm"): show[name] = show[name].map("{:.2g}".format)
         print(f"1: {self.runs[0]}\n2: {self.runs[1]}\n{show.to_string(index=False)}")
         single = table[~table.task.isin({t.group for t in benchmark.TASKS.values()})]
-        print(f"{single.significant.sum()} of {len(single)} differences are significant at 5%, corrected for their number")
+        print(f"{single.significant.sum()} of {len(single)} differences are significant at 5% over items, corrected for their number; they are differences of these two models, and another seed may give others")
 
 # %% ../nbs/62_cli.ipynb #8b3a0aab
 contamination = stage("contamination")
@@ -753,6 +755,7 @@ def main(
     "The command `simplelm`"
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("simplelm").setLevel(logging.INFO)
+    set_waiting()
     gc.set_threshold(50_000) # libraries bring a million objects that stay; to look for garbage among them as often as Python does takes a tenth of a short command's time
     atexit.register(gc.freeze) # nor is anything to be found among them when the process ends, which looks once more
     command = parse(sys.argv[1:] if arguments is None else arguments)

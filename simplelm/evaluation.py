@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint
 from .benchmark import FORMS, TASKS, Item, Task, cut_answer, describe_task, find_answer, load_items, task_file, task_names
 from .likelihood import (context_length, find_model, generate_texts, laid_out, load_model, prepare_requests, score_pairs,
                                  score_requests)
+from .threads import choose_threads, torch_threads
 from .tokenization import load_tokenizer
 from .vocabulary import Vocabulary
 
@@ -29,8 +30,8 @@ __all__ = ['torch', 'pd', 'scipy', 'RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'M
            'choice_rows', 'score_items', 'normed', 'choose', 'answer_items', 'answer_texts', 'answer_generated',
            'mean_and_error', 'bootstrap_interval', 'metric_values', 'metric_classes', 'bits_per_byte', 'bits_interval',
            'score_row', 'accuracy_table', 'group_rows', 'EvaluationConfig', 'Questions', 'load_questions',
-           'answer_questions', 'tokenizer_fingerprint', 'write_answers', 'provenance', 'evaluate_model', 'join_tables',
-           'evaluate_models']
+           'answer_questions', 'tokenizer_fingerprint', 'write_answers', 'provenance', 'settle_scoring',
+           'evaluate_model', 'join_tables', 'evaluate_models']
 
 # %% ../nbs/41_evaluation.ipynb #fde5b1f7
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -298,6 +299,7 @@ class EvaluationConfig:
     batch_tokens: int|None = None # Tokens in a batch, padding included; by default 4,096 on a processor, 65,536 on an accelerator
     seed: int = 0 # Of the draw, and of generated items
     precision: str = "float32" # Numbers the model computes with: float32, or bfloat16
+    threads: int|None = None # Threads of the processor that score; unset: as many as suit the model's width
     add_bos: bool = True # Put the BOS token in front of every text, as in training; not only where the context is empty
     shots: int = 0 # Answered examples in front of each question; 0 for each task's own number, mostly none
     draws: int = 1 # How often examples are drawn anew; the spread between draws is reported
@@ -309,7 +311,7 @@ class EvaluationConfig:
     def __post_init__(self):
         if self.precision not in ("float32", "bfloat16"): raise InputError(f"precision {self.precision!r}: choose float32 or bfloat16")
         if not self.forms: raise InputError("no form named; choose of standard, simple and twin")
-        for name in ("batch_tokens", "draws", "max_tokens"):
+        for name in ("batch_tokens", "draws", "max_tokens", "threads"):
             if (value := getattr(self, name)) is not None and value < 1: raise InputError(f"{name} {value}: at least one is needed")
         if self.draws > 1 and not self.shots: raise InputError("draws: without examples there is nothing to draw; give shots as well")
         for form in self.forms:
@@ -420,6 +422,26 @@ def provenance(
     return dict(model=source_fingerprint(folder), tokenizer=tokenizer_fingerprint(load_tokenizer(folder)), tasks={name: describe(q) for name, q in questions.items()})
 
 # %% ../nbs/41_evaluation.ipynb #2a278ee2
+def model_width(
+    model_folder: str|Path, # A model in the Hub's layout, or a Hub id
+) -> int: # Columns of its hidden states; 0 if its configuration does not say
+    "The width of a model, without loading it"
+    try: config = json.loads((find_model(model_folder)/"config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError): return 0 # whoever loads the model will say what is wrong
+    return next((config[name] for name in ("hidden_size", "n_embd", "d_model") if isinstance(config.get(name), int)), 0)
+
+# %% ../nbs/41_evaluation.ipynb #ff87dbdf
+def settle_scoring(
+    config: EvaluationConfig, # What is asked
+    width: int, # Of the model
+    device: str|None=None, # Where it computes; by default an accelerator if there is one
+) -> EvaluationConfig: # With a number of threads
+    "Decide the number of threads by the model's width"
+    if config.threads is not None: return config
+    on_processor = device.startswith("cpu") if device else not torch.cuda.is_available()
+    return replace(config, threads=choose_threads(width) if on_processor else 1)
+
+# %% ../nbs/41_evaluation.ipynb #160648ab
 def evaluate_model(
     model_folder: str|Path, # A causal model and its tokenizer in the Hub's layout, or a Hub id
     out: str|Path, # Folder for `scores.csv`, `items.parquet`, `choices.parquet` and `provenance.json`
@@ -429,6 +451,7 @@ def evaluate_model(
     cache: dict|None=None, # Task -> its items; filled here, so that several models share them
 ) -> Manifest: # Its counts: items, cut items, and forms without an item
     "Score a model zero- or few-shot on benchmarks"
+    config = settle_scoring(config, model_width(model_folder), device)
     names, cache = task_names(config.tasks), {} if cache is None else cache
     asked = [(name, form) for name in names for form in config.forms]
     def questions(name): # loaded once
@@ -438,7 +461,8 @@ def evaluate_model(
     def build(folder: Path) -> dict:
         parts = folder/"parts"
         parts.mkdir(exist_ok=True)
-        files = write_answers(parts, model_folder, {name: lambda name=name: questions(name) for name in names}, config, device)
+        with torch_threads(config.threads):
+            files = write_answers(parts, model_folder, {name: lambda name=name: questions(name) for name in names}, config, device)
         answers, choices = (join_tables([pd.read_parquet(f) for f in column]) for column in zip(*files))
         scores = accuracy_table(answers, asked)
         for name, table in (("items", answers), ("choices", choices)):

@@ -21,14 +21,14 @@ from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint
 from .benchmark import TASKS, Task, load_items, register, task_names
 from .comparison import holm, item_values
 from .corpus import corpus_texts, simplify_corpus
-from .evaluation import evaluate_model
+from .evaluation import evaluate_model, settle_scoring
 from .model import model_size, non_embedding_parameter_count, parameter_count, training_flops
-from .report import Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section
+from .report import SEEDS, Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section
 from .scaling import styled
 from .statistics import collect, describe
 from .story_words import child_vocabulary, read_words
 from .storyworld import StoryWorldConfig, write_stories
-from .study import Recipe, TrainedModel, collect_tables, make_blocks, make_model, parse_config, place, read_study, write_tables
+from .study import Recipe, TrainedModel, collect_tables, make_blocks, make_model, parse_config, place, read_study, settle_study, write_tables
 from .vocabulary import Vocabulary, count_words, split_words, word_key
 
 # %% auto #0
@@ -314,6 +314,7 @@ def score_texts(
 ) -> Path: # The scores
     "Score a model on the common texts"
     config = replace(lab.evaluation, tasks=tuple(texts), forms=("standard",), limit=None, shots=0, draws=1, style=None)
+    config = settle_scoring(config, model_size(trained.size).hidden)
     out = place(run, f"texts-{trained.language}-{trained.size}-seed{trained.seed}", config, trained.model, *(TASKS[t].path for t in texts))
     evaluate_model(trained.model, out, config, cache=questions)
     return out
@@ -328,6 +329,7 @@ def run_laboratory(
     run, positions = Path(out or Path("runs")/lab.name), turn_dials(lab)
     for task in task_names(lab.evaluation.tasks): load_items(task, limit=1) # what is missing is told now
     run.mkdir(parents=True, exist_ok=True)
+    lab = settle_study(lab, run)
     languages, blocks, questions, asked, rows, trained, scored = languages_of(positions), {}, {}, {}, {}, [], []
     unused = 1 + max(l.world.seed for l in languages)
     texts = [make_text(lab, run, t, unused) for t in lab.texts]
@@ -486,7 +488,7 @@ def find_effects(
     family = table.measure.map(is_headline) # corrected among themselves, as groups and single tasks are in a comparison
     table["p_holm"] = np.nan
     for part in (family & table.p.notna(), ~family & table.p.notna()): table.loc[part, "p_holm"] = holm(table.p[part].to_numpy())
-    return table.assign(significant=table.p_holm < 0.05)
+    return table.assign(significant=(table.p_holm < 0.05) & (table.seeds >= SEEDS))
 
 # %% ../nbs/61b_laboratory.ipynb #710e09a0
 def measure_points(
@@ -642,10 +644,11 @@ def effect_table(
     for r in effects.itertuples():
         change = f"{r.value}" if r.kind == "slope" else f"{r.value} − {r.reference}"
         rows.append(("first" if (r.dial, r.kind) != before else "", [escape(r.dial), r.kind, escape(change), escape(r.measure), escape(r.size), f"{r.items}", f"{r.seeds}", f"{r.estimate:+.4f}",
-                     *(["–"]*4 if np.isnan(r.p) else [f"{r.low:+.4f} to {r.high:+.4f}", f"{r.p:.2g}", f"{r.p_holm:.2g}", "<b>significant</b>" if r.significant else "not significant"])]))
+                     *(["–"]*4 if np.isnan(r.p) else [f"{r.low:+.4f} to {r.high:+.4f}", f"{r.p:.2g}", f"{r.p_holm:.2g}", "these models" if r.seeds < SEEDS else "<b>significant</b>" if r.significant else "not significant"])]))
         before = (r.dial, r.kind)
     heads = [head_cells(["dial", "kind", "change", "measure", "size", "items", "seeds", "effect", "95% interval", "p", "p, corrected", "verdict"], left=5)]
-    return html_table(heads, rows, left=5, caption="Effects on accuracy or on bits per byte, paired over items, with the spread between seeds pooled over languages. Corrected by Holm, headline measures and single tasks each among themselves.")
+    return html_table(heads, rows, left=5, caption="Effects on accuracy or on bits per byte, paired over items, with the spread between seeds pooled over languages. Corrected by Holm, headline measures and single tasks each among themselves. "
+                      f"These models: fewer than {SEEDS} seeds of each language and size, so no verdict is given on languages.")
 
 def condition_html(
     conditions: pd.DataFrame, # conditions.csv of a run

@@ -23,23 +23,25 @@ from .frontier import agreement, curve_frontiers
 from .scaling import LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_text, fit_laws, language_marks, law_lines, law_residuals, scaling_chart, study_points, styled, verdict
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'COLUMNS', 'EACH', 'FINDINGS', 'STYLE', 'SECTIONS', 'read_table', 'Run',
-           'read_json', 'load_run', 'headline_tasks', 'task_scores', 'headline_table', 'count_words', 'score_columns',
-           'score_text', 'loss_text', 'align_lines', 'format_headline', 'conventional', 'unpaired', 'differences',
-           'above_chance', 'scope_findings', 'loss_findings', 'mean_scores', 'size_matches', 'match_findings',
-           'difference_findings', 'chance_findings', 'fit_findings', 'findings', 'Claim', 'decide', 'single_tasks',
-           'simple_tasks', 'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims', 'spread_labels',
-           'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'headline_chart', 'chart_svg', 'titled',
-           'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section', 'findings_section',
-           'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells', 'fits_section',
-           'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores', 'emergence_section',
-           'forecast_section', 'frontier_sentences', 'checklist_section', 'page_html', 'report_html', 'write_report']
+__all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'SEEDS', 'COLUMNS', 'EACH', 'FINDINGS', 'STYLE', 'SECTIONS', 'read_table',
+           'Run', 'read_json', 'load_run', 'headline_tasks', 'task_scores', 'headline_table', 'count_words',
+           'score_columns', 'score_text', 'loss_text', 'align_lines', 'format_headline', 'conventional', 'unpaired',
+           'differences', 'above_chance', 'scope_findings', 'loss_findings', 'mean_scores', 'size_matches',
+           'match_findings', 'difference_findings', 'chance_findings', 'fit_findings', 'findings', 'Claim', 'decide',
+           'single_tasks', 'simple_tasks', 'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims',
+           'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'headline_chart',
+           'chart_svg', 'titled', 'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section',
+           'findings_section', 'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells',
+           'fits_section', 'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores',
+           'emergence_section', 'forecast_section', 'frontier_sentences', 'checklist_section', 'page_html',
+           'report_html', 'write_report']
 
 # %% ../nbs/61_report.ipynb #9235e745
 alt, pd, scipy, vl_convert = Deferred("altair"), Deferred("pandas"), Deferred("scipy"), Deferred("vl_convert")
 
 # %% ../nbs/61_report.ipynb #5d58095c
 POINT = ["language", "size", "seed"] # What names a model of a study
+SEEDS = 3 # Trained models of each language and size that a verdict on languages takes; fewer are described, not judged
 COLUMNS = {
     "models": [*POINT, "parameters", "non_embedding_parameters", "tokens", "flops", "bits_per_byte"],
     "curves": [*POINT, "parameters", "tokens", "flops", "bits_per_byte"],
@@ -81,6 +83,11 @@ class Run:
     def seeds(self) -> int: # The largest number of any language and size
         "How many models of one language and size there are"
         return int(self.models.groupby(["language", "size"]).seed.nunique().max())
+
+    @property
+    def replicated(self) -> bool: # Whether every language and size has `SEEDS` trained models
+        "Whether the run can say anything of languages, and not only of its models"
+        return bool(self.models.groupby(["language", "size"]).seed.nunique().min() >= SEEDS)
 
     @cached_property
     def points(self) -> pd.DataFrame: # As of `study_points`
@@ -264,7 +271,7 @@ def differences(
         rows.append(dict(size=s.size, task=s.task, form=s.form, language=s.language, baseline=baseline) | found | dict(paired=paired))
     table = pd.DataFrame(rows, columns=["size", "task", "form", "language", "baseline", "items", "seeds", "difference", "low", "high", "p", "paired"])
     corrected = holm(table.p)
-    return table.assign(p_holm=corrected, significant=corrected < 0.05)
+    return table.assign(p_holm=corrected, significant=(corrected < 0.05) & (table.seeds >= SEEDS))
 
 # %% ../nbs/61_report.ipynb #fee328e9
 def above_chance(
@@ -342,7 +349,8 @@ def size_matches(
         rows.append(row)
     table = pd.DataFrame(rows, columns=["size", "larger", "items", "seeds", "difference", "low", "high", "p", "standard", "standard_low", "standard_high"])
     corrected = holm(table.p)
-    return table.assign(p_holm=corrected, verdict=np.where(corrected >= 0.05, "not told apart", np.where(table.difference > 0, "better", "worse")))
+    words = np.where(table.seeds >= SEEDS, np.where(table.difference > 0, "better than", "worse than"), np.where(table.difference > 0, "above", "below"))
+    return table.assign(p_holm=corrected, verdict=np.where(corrected >= 0.05, "not told apart from", words))
 
 # %% ../nbs/61_report.ipynb #ac3b6d26
 def match_findings(
@@ -352,10 +360,11 @@ def match_findings(
     table, out = size_matches(run), []
     if table.empty: return ["No simple model was scored on the same items as a larger regular one."]
     for size, t in table.groupby("size", sort=False):
-        told = [f"{verdict} {'than' if verdict != 'not told apart' else 'from'} regular {', '.join(f'{r.larger} ({r.difference:+.2f}, {r.low:+.2f} to {r.high:+.2f})' for r in of.itertuples())}"
+        told = [f"{verdict} regular {', '.join(f'{r.larger} ({r.difference:+.2f}, {r.low:+.2f} to {r.high:+.2f})' for r in of.itertuples())}"
                 for verdict, of in t.groupby("verdict", sort=False)]
         out.append(f"Simple {size} on simple tasks: {'; '.join(told)}.")
-    return [*out, f"These are means over all tasks, paired over {table['items'].iloc[0]} items and corrected for {len(table)} comparisons."]
+    out.append(f"These are means over all tasks, paired over {table['items'].iloc[0]} items and corrected for {len(table)} comparisons.")
+    return out + [MODELS_ALONE]*bool((table.seeds < SEEDS).any())
 
 # %% ../nbs/61_report.ipynb #a503cfe7
 def difference_findings(
@@ -365,15 +374,37 @@ def difference_findings(
     table = differences(run)
     if table.empty: return ["No difference between languages was tested: " + ("nothing has been scored yet." if run.scores.empty else "no task was scored in two languages at equal size.")]
     how = "paired over the same items" if table.paired.all() else "not all paired: some items are missing or differ"
-    found = table[table.significant]
-    out = [f"{len(found)} of {len(table)} differences between languages at equal size are significant at 5% ({how}; corrected for {len(table)} comparisons)."]
-    for (language, baseline, task, form, better), t in found.assign(better=found.difference > 0).groupby(["language", "baseline", "task", "form", "better"], sort=False):
+    how = f"({how}; corrected for {len(table)} comparisons)"
+    many, few = table[table.seeds >= SEEDS], table[table.seeds < SEEDS]
+    out = []
+    if len(many):
+        out.append(f"{many.significant.sum()} of {len(many)} differences between languages at equal size are significant at 5% {how}.")
+        out += tell_differences(many, many.significant, ("better than", "worse than"), "Not significant")
+    if len(few):
+        apart = few.p_holm < 0.05
+        out.append(f"In {apart.sum()} of {len(few)} comparisons at equal size, the models of the two languages are further apart than their items explain at 5% {how}.")
+        out += tell_differences(few, apart, ("above", "below"), "Not told apart")
+        out.append(MODELS_ALONE)
+    return out
+
+# %% ../nbs/61_report.ipynb #3279c80d
+MODELS_ALONE = f"These intervals cover items and not seeds: they speak of these models. A verdict on their languages takes {SEEDS} seeds of each."
+
+def tell_differences(
+    table: pd.DataFrame, # Rows of `differences`
+    found: pd.Series, # Which of them stand
+    words: tuple[str, str], # For a positive difference, and for a negative one
+    others: str, # What the rest is called
+) -> list[str]: # Sentences
+    "Name the differences that stand, and the largest of the rest"
+    out, shown = [], table[found].assign(up=table.difference[found] > 0)
+    for (language, baseline, task, form, up), t in shown.groupby(["language", "baseline", "task", "form", "up"], sort=False):
         each = ", ".join(f"{r.size} {r.difference:+.2f} ({r.low:+.2f} to {r.high:+.2f})" for r in t.itertuples())
-        out.append(f"{language.capitalize()} is {'better' if better else 'worse'} than {baseline} on {task} ({form} form): {each}.")
-    rest = table[~table.significant]
+        out.append(f"{language.capitalize()} is {words[0] if up else words[1]} {baseline} on {task} ({form} form): {each}.")
+    rest = table[~found]
     if len(rest):
         r = rest.loc[rest.difference.abs().idxmax()]
-        out.append(f"Not significant: {'all' if found.empty else 'the other'} {len(rest)}; the largest of them is {r.difference:+.2f} ({r.low:+.2f} to {r.high:+.2f}) on {r.task} ({r.form} form) at {r['size']}.")
+        out.append(f"{others}: {'the other ' if found.any() else 'all '}{len(rest)}; the largest difference of them is {r.difference:+.2f} ({r.low:+.2f} to {r.high:+.2f}) on {r.task} ({r.form} form) at {r['size']}.")
     return out
 
 # %% ../nbs/61_report.ipynb #e87f501f
@@ -415,7 +446,7 @@ def findings(
 class Claim:
     "A statement about a study that is computed, not written"
     statement: str # What is claimed
-    verdict: str # "supported", "refuted" or "underpowered"
+    verdict: str # "supported", "refuted" or "underpowered"; "no verdict" with fewer than `SEEDS` seeds
     estimate: float # NaN where there is none
     low: float # 95% interval
     high: float # See above
@@ -453,8 +484,8 @@ def simple_tasks(
 def language_claim(
     run: Run, # A run
 ) -> Claim:
-    "Simple beats regular at equal size on simple tasks"
-    statement = "The simple language beats the regular one at equal size on simple tasks"
+    "Simple models do better than regular ones at equal size on simple tasks"
+    statement = "Models of the simple language do better than those of the regular one at equal size on simple tasks"
     both = simple_tasks(run, "simple").merge(simple_tasks(run, "regular"), on=["task", "size"], suffixes=("", "_regular"))
     if both.empty: return Claim(statement, "underpowered", *[np.nan]*4, "accuracy", "no simple task was scored in both languages at equal size")
     each = both.assign(d=both.accuracy - both.accuracy_regular, e=np.hypot(both.stderr, both.stderr_regular)).groupby("task").agg(d=("d", "mean"), e=("e", "mean"))
@@ -509,7 +540,8 @@ def claims(
     "Every claim, judged by a run"
     run = load_run(run)
     laws = [law_claim(run, language, law) for law in ("compute", "tokens", "parameters") for language in run.languages]
-    return pd.DataFrame([language_claim(run), size_claim(run), *laws])
+    table = pd.DataFrame([language_claim(run), size_claim(run), *laws])
+    return table if run.replicated else table.assign(verdict="no verdict")
 
 # %% ../nbs/61_report.ipynb #6acaeb95
 def spread_labels(
@@ -741,11 +773,11 @@ def difference_table(
     ordered = table.iloc[np.argsort(groups, kind="stable")]
     for r in ordered.itertuples():
         cells = [escape(r.task), escape(r.form), escape(r.size), escape(f"{r.language} − {r.baseline}"), f"{r.items}", f"{r.difference:+.3f}",
-                 f"{r.low:+.3f} to {r.high:+.3f}", f"{r.p:.2g}", f"{r.p_holm:.2g}", "<b>significant</b>" if r.significant else "not significant"]
+                 f"{r.low:+.3f} to {r.high:+.3f}", f"{r.p:.2g}", f"{r.p_holm:.2g}", "these models" if r.seeds < SEEDS else "<b>significant</b>" if r.significant else "not significant"]
         rows.append(("first" if (r.task, r.form) != before else "", cells))
         before = (r.task, r.form)
     how = "paired over the same items" if table.paired.all() else "some not paired: items missing or not the same"
-    return html_table(heads, rows, left=4, caption=f"Differences in accuracy at equal size, {how}. p: exact McNemar test for one seed and one task, else t test. Corrected by Holm for {len(table)} comparisons.")
+    return html_table(heads, rows, left=4, caption=f"Differences in accuracy at equal size, {how}. p: exact McNemar test for one seed and one task, else t test. Corrected by Holm for {len(table)} comparisons. These models: fewer than {SEEDS} seeds, so the interval covers items alone and no verdict is given on languages.")
 
 # %% ../nbs/61_report.ipynb #7914cf4e
 def accuracy_section(
@@ -827,9 +859,10 @@ def claims_section(
     rows = []
     for c in run.claims.itertuples():
         interval = "–" if np.isnan(c.low) else f"{number(c.low)} to {number(c.high)}"
-        mark = f"<b>{c.verdict}</b>" if c.verdict != "underpowered" else c.verdict
+        mark = f"<b>{c.verdict}</b>" if c.verdict in ("supported", "refuted") else c.verdict
         rows.append(("", [f'<span class="wrap">{escape(c.statement)}</span>', mark, number(c.estimate), interval, number(c.least), f'<span class="wrap">{escape(c.unit)}; {escape(c.how)}</span>']))
     note = ("Supported: the 95% interval lies on the claimed side of no effect. Refuted: it excludes every effect worth naming, or a rival predicts better. Underpowered: neither, so the study cannot tell. "
+            f"No verdict: fewer than {SEEDS} models of a language and size, so their seeds may have made the difference. "
             "Smallest effect: what it could have seen at 5% with a power of 80%.")
     return html_table([head_cells(["claim", "verdict", "estimate", "95% interval", "smallest effect", "rests on"])], rows, caption=note)
 

@@ -20,23 +20,25 @@ from .artifacts import (Deferred, InputError, atomic_write, check_files, find_da
                                 read_manifest, source_fingerprint)
 from .benchmark import load_items, task_names
 from .corpus import Source, open_sources, simplify_corpus
-from .evaluation import EvaluationConfig, evaluate_model
+from .evaluation import EvaluationConfig, evaluate_model, settle_scoring
 from .likelihood import generate_text, load_model
-from .model import (model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
+from .model import (ModelConfig, model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
                             training_memory)
 from .scaling import fit_study
 from .simplification import SimplificationConfig
 from .story_words import child_vocabulary
 from .storyworld import StoryWorldConfig, write_stories
+from .threads import torch_threads
 from .tokenization import PackingConfig, TokenizerConfig, load_tokenizer, open_blocks, pack_blocks, train_tokenizer
-from .training import TrainingConfig, train
+from .training import TrainingConfig, settle, train, training_device, usual_precision
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['pd', 'STUDIES', 'ACCELERATORS', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe', 'Study',
-           'read_study', 'load_study', 'parse_config', 'config_parts', 'unknown_keys', 'training_speed', 'plan_study',
-           'study_models', 'place', 'study_vocabulary', 'make_corpora', 'make_blocks', 'TrainedModel', 'make_model',
-           'write_samples', 'collect_tables', 'write_tables', 'gather_tables', 'check_inputs', 'run_study']
+__all__ = ['pd', 'STUDIES', 'ACCELERATORS', 'ONLY_FLOAT16', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe',
+           'Study', 'read_study', 'load_study', 'parse_config', 'config_parts', 'unknown_keys', 'training_speed',
+           'plan_study', 'study_models', 'place', 'study_vocabulary', 'make_corpora', 'make_blocks', 'TrainedModel',
+           'make_model', 'write_samples', 'collect_tables', 'write_tables', 'gather_tables', 'check_inputs',
+           'settle_study', 'run_study']
 
 # %% ../nbs/60_study.ipynb #a2ab894c
 pd = Deferred("pandas")
@@ -182,6 +184,7 @@ def unknown_keys(
 ACCELERATORS = {
     "T4": 65e12, "V100": 125e12, "L4": 121e12, "A100": 312e12, "RTX4090": 165e12, "H100": 989e12, "H200": 989e12, "MI300X": 1307e12,
 } # Name -> dense 16-bit FLOP/s at peak, from the makers' data sheets (SXM versions where there are several)
+ONLY_FLOAT16 = ("T4", "V100") # Their 16-bit hardware does not multiply bfloat16
 
 # %% ../nbs/60_study.ipynb #55b49802
 def training_speed(
@@ -204,16 +207,20 @@ def plan_study(
 ) -> pd.DataFrame: # A row a model: parameters, tokens, FLOPs, bytes of tensors (`memory`) and of a process on a CPU (`process_memory`), hours
     "What every model of a study needs, computed from sizes alone: no data, no accelerator"
     speed = training_speed(accelerator, count, utilization)
+    there = here = study.training.precision
+    if there == "auto":
+        there = "float32" if accelerator in ONLY_FLOAT16 else "bfloat16"
+        here = usual_precision("cpu")
     rows = []
     for language, size, seed in study_models(study):
         config = model_size(size, vocab_size=study.tokenizer.vocab_size, context=study.packing.context)
         tokens = study.training.tokens
-        at_once = (min(study.training.micro_batch_size, -(-study.training.batch_size//count)), "float32" if study.training.precision == "float32" else "bfloat16")
+        sequences = min(study.training.micro_batch_size, -(-study.training.batch_size//count))
         flops = training_flops(config, tokens)
         rows.append(dict(language=language, size=size, seed=seed, parameters=parameter_count(config),
                          non_embedding_parameters=non_embedding_parameter_count(config), tokens=tokens, flops=flops,
                          flops_kaplan=training_flops(config, tokens, "kaplan"),
-                         memory=training_memory(config, *at_once), process_memory=process_memory(config, *at_once),
+                         memory=training_memory(config, sequences, there), process_memory=process_memory(config, sequences, here),
                          hours=flops/speed/3600))
     return pd.DataFrame(rows)
 
@@ -303,14 +310,17 @@ def make_model(
     questions: dict, # Task -> its items, loaded and encoded by the first model that needs them
 ) -> TrainedModel: # Where everything lies
     "Train, score and sample one model"
-    name, config = f"{language}-{size}-seed{seed}", replace(study.training, seed=seed)
+    name = f"{language}-{size}-seed{seed}"
     shape = model_size(size, vocab_size=open_blocks(blocks).vocab_size, context=study.packing.context)
+    config = settle(replace(study.training, seed=seed), shape, training_device())
+    evaluation = settle_scoring(study.evaluation, shape.hidden)
     model = place(run, f"model-{name}", [shape, config], blocks)
     train(shape, blocks, model, config)
-    scores = place(run, f"scores-{name}", [study.evaluation, vocabulary.fingerprint], model)
-    evaluate_model(model, scores, study.evaluation, vocabulary, cache=questions)
+    scores = place(run, f"scores-{name}", [evaluation, vocabulary.fingerprint], model)
+    evaluate_model(model, scores, evaluation, vocabulary, cache=questions)
     samples = place(run, f"samples-{name}", study.samples, model)
-    make_artifact(samples, "samples", study.samples, lambda folder: write_samples(folder, model, study.samples), {"model": model})
+    with torch_threads(evaluation.threads):
+        make_artifact(samples, "samples", study.samples, lambda folder: write_samples(folder, model, study.samples), {"model": model})
     return TrainedModel(language, size, seed, model, scores, samples)
 
 # %% ../nbs/60_study.ipynb #6be92ade
@@ -385,6 +395,26 @@ def check_inputs(
     for task in task_names(study.evaluation.tasks): load_items(task, limit=1)
 
 # %% ../nbs/60_study.ipynb #93cc08d6
+def settle_study(
+    study: Recipe, # A study or a laboratory
+    run: Path, # Its run folder
+) -> Recipe: # With a precision other than "auto"
+    "Decide the precision of all models of a run, and name those that are there and have been trained in another way"
+    device = training_device()
+    if study.training.precision == "auto": study = replace(study, training=replace(study.training, precision=usual_precision(device)))
+    others, ways = 0, set()
+    for path in run.glob("model-*/manifest.json"):
+        made = read_manifest(path.parent).config
+        was, now = made["training"], plain(settle(study.training, ModelConfig(**made["model"]), device))
+        changed = {f"{name} {was.get(name)} (now {now[name]})" for name in ("precision", "threads")
+                   if was.get(name) not in (None, "auto", now[name])}
+        others, ways = others + bool(changed), ways | changed
+    if others:
+        logger.warning("%s: %d of its models were trained with %s; all models of a run are trained in one way, so these are left aside and trained again. "
+                       "To keep them, set that under [training] in the study", run, others, ", ".join(sorted(ways)))
+    return study
+
+# %% ../nbs/60_study.ipynb #6c1e934d
 def run_study(
     study: Study, # What to run
     out: str|Path=None, # The run folder; by default `runs/NAME`
@@ -394,6 +424,7 @@ def run_study(
     run = Path(out or Path("runs")/study.name)
     check_inputs(study)
     run.mkdir(parents=True, exist_ok=True)
+    study = settle_study(study, run)
     corpora = make_corpora(study, run, workers)
     columns = {"simple": "text", "regular": study.corpus.text_column}
     blocks = {language: make_blocks(study, run, language, corpora[language], columns[language]) for language in LANGUAGES}

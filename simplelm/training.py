@@ -12,7 +12,6 @@ import math
 import os
 import shutil
 import signal
-import time
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,22 +23,23 @@ from typing import Literal
 
 import numpy as np
 
-from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, progress, read_manifest
+from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, progress, read_manifest
 from .kernels import exponentiate, keep_memory, target_logprobs
 from .model import (WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count, parameter_count,
                             training_flops)
+from .threads import choose_threads, torch_threads
 from .tokenization import TOKENIZER_FILES, TokenBlocks, load_tokenizer, open_blocks
 
 # %% auto #0
 __all__ = ['torch', 'pd', 'CHOICES', 'SHORT_RUN', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'epoch_order', 'block_order',
            'peak_rate', 'rate_at', 'projection_loss', 'causal_bias', 'plain_attention', 'attend', 'document_positions',
            'set_attention', 'training_module', 'Run', 'Stopped', 'check_run', 'preflight', 'check_device',
-           'make_optimizer', 'Setup', 'set_up', 'train_step', 'explain_loss', 'able_precisions', 'time_precision',
-           'choose_precision', 'validation_loss', 'bits_per_byte', 'add_row', 'sample_texts', 'gathered', 'placed',
+           'make_optimizer', 'Setup', 'set_up', 'train_step', 'explain_loss', 'multiplies_bfloat16', 'usual_precision',
+           'settle', 'validation_loss', 'bits_per_byte', 'add_row', 'sample_texts', 'gathered', 'placed',
            'training_tensors', 'checksum', 'disk_errors', 'save_checkpoint', 'read_checkpoint', 'load_checkpoint',
            'drop_checkpoints', 'write_rows', 'whole_model', 'write_model', 'listening', 'identity', 'begin', 'record',
-           'advance', 'optimise', 'last_row', 'fit', 'make_accelerator', 'finish', 'train', 'checkpoint_identity',
-           'times_read', 'documents_seen', 'find_rate', 'suggested_rate']
+           'advance', 'optimise', 'last_row', 'fit', 'make_accelerator', 'finish', 'training_device', 'train',
+           'checkpoint_identity', 'times_read', 'documents_seen', 'find_rate', 'suggested_rate']
 
 # %% ../nbs/31_training.ipynb #c8c5d3d8
 torch = Deferred("torch")
@@ -67,7 +67,8 @@ class TrainingConfig:
     weight_decay: float=0.1 # AdamW: pull of matrices towards zero, times the learning rate each step
     clip_norm: float|None=1.0 # Longest gradient, as a Euclidean norm; a longer one is shortened to it; None: never
     mask_documents: bool=False # Hide the documents of a block from each other; positions then begin anew in each
-    precision: Literal["auto", "float32", "bfloat16"]="auto" # Numbers that matrices are multiplied in; auto: the faster on this device, measured at the start
+    precision: Literal["auto", "float32", "bfloat16"]="auto" # Numbers that matrices are multiplied in; auto: bfloat16 where the device's hardware multiplies it, else float32
+    threads: int|None=None # Threads of the processor that train the model; unset: as many as suit its width, one where several processes or a GPU train it
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]="auto" # Who computes attention: auto is ours, the others are transformers'; flash needs a GPU
     compile: bool=False # Let torch.compile fuse the layers: minutes at the start, faster steps on GPUs
     gradient_checkpointing: bool=False # Compute each layer twice instead of storing its values: a third more time, much less memory
@@ -79,7 +80,7 @@ class TrainingConfig:
     seed: int=0 # Initial weights and order of the blocks; 0 or more
 
     def __post_init__(self):
-        for name in ("tokens", "batch_size", "micro_batch_size", "learning_rate", "clip_norm", "eps", "evaluate_every", "evaluate_sequences", "sample_every", "checkpoint_every"):
+        for name in ("tokens", "batch_size", "micro_batch_size", "learning_rate", "clip_norm", "eps", "evaluate_every", "evaluate_sequences", "sample_every", "checkpoint_every", "threads"):
             value = getattr(self, name)
             if value is not None and not value > 0: raise InputError(f"{name} {value}: must be above 0")
         for name in ("warmup_tokens", "weight_decay", "keep_checkpoints", "seed"):
@@ -462,43 +463,34 @@ def explain_loss(
     return f"the loss of step {step + 1} is {mean}, in {where}; lower learning_rate (now {run.peak:g}), or set precision to float32"
 
 # %% ../nbs/31_training.ipynb #667fa2ae
-def able_precisions(
-    device: torch.device, # Where the model is trained
-) -> tuple[str, ...]: # Some of "float32", "bfloat16"
-    "What matrices are multiplied in by this device's hardware"
-    if device.type == "cuda": able = torch.cuda.is_bf16_supported(including_emulation=False)
-    else: able = device.type == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
-    return ("float32", "bfloat16") if able else ("float32",)
+def multiplies_bfloat16(
+    device: torch.device, # Where a model is trained
+) -> bool: # Emulation does not count
+    "Whether this device's hardware multiplies matrices of bfloat16"
+    if device.type == "cuda": return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu": return False
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16")) # the last is ARM's
 
-# %% ../nbs/31_training.ipynb #9831d461
-def time_precision(
-    run: Run, # What is about to be done
-    setup: Setup, # What does it; its gradients are cleared
-    precision: str, # "float32" or "bfloat16"
-) -> float: # Seconds
-    "How long this model takes for a micro-batch, forwards and backwards"
-    setup.whole.dtype = getattr(torch, precision)
-    batch = run.take(run.train, range(min(run.config.micro_batch_size, run.config.batch_size//run.processes))).to(setup.accelerator.device)
-    started = time.perf_counter()
-    setup.accelerator.backward(setup.module(batch))
-    if batch.is_cuda: torch.cuda.synchronize()
-    setup.optimizer.zero_grad()
-    return time.perf_counter() - started
+# %% ../nbs/31_training.ipynb #16c0f782
+def usual_precision(
+    device: torch.device|str, # Where a model is trained
+) -> str: # "float32" or "bfloat16"
+    "The precision that `auto` stands for"
+    return "bfloat16" if multiplies_bfloat16(torch.device(device)) else "float32"
 
 # %% ../nbs/31_training.ipynb #7118343d
-def choose_precision(
-    run: Run, # What is about to be done
-    setup: Setup, # What does it
-) -> str: # "float32" or "bfloat16"
-    "The precision that was named, or the faster of those that the device has"
-    from accelerate.utils import broadcast_object_list
-    able = able_precisions(setup.accelerator.device)
-    if run.config.precision != "auto": return run.config.precision
-    if len(able) == 1: return able[0]
-    rounds = [{name: time_precision(run, setup, name) for name in able} for _ in range(5)] # in turn: what else the machine does slows both
-    seconds = {name: min(times[name] for times in rounds[1:]) for name in able} # the first round also prepares
-    logger.info("a micro-batch takes %s", ", ".join(f"{1000*t:.3g} ms in {name}" for name, t in seconds.items()))
-    return broadcast_object_list([min(seconds, key=seconds.get)])[0]
+def settle(
+    config: TrainingConfig, # Options, some of them left open
+    model: ModelConfig, # What is to be trained
+    device: torch.device, # Where
+    processes: int=1, # How many share each step
+) -> TrainingConfig: # With a number of threads, and a precision other than "auto"
+    "Decide precision and threads by the device and the model's width, never by a measurement"
+    precision, threads = config.precision, config.threads
+    if precision == "auto": precision = usual_precision(device)
+    if threads is None: threads = choose_threads(model.hidden) if device.type == "cpu" and processes == 1 else 1
+    return replace(config, precision=precision, threads=threads)
 
 # %% ../nbs/31_training.ipynb #211d5826
 def validation_loss(
@@ -735,14 +727,14 @@ def begin(
     saved: Path, # Where checkpoints lie
     setup: Setup, # Gets weights and moments
 ) -> dict: # The state
-    "Go back to the newest checkpoint, or make one of step 0, which holds what was measured at the start"
+    "Go back to the newest checkpoint, or make one of step 0"
     state = load_checkpoint(saved, setup.bare, setup.optimizer)
     if state is None:
-        state = dict(step=0, losses=[], rows=[], samples=[], precision=choose_precision(run, setup), run=identity(run))
+        state = dict(step=0, losses=[], rows=[], samples=[], precision=run.config.precision, run=identity(run))
         tensors = training_tensors(setup.bare, setup.optimizer)
         setup.accelerator.wait_for_everyone() # nobody looks for a checkpoint any more
         if setup.accelerator.is_main_process: save_checkpoint(saved, tensors, state)
-    setup.whole.dtype = getattr(torch, state["precision"])
+    setup.whole.dtype = getattr(torch, run.config.precision)
     setup.accelerator.wait_for_everyone() # nobody reads a checkpoint while another replaces it
     return state
 
@@ -863,18 +855,49 @@ def finish(
     if accelerator.log_with: accelerator.init_trackers("simplelm", init_kwargs={"wandb": {"name": folder.name.strip(".").removesuffix(".partial")}})
     return fit(run, folder, accelerator)
 
+# %% ../nbs/31_training.ipynb #4dcc1401
+def training_device() -> torch.device: # A GPU if there is one, unless accelerate was told otherwise
+    "Where `train` trains in this process"
+    from accelerate import Accelerator
+    return Accelerator(mixed_precision="no").device
+
 # %% ../nbs/31_training.ipynb #5945d890
-def train(
-    model: ModelConfig, # Dimensions; `vocab_size` and `context` as the blocks'
+def agreed(
+    config: TrainingConfig, # As `settle` gave it on this process
+) -> TrainingConfig: # As it gave it on the first process
+    "Let all processes take the first one's precision and threads"
+    from accelerate.utils import broadcast_object_list
+    return broadcast_object_list([config])[0]
+
+# %% ../nbs/31_training.ipynb #61482328
+TRAIN_FORMAT = 3 # Of the stage; grows when an unchanged configuration gives another model
+
+def check_continued(
+    out: Path, # The model's folder
+    request: dict, # What is to be trained
+) -> None:
+    "Refuse to continue or to repeat a training with other threads, or in another precision, than it was begun with"
+    for path in (out/"manifest.json", out.with_name(f".{out.name}.partial")/"request.json"):
+        try: begun = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError): continue # nothing is there, or `make_artifact` will say what is wrong with it
+        if (begun.get("stage"), begun.get("format")) != ("train", TRAIN_FORMAT): continue
+        was, now = begun["config"]["training"], plain(request)["training"]
+        differing = [name for name in now if was.get(name) != now[name]]
+        if differing and set(differing) <= {"threads", "precision"}:
+            name = differing[0]
+            raise InputError(f"{out}: was begun with {name} {was.get(name)}, and now it would be {now[name]}; "
+                             f"give --{name} {was.get(name)} to continue, or name another folder")
+
+# %% ../nbs/31_training.ipynb #38181ab0
+def train_settled(
+    model: ModelConfig, # Dimensions
     blocks: str|Path, # Artifact of `pack_blocks`
     out: str|Path, # Where the model's folder goes
-    config: TrainingConfig=TrainingConfig(), # How to train
-    tracker: str|None=None, # Send the loss curve also to "tensorboard" (files in OUT-logs), "wandb" or "trackio"; "auto": to tensorboard where it is installed
-) -> Manifest: # Counts: parameters, tokens, FLOPs, precision, final validation loss and bits per byte
-    "Train a model from scratch; under `accelerate launch`, on all its processes, the first of which makes the folder"
+    config: TrainingConfig, # From `settle`
+    accelerator: object, # Accelerate's `Accelerator`
+) -> Manifest: # As of `train`
+    "Train with options that leave nothing open"
     from accelerate.utils import broadcast_object_list
-    keep_memory()
-    accelerator = make_accelerator(Path(out), tracker)
     run = Run(model, config, Path(blocks), accelerator.num_processes)
     check_device(config, accelerator.device)
     try:
@@ -887,7 +910,10 @@ def train(
             def build(folder):
                 begun.append(broadcast_object_list(["begun", str(folder)]))
                 return finish(run, folder, accelerator)
-            try: make_artifact(out, "train", dict(model=model, training=config), build, dict(blocks=blocks), config.seed, format=2)
+            try:
+                request = dict(model=model, training=config)
+                check_continued(Path(out), request)
+                make_artifact(out, "train", request, build, dict(blocks=blocks), config.seed, format=TRAIN_FORMAT)
             except InputError as e:
                 if not begun: broadcast_object_list(["refused", str(e)])
                 raise
@@ -896,6 +922,20 @@ def train(
     accelerator.wait_for_everyone()
     accelerator.end_training() # closes the log, and what joins the processes
     return read_manifest(out)
+
+# %% ../nbs/31_training.ipynb #9ad88d14
+def train(
+    model: ModelConfig, # Dimensions; `vocab_size` and `context` as the blocks'
+    blocks: str|Path, # Artifact of `pack_blocks`
+    out: str|Path, # Where the model's folder goes
+    config: TrainingConfig=TrainingConfig(), # How to train
+    tracker: str|None=None, # Send the loss curve also to "tensorboard" (files in OUT-logs), "wandb" or "trackio"; "auto": to tensorboard where it is installed
+) -> Manifest: # Counts: parameters, tokens, FLOPs, precision, final validation loss and bits per byte
+    "Train a model from scratch; under `accelerate launch`, on all its processes, the first of which makes the folder"
+    keep_memory()
+    accelerator = make_accelerator(Path(out), tracker)
+    config = agreed(settle(config, model, accelerator.device, accelerator.num_processes))
+    with torch_threads(config.threads): return train_settled(model, blocks, out, config, accelerator)
 
 # %% ../nbs/31_training.ipynb #fafe0a68
 def checkpoint_identity(
@@ -955,17 +995,30 @@ def find_rate(
     "Train with a growing rate and write down the losses; nothing is kept"
     from accelerate import Accelerator
     accelerator = Accelerator(mixed_precision="no")
-    run = Run(model, replace(config, warmup_tokens=0), Path(blocks), accelerator.num_processes)
-    setup, table, smooth = set_up(run, accelerator), [], None
-    setup.whole.dtype = getattr(torch, choose_precision(run, setup))
+    config = agreed(settle(replace(config, warmup_tokens=0), model, accelerator.device, accelerator.num_processes))
+    run = Run(model, config, Path(blocks), accelerator.num_processes)
     run.rate = lambda step: lowest*(highest/lowest)**(step/(steps - 1))
-    for step in progress(range(steps), desc=f"rates {model.name}", unit="step"):
-        try: loss = train_step(run, step, setup.module, setup.optimizer, accelerator)
+    with torch_threads(config.threads):
+        setup = set_up(run, accelerator)
+        setup.whole.dtype = getattr(torch, config.precision)
+        return pd.DataFrame(try_rates(run, setup, steps))
+
+# %% ../nbs/31_training.ipynb #dcbe092c
+def try_rates(
+    run: Run, # Its rate grows from step to step
+    setup: Setup, # Does it
+    steps: int, # At most
+) -> list[dict]: # As the rows of `find_rate`
+    "Train until the loss explodes or all steps are done"
+    table = []
+    smooth = None
+    for step in progress(range(steps), desc=f"rates {run.model.name}", unit="step"):
+        try: loss = train_step(run, step, setup.module, setup.optimizer, setup.accelerator)
         except Stopped: break # it has exploded
         smooth = loss if smooth is None else 0.8*smooth + 0.2*loss
         table.append(dict(rate=run.rate(step), loss=loss, smooth=smooth))
         if smooth > 2*table[0]["loss"]: break
-    return pd.DataFrame(table)
+    return table
 
 # %% ../nbs/31_training.ipynb #79cc940e
 def suggested_rate(

@@ -24,7 +24,7 @@ def test_simplify_survives_random_kills(tmp_path):
 
 def test_train_resumes(tmp_path, blocks):
     arguments = ("train", blocks, "--size", "32x2", "--tokens", 131072, "--batch-size", 16, "--evaluate-every", 20, "--checkpoint-every", 5,
-                 "--warmup-tokens", 5120, "--precision", "float32") # named: two runs that time both precisions may choose differently
+                 "--warmup-tokens", 5120, "--precision", "float32")
     assert call(*arguments, "--out", "whole", cwd=tmp_path).returncode == 0
     for _ in range(2): # twice, so that a resumed run is itself resumed
         seen = set(tmp_path.glob(".killed.partial/checkpoints/*.safetensors"))

@@ -37,7 +37,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments, get_cosine
 from simplelm.kernels import keep_memory
 from simplelm.model import build_model, model_size, training_flops
 from simplelm.tokenization import TokenizerConfig, pack_blocks, train_tokenizer
-from simplelm.training import Run, TrainingConfig, able_precisions, set_up, train_step
+from simplelm.training import Run, TrainingConfig, set_up, train_step, usual_precision
 
 CONTEXT, VOCABULARY, RATE = 128, 15000, 1e-3
 
@@ -197,7 +197,7 @@ def main():
     if not os.environ.get("SIMPLELM_DATA"): parser.error("set SIMPLELM_DATA: a vocabulary of 15,000 needs real text")
     keep_memory()
     device, batch, found = accelerator("no").device, options.batch, {}
-    precision = options.precision or able_precisions(device)[-1]
+    precision = options.precision or usual_precision(device)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         source = "corpora/reviews-00000-of-00004.jsonl.zst"
