@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
 from .benchmark import TASKS, Task, load_items, register, task_names
-from .comparison import holm, item_values
+from .comparison import holm, item_values, t_probability, without_rounding
 from .configuration import check_seeds, check_types, parse_config
 from .corpus import corpus_texts, simplify_corpus
 from .evaluation import evaluate_model
@@ -358,7 +358,7 @@ def item_table(
     items: pd.DataFrame, # Rows of items with condition, size, seed, task and form
 ) -> pd.DataFrame: # condition, size, seed, task, form, item, value: 1 or 0 for right or wrong, or the bits per byte of a text
     "The one number of each item"
-    parts = [item_values(part, key[3]).rename_axis("item").rename("value").astype(float).reset_index().assign(**dict(zip(ITEM_KEYS, key)))
+    parts = [item_values(part, TASKS[key[3]].metric).rename_axis("item").rename("value").astype(float).reset_index().assign(**dict(zip(ITEM_KEYS, key)))
              for key, part in items.groupby(ITEM_KEYS, sort=False)]
     return pd.concat(parts, ignore_index=True)[[*ITEM_KEYS, "item", "value"]]
 
@@ -420,9 +420,10 @@ def contrast(
     parts = [(v, n) for v, n in parts if n]
     variance = sum(v for v, _ in parts)
     freedom = variance**2/sum(v**2/n for v, n in parts) if variance else 1.0
-    estimate, error = float(np.mean([d.mean() for d in paired])), float(np.sqrt(variance)) if parts else np.nan
+    scale = max(float(np.abs(t.to_numpy(float)).max()) for tables in sides for t in tables)*np.abs(weights).sum()
+    estimate, error = without_rounding(np.mean([d.mean() for d in paired]), scale), without_rounding(np.sqrt(variance), scale) if parts else np.nan
     reach = float(scipy.stats.t.ppf(0.975, freedom))*error
-    p = float(2*scipy.stats.t.sf(abs(estimate)/error, freedom)) if error else float(estimate == 0)
+    p = t_probability(estimate, error, freedom) if parts else np.nan
     return dict(items=sum(map(len, paired)), seeds=min(t[0].shape[1] for t in sides), estimate=estimate, low=estimate - reach, high=estimate + reach, p=p)
 
 # %% ../nbs/61b_laboratory.ipynb #dcee9b4d
