@@ -24,8 +24,8 @@ from .configuration import check_seeds, check_types, parse_config
 from .corpus import corpus_texts, simplify_corpus
 from .evaluation import evaluate_model
 from .model import model_size, non_embedding_parameter_count, parameter_count, training_flops
-from .report import Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section
-from .scaling import styled
+from .report import Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section, with_numerics
+from .scaling import read_csv, styled
 from .statistics import collect, describe
 from .story_words import child_vocabulary, read_words
 from .storyworld import StoryWorldConfig, write_stories
@@ -678,8 +678,8 @@ def read_laboratory(
     for name in ("conditions", "models", "scores", "effects"):
         path = Path(run)/f"{name}.csv"
         if not path.is_file(): raise InputError(f"{path}: not found; name the folder of a finished laboratory, as `simplelm run lab` makes it")
-        tables[name] = pd.read_csv(path, dtype={"value": str, "reference": str} if name == "effects" else {"value": str} if name == "conditions" else None)
-    return tables | {"points": measure_points(**tables)}
+        tables[name] = read_csv(path, dtype={"value": str, "reference": str} if name == "effects" else {"value": str} if name == "conditions" else None)
+    return tables | {"points": measure_points(**tables), "models": with_numerics(run, tables["models"], "condition")}
 
 def laboratory_html(
     run: str|Path, # A run folder
