@@ -9,6 +9,7 @@ import difflib
 import gzip
 import itertools
 import json
+import math
 import random
 import re
 import socket
@@ -16,28 +17,28 @@ import string
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import dacite
-
 from .artifacts import Deferred, InputError, find_data
+from .configuration import check_least, check_types, parse_config
 from .story_tasks import STORYWORLD_TASKS, storyworld_items
 from .vocabulary import Vocabulary, split_words
 
 # %% auto #0
-__all__ = ['datasets', 'pd', 'KINDS', 'REVISIONS', 'PIQA', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI',
-           'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG', 'WINOGRANDE', 'SOCIAL_IQA', 'COMMONSENSE_QA',
-           'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ', 'PRIMER', 'TRUTHFULQA_MC1', 'TRUTHFULQA_MC2',
-           'LAMBADA', 'GSM8K', 'STORYWORLD', 'FEW_SHOT', 'WORKED', 'PUBLIC', 'TASKS', 'PACKAGED', 'FORMS',
-           'FORM_MAKERS', 'Item', 'Task', 'check_task', 'describe_task', 'read_field', 'find_answer', 'make_item',
-           'simple_words', 'strict_words', 'is_simple', 'blimp_task', 'close_hypothesis', 'anli_task', 'cut_word',
-           'connect_clauses', 'clean_hellaswag', 'prepare_hellaswag', 'fill_blank', 'strip_question', 'strip_support',
-           'cut_last_word', 'storyworld_task', 'register', 'read_declaration', 'load_task', 'task_names', 'task_file',
-           'read_file', 'is_offline', 'read_hub', 'read_records', 'select_items', 'letter_item', 'tidy_item',
-           'worked_example', 'add_shots', 'ask_item', 'pose_items', 'example_pool', 'load_items', 'guess_accuracy',
-           'cut_answer', 'count_simple', 'local_tasks']
+__all__ = ['datasets', 'pd', 'KINDS', 'KIND_METRICS', 'REVISIONS', 'PACKAGED', 'PIQA', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP',
+           'MRPC', 'RTE', 'MNLI', 'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG', 'WINOGRANDE', 'SOCIAL_IQA',
+           'COMMONSENSE_QA', 'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ', 'PRIMER', 'TRUTHFULQA_MC1',
+           'TRUTHFULQA_MC2', 'LAMBADA', 'GSM8K', 'STORYWORLD', 'FEW_SHOT', 'WORKED', 'PUBLIC', 'TASKS', 'FORMS',
+           'FORM_MAKERS', 'Item', 'Task', 'check_task', 'describe_task', 'read_field', 'Record', 'find_answer',
+           'make_item', 'simple_words', 'strict_words', 'is_simple', 'blimp_task', 'close_hypothesis', 'anli_task',
+           'cut_word', 'connect_clauses', 'clean_hellaswag', 'prepare_hellaswag', 'fill_blank', 'strip_question',
+           'strip_support', 'cut_last_word', 'storyworld_task', 'register', 'read_declaration', 'load_task',
+           'task_names', 'task_file', 'read_file', 'is_offline', 'read_hub', 'read_records', 'select_items',
+           'letter_item', 'tidy_item', 'worked_example', 'add_shots', 'ask_item', 'pose_items', 'example_pool',
+           'load_items', 'guess_accuracy', 'cut_answer', 'count_simple', 'local_tasks']
 
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
 datasets = Deferred("datasets") # only a task that is fetched from the Hub needs it
@@ -65,6 +66,7 @@ class Item:
 # %% ../nbs/40_benchmark.ipynb #41ad1317
 KINDS = {"choice": "the most probable of several choices", "word": "the probability of one word, and whether it is the most probable",
          "text": "the probability of a whole text", "generate": "an answer that the model writes after its steps"}
+KIND_METRICS = {"choice": ("acc", "acc_norm", "mc2"), "word": ("acc",), "text": ("bits_per_byte",), "generate": ("exact_match",)} # Kind -> metrics that it can be told by
 
 # %% ../nbs/40_benchmark.ipynb #bb1550b4
 REVISIONS = {
@@ -77,6 +79,8 @@ REVISIONS = {
     "openai/gsm8k": "740312add88f781978c0658806c59bc2815b9866", "tau/commonsense_qa": "94630fe30dad47192a8546eb75f094926d47e155",
     "truthfulqa/truthful_qa": "741b8276f2d1982aa3d5b832d3ee81ed3b896490",
 } # Id on the Hub -> commit
+
+PACKAGED: set[str] = set() # Names of the tasks of the package, which `TASKS` holds at the end of this page
 
 # %% ../nbs/40_benchmark.ipynb #a87473fd
 @dataclass(frozen=True)
@@ -115,7 +119,10 @@ class Task:
     paper: str = "" # Where the task was published
 
     def __post_init__(self):
+        check_types(self)
+        check_least(self, shots=0)
         check_task(self)
+        check_templates(self)
         defaults = dict(path=f"benchmarks/{self.name}_{self.split}.jsonl.gz", revision=REVISIONS.get(self.hub, "main")) if self.hub else {}
         if self.shots_split: defaults["shots_path"] = f"benchmarks/{self.name}_{self.shots_split}.jsonl.gz"
         for name, value in defaults.items():
@@ -136,6 +143,40 @@ def check_task(
         try: groups = re.compile(task.answer).groups
         except re.error as e: refuse(f"answer {task.answer!r} is no pattern ({e})")
         if not groups: refuse(f"answer {task.answer!r} needs a group in brackets around the final answer")
+    if task.metric not in (fitting := KIND_METRICS[task.kind]): refuse(f"metric {task.metric!r} does not suit kind {task.kind}; choose {' or '.join(fitting)}")
+    if task.metric == "mc2" and not task.truths: refuse("metric mc2 needs truths, the field that says of each choice whether it is right")
+    if "" in task.stop: refuse("stop holds an empty text, which would end every answer at once; remove it")
+    if isinstance(task.choices, tuple) and len(task.choices) < (least := 2 if task.kind == "choice" else 1): refuse(f"choices needs {least} or more")
+    if isinstance(task.choices, tuple) and isinstance(task.label, int) and task.label not in range(len(task.choices)):
+        refuse(f"label {task.label} is not one of 0 to {len(task.choices) - 1}")
+
+# %% ../nbs/40_benchmark.ipynb #c6efec32
+FIELD = re.compile(r"(?!__)[^.{}!:\[\]]+(\.(?!__)[^.{}!:\[\]]+)*") # The name of a field, or of one inside another
+
+@lru_cache(1000)
+def template_parts(
+    template: str, # Such as "Question: {goal}"
+) -> list[tuple[str, str|None]]: # Pieces of text, and the field after each; `None` if there is none
+    "Take a template apart, or say why it is none"
+    try: parts = list(string.Formatter().parse(template))
+    except ValueError as e: raise InputError(f"template {template!r}: {e}; double the braces that belong to the text") from None
+    for _, name, shape, turn in parts:
+        if name is not None and (shape or turn or not FIELD.fullmatch(name)):
+            raise InputError(f"template {template!r}: what stands in braces must be the name of a field, such as {{question}} or {{choices.text}}")
+    return [(text, name) for text, name, _, _ in parts]
+
+# %% ../nbs/40_benchmark.ipynb #4ffe7b4c
+def check_templates(
+    task: Task, # A declaration
+) -> None: # Nothing, or an error
+    "Refuse templates and names of fields that are none"
+    templates = (task.context, *(task.choices if isinstance(task.choices, tuple) else ()))
+    names = [getattr(task, n) for n in ("choices", "label", "keys", "contexts", "truths")] + list(task.fields)
+    try:
+        for template in templates: template_parts(template)
+    except InputError as e: raise InputError(f"task {task.name}: {e}") from None
+    for name in names:
+        if isinstance(name, str) and name and not FIELD.fullmatch(name): raise InputError(f"task {task.name}: {name!r} is not the name of a field; write it without braces")
 
 # %% ../nbs/40_benchmark.ipynb #cfc27154
 def describe_task(
@@ -154,10 +195,71 @@ PIQA = Task("piqa", "Question: {goal}\nAnswer:", ("{sol1}", "{sol2}"), "label", 
 def read_field(
     record: Mapping, # Fields of a record
     name: str, # Of one of them; "choices.text" is the field `text` in the field `choices`
-) -> object: # What it holds
+) -> object: # What it holds; arrays as lists
     "The value of a field, also of a field within a field"
-    for part in name.split("."): record = record[part]
+    for part in name.split("."):
+        if not isinstance(record, Mapping) or part not in record: raise KeyError(name)
+        record = record[part]
+    if hasattr(record, "tolist"): record = record.tolist() # data sets in the formats of numpy and pandas
+    if record is None or isinstance(record, float) and math.isnan(record): raise InputError(f"field {name!r} is null")
     return record
+
+class Record(dict):
+    "A record whose null fields cannot be read, for the functions that prepare it"
+    def __getitem__(self, name):
+        if (value := super().__getitem__(name)) is None: raise InputError(f"field {name!r} is null")
+        return value
+
+# %% ../nbs/40_benchmark.ipynb #560dfbf1
+def field_text(
+    value: object, # What a field holds, or one item of its list
+    name: str, # Of the field
+) -> str: # As it stands in a prompt
+    "The text of a field"
+    if isinstance(value, str): return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InputError(f"field {name!r} holds {json.dumps(value, default=str)}, where a text or a number is needed")
+    return str(value)
+
+def field_texts(
+    record: Mapping, # Fields of a record
+    name: str, # Of one that holds a list
+) -> list[str]: # The texts in it
+    "The texts that a field lists"
+    value = read_field(record, name)
+    if not isinstance(value, (list, tuple)): raise InputError(f"field {name!r} holds {json.dumps(value, default=str)}, where a list is needed")
+    return [field_text(v, name) for v in value]
+
+def fill(
+    template: str, # Such as "Question: {goal}"
+    record: Mapping, # Fields of a record
+) -> str: # For example "Question: keep warm"
+    "Put the fields of a record into a template"
+    return "".join(text + ("" if name is None else field_text(read_field(record, name), name)) for text, name in template_parts(template))
+
+# %% ../nbs/40_benchmark.ipynb #891d3867
+def key_text(
+    value: object, # A label or a key
+) -> str: # Numbers and truth values as JSON writes them
+    "What a label says"
+    if isinstance(value, str): return value.strip()
+    if isinstance(value, float) and value.is_integer(): value = int(value)
+    if not isinstance(value, (bool, int, float)): raise InputError(f"label or key {json.dumps(value, default=str)} is no text and no number")
+    return json.dumps(value)
+
+def label_index(
+    label: object, # As the record has it
+    keys: Sequence, # What it holds for each choice; empty if it holds an index
+    count: int, # Choices
+) -> int: # Of the right choice
+    "Which choice a label names"
+    said, names = key_text(label), [key_text(k) for k in keys]
+    if names and (len(names) != count or len(set(names)) < count): raise InputError(f"{count} choices need as many different keys; theirs are {', '.join(names)}")
+    if names and said not in names: raise InputError(f"label {label!r} is not one of {', '.join(map(repr, keys))}")
+    if names: return names.index(said)
+    if isinstance(label, bool): raise InputError(f"label {said} is no index; give the task keys in the order of its choices, such as keys = [false, true]")
+    if said not in map(str, range(count)): raise InputError(f"label {label!r} is not one of 0 to {count - 1}")
+    return int(said)
 
 # %% ../nbs/40_benchmark.ipynb #753e9e2c
 def find_answer(
@@ -177,29 +279,48 @@ def make_item(
 ) -> Item: # The question
     "Make an item of a record, or say what is wrong with the record"
     try:
-        record = task.prepare(record) if task.prepare else record
-        def values(of): return read_field(record, of) if isinstance(of, str) else of
-        context = task.context.format_map(record)
-        choices = values(task.choices) if isinstance(task.choices, str) else [c.format_map(record) for c in task.choices]
-        label, keys = values(task.label), list(values(task.keys))
-        if isinstance(label, str): label = label.strip()
-        contexts, truths = (tuple(values(of)) if of else () for of in (task.contexts, task.truths))
-        fields = [read_field(record, f) for f in task.fields]
+        record = task.prepare(Record(record)) if task.prepare else record
+        item = read_item(task, record, row)
     except KeyError as e: raise InputError(f"{where}: no field {e}, which task {task.name} needs; correct the record") from None
+    except InputError as e: raise InputError(f"{where}: {e}; correct the record") from None
     except (AttributeError, IndexError, TypeError, ValueError) as e: raise InputError(f"{where}: not a record of task {task.name} ({e})") from None
-    least = 2 if task.kind == "choice" else 1
-    if not isinstance(choices, list) or len(choices) < least: raise InputError(f"{where}: {task.name} needs a list of {least} choices or more")
-    for i, choice in enumerate(choices):
-        if not isinstance(choice, str) or not choice.strip(): raise InputError(f"{where}: choice {i} is empty or no text; correct the record")
-    if keys and label not in keys: raise InputError(f"{where}: label {label!r} is not one of {', '.join(map(repr, keys))}; correct it")
-    label = truths.index(1) if 1 in truths else keys.index(label) if keys else label
-    if label not in range(len(choices)): raise InputError(f"{where}: label {label!r} is not one of 0 to {len(choices) - 1}; correct it")
-    if truths and (len(truths) != len(choices) or {*truths} != {0, 1}): raise InputError(f"{where}: {task.truths} must say 1 or 0 for each choice, both at least once; correct it")
-    if contexts and len(contexts) != len(choices): raise InputError(f"{where}: {len(contexts)} contexts for {len(choices)} choices; correct the record")
-    answer = find_answer(task.answer, choices[label]) if task.kind == "generate" else ""
+    answer = find_answer(task.answer, item.choices[item.label]) if task.kind == "generate" else ""
     if answer is None: raise InputError(f"{where}: no answer of the form {task.answer} in the worked answer; correct the record, or the pattern of task {task.name}")
-    texts = [t for f in fields for t in (f if isinstance(f, list) else [f])]
-    return Item(row, context, tuple(choices), int(label), " ".join(t for t in texts if t), "" if task.kind == "text" else task.joint, contexts, truths, answer)
+    return replace(item, answer=answer)
+
+# %% ../nbs/40_benchmark.ipynb #4acb08a1
+def read_item(
+    task: Task, # How to read it
+    record: Mapping, # Its fields, prepared
+    row: int, # Its number
+) -> Item: # Without the final answer of a worked one
+    "Make an item of the fields of a record"
+    context = fill(task.context, record)
+    choices = field_texts(record, task.choices) if isinstance(task.choices, str) else [fill(c, record) for c in task.choices]
+    if len(choices) < (least := 2 if task.kind == "choice" else 1): raise InputError(f"{task.name} needs a list of {least} choices or more")
+    for i, choice in enumerate(choices):
+        if not choice.strip(): raise InputError(f"choice {i} is empty or no text")
+    contexts = tuple(field_texts(record, task.contexts)) if task.contexts else ()
+    if task.contexts and len(contexts) != len(choices): raise InputError(f"{len(contexts)} contexts for {len(choices)} choices")
+    truths = tuple(read_field(record, task.truths)) if task.truths else ()
+    if task.truths and (len(truths) != len(choices) or {*truths} != {0, 1}): raise InputError(f"{task.truths} must say 1 or 0 for each choice, both at least once")
+    keys = read_field(record, task.keys) if isinstance(task.keys, str) and task.keys else task.keys
+    label = read_field(record, task.label) if isinstance(task.label, str) else task.label
+    label = truths.index(1) if truths else label_index(label, keys, len(choices))
+    fields = [read_field(record, f) for f in task.fields]
+    text = " ".join(t for f, name in zip(fields, task.fields) for t in (field_text(v, name) for v in (f if isinstance(f, (list, tuple)) else [f])) if t)
+    item = Item(row, context, tuple(choices), label, text, "" if task.kind == "text" else task.joint, contexts, tuple(map(int, truths)))
+    if task.name not in PACKAGED: check_choices(item)
+    return item
+
+def check_choices(
+    item: Item, # Of a task of one's own
+) -> None: # Nothing, or an error
+    "Refuse an item of which a wrong choice is the same as a right one"
+    right = item.truths or [i == item.label for i in range(len(item.choices))]
+    asked = [(context, choice.strip()) for context, choice in item.pairs]
+    for i, j in itertools.combinations(range(len(asked)), 2):
+        if asked[i] == asked[j] and right[i] != right[j]: raise InputError(f"choices {i} and {j} are equal and only one of them is right")
 
 # %% ../nbs/40_benchmark.ipynb #0a58655f
 _deleted = str.maketrans("", "", "0123456789!:&“”—-_,@#$?;’.'()\"")
@@ -428,7 +549,7 @@ PUBLIC = (*map(blimp_task, BLIMP_NAMES), HELLASWAG, ARC_EASY, ARC_CHALLENGE, PIQ
           SOCIAL_IQA, COMMONSENSE_QA, OPENBOOKQA, SCIQ, BOOLQ, TRUTHFULQA_MC1, TRUTHFULQA_MC2, LAMBADA, GSM8K)
 
 TASKS = {task.name: task for task in (*PUBLIC, *STORYWORLD, *FEW_SHOT, WORKED)}
-PACKAGED = frozenset(TASKS) # no task of a user's takes one of these names
+PACKAGED.update(TASKS) # no task of a user's takes one of these names
 
 # %% ../nbs/40_benchmark.ipynb #bfa9de51
 def register(
@@ -461,12 +582,7 @@ def load_task(
 ) -> Task: # Registered, so that it can be named
     "Load a task from a file"
     path = Path(path)
-    found = read_declaration(path)
-    try: task = dacite.from_dict(Task, found, dacite.Config(strict=True, cast=[tuple], type_hooks={float: lambda n: float(n) if isinstance(n, int) else n}))
-    except dacite.UnexpectedDataError as e: raise InputError(f"{path}: unknown key {', '.join(sorted(e.keys))}; known are {', '.join(Task.__dataclass_fields__)}") from None
-    except dacite.MissingValueError as e: raise InputError(f"{path}: {e.field_path} is missing; a task needs name, context, choices, label, fields and chance") from None
-    except dacite.WrongTypeError as e: raise InputError(f"{path}: {e.field_path} is {e.value!r}, which is not of type {e.field_type}") from None
-    except (InputError, TypeError, ValueError) as e: raise InputError(f"{path}: {e}") from None
+    task = parse_config(Task, read_declaration(path), str(path))
     beside = {n: str(path.parent/p) for n in ("path", "shots_path") if (p := getattr(task, n)) and (path.parent/p).is_file()}
     return register(replace(task, **beside))
 
@@ -699,6 +815,7 @@ def load_items(
     task = TASKS[names[0]]
     shots = shots or task.shots
     own = [make_item(task, r, i, where) for i, (where, r) in enumerate(read_records(task, form, limit, seed))]
+    if not own: raise InputError(f"task {task.name}: {task_file(task) or task.hub or 'its maker'} holds no record; name another file")
     items = select_items(task, own, form, vocabulary, limit, seed, strict)
     easy = "standard" if form == "standard" else "simple" # examples of a twin are simple, too
     pool = select_items(task, example_pool(task, own, easy, draw, shots_from), easy, vocabulary, strict=strict) if shots else []

@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .artifacts import Deferred, InputError, check_files, logger
+from .artifacts import Deferred, InputError, Manifest, check_files, logger, read_manifest
 from .benchmark import TASKS
 from .evaluation import CONVENTIONS, bootstrap_interval
 
 # %% auto #0
-__all__ = ['pd', 'scipy', 'mcnemar', 'compare_items', 'holm', 'smallest_difference', 'Scored', 'read_scored', 'shared_tasks',
-           'item_values', 'compare_scores', 'compare_group']
+__all__ = ['pd', 'scipy', 'ROUNDING', 'mcnemar', 'without_rounding', 't_probability', 'compare_items', 'holm',
+           'smallest_difference', 'Scored', 'read_scored', 'shared_tasks', 'item_values', 'compare_scores',
+           'compare_group']
 
 # %% ../nbs/43_comparison.ipynb #b1586210
 pd, scipy = Deferred("pandas"), Deferred("scipy")
@@ -35,21 +37,42 @@ def mcnemar(
     return float(scipy.stats.binomtest(int((one > other).sum()), differ).pvalue) if differ else 1.0
 
 # %% ../nbs/43_comparison.ipynb #f0a52bf7
+ROUNDING = 1e-12 # Below this share of the numbers that it was computed from, a difference of means is a rounding error
+
+def without_rounding(
+    value: float, # A difference, or an error
+    scale: float, # The size of the numbers that it was computed from
+) -> float: # The same, or 0
+    "Take a rounding error for zero"
+    return 0.0 if abs(value) <= ROUNDING*scale else float(value)
+
+def t_probability(
+    difference: float, # A mean
+    error: float, # Its standard error
+    freedom: float, # Degrees of freedom
+) -> float: # p, two-sided; 1 where there is nothing to tell an error from
+    "Student's t test, also where the error is zero"
+    if not freedom or not difference: return 1.0
+    return float(2*scipy.stats.t.sf(abs(difference)/error, freedom)) if error else 0.0
+
+# %% ../nbs/43_comparison.ipynb #5f81f9b0
 def compare_items(
     one: list[pd.DataFrame], # For each task of a group (mostly one task): right or wrong, or a measure, [items, seeds], of one model
     other: list[pd.DataFrame], # The same items of the other
 ) -> dict: # items, seeds, difference, low, high, p
     "Paired comparison over the same items: mean difference, 95% interval, p"
+    if any(t.isna().any(axis=None) for t in (*one, *other)): raise InputError("an item has no value for one of the models; score it, or leave it out of both")
     d = [a.mean(axis=1) - b.mean(axis=1) for a, b in zip(one, other)]
+    scale = max(float(t.abs().to_numpy().max()) for t in (*one, *other))
     items, difference, seeds = sum(map(len, d)), float(np.mean([x.mean() for x in d])), min(one[0].shape[1], other[0].shape[1])
     variance = sum(x.var()/len(x) for x in d if len(x) > 1) / len(d)**2
     freedom = items - len(d)
     if seeds > 1:
         each = [np.mean([t.mean() for t in side], axis=0) for side in (one, other)]
         variance, freedom = variance + sum(e.var(ddof=1)/len(e) for e in each), sum(len(e) - 1 for e in each)
-    error = float(np.sqrt(variance))
+    difference, error = without_rounding(difference, scale), without_rounding(np.sqrt(variance), scale)
     if len(d) == seeds == 1 and np.isin(d[0], (-1, 0, 1)).all(): p = mcnemar(one[0].iloc[:, 0], other[0].iloc[:, 0])
-    else: p = float(2*scipy.stats.t.sf(abs(difference)/error, freedom)) if error else 1.0
+    else: p = t_probability(difference, error, freedom)
     reach = float(scipy.stats.t.ppf(0.975, max(freedom, 1))) * error
     return dict(items=items, seeds=seeds, difference=difference, low=difference - reach, high=difference + reach, p=p)
 
@@ -84,8 +107,32 @@ class Scored(NamedTuple):
     folder: Path # Where it is
     items: pd.DataFrame # Rows of items
     tasks: dict # Task -> version, data, prompts, items
+    metrics: dict # Task -> the metric it is told by
+    precisions: dict # "scoring" and "training" -> the precision of each; `None` where it is not known
 
 # %% ../nbs/43_comparison.ipynb #7b2898e9
+def check_rows(
+    folder: Path, # Made by `simplelm evaluate`
+    items: pd.DataFrame, # Its items
+) -> None: # Nothing, or an error
+    "Refuse scores in which an item has two rows"
+    twice = items.duplicated([c for c in ("task", "form", "draw", "item") if c in items])
+    if not twice.any(): return
+    row = items[twice].iloc[0]
+    raise InputError(f"{folder}/items.parquet: item {row['item']} of {row.task} ({row.form} form) is there twice, {twice.sum()} rows are too many; evaluate the model again")
+
+def training_precision(
+    folder: Path, # Made by `simplelm evaluate`
+    manifest: Manifest, # Its manifest
+) -> str|None: # Such as "bfloat16"; `None` if the model is not beside the scores, or was not trained here
+    "The precision in which the model of some scores was trained"
+    for path in sorted(folder.resolve().parent.glob("*/manifest.json")):
+        try: model = read_manifest(path.parent)
+        except InputError: continue
+        if model.stage == "train" and model.fingerprint == manifest.inputs.get("model"): return model.counts.get("precision")
+    return None
+
+# %% ../nbs/43_comparison.ipynb #4aeef2bd
 def read_scored(
     folder: str|Path, # Made by `simplelm evaluate`
 ) -> Scored: # Its items and what was asked
@@ -94,11 +141,20 @@ def read_scored(
     if (folder/"study.json").is_file(): raise InputError(f"{folder}: is the run of a study; name two of its folders scores-..., or see its report, which compares all its models")
     manifest = check_files(folder)
     if manifest.stage != "evaluate": raise InputError(f"{folder}: holds the result of {manifest.stage}, not scores; name a folder that simplelm evaluate has made")
-    try: asked = json.loads((folder/"provenance.json").read_text(encoding="utf-8"))
+    try: asked = json.loads((folder/"provenance.json").read_text(encoding="utf-8"))["tasks"]
     except FileNotFoundError: raise InputError(f"{folder}: was scored by an earlier version, which did not note its prompts; evaluate the model again") from None
-    return Scored(folder, pd.read_parquet(folder/"items.parquet"), asked["tasks"])
+    except (KeyError, TypeError, ValueError): raise InputError(f"{folder}/provenance.json: is damaged; evaluate the model again") from None
+    try:
+        items, scores = pd.read_parquet(folder/"items.parquet"), pd.read_csv(folder/"scores.csv")
+        check_rows(folder, items)
+        metrics = dict(zip(scores.task, scores.metric))
+    except (AttributeError, KeyError, OSError, ValueError) as e:
+        if isinstance(e, InputError): raise
+        raise InputError(f"{folder}: its items or scores cannot be read ({str(e).splitlines()[0]}); evaluate the model again") from None
+    scoring = manifest.config.get("evaluation", {}).get("precision")
+    return Scored(folder, items, asked, metrics, dict(scoring=scoring, training=training_precision(folder, manifest)))
 
-# %% ../nbs/43_comparison.ipynb #4aeef2bd
+# %% ../nbs/43_comparison.ipynb #9175d09a
 def shared_tasks(
     one: Scored, # Scores of a model
     other: Scored, # Scores of another
@@ -108,23 +164,30 @@ def shared_tasks(
     if not names: raise InputError(f"{one.folder} and {other.folder} have no task in common; evaluate both on the same")
     for a, b in ((one, other), (other, one)):
         if left := [t for t in a.tasks if t not in b.tasks]: logger.warning("%s alone has %s: not compared", a.folder, ", ".join(left))
+    for what in one.precisions:
+        a, b = one.precisions[what], other.precisions[what]
+        if a and b and a != b: raise InputError(f"{one.folder} and {other.folder}: their {what} was done in different precisions ({a} and {b}); do both in one")
     for name in names:
         a, b = one.tasks[name], other.tasks[name]
-        if differ := [what for what in ("version", "task", "data", "items", "prompts") if a[what] != b[what]]:
+        if differ := [what for what in ("version", "task", "data", "items", "prompts") if a.get(what) != b.get(what)]:
             raise InputError(f"{one.folder} and {other.folder}: task {name} was not asked alike (its {', '.join(differ)} differ); evaluate both with the same tasks, limit, seed, vocabulary, shots and style")
     return names
 
-# %% ../nbs/43_comparison.ipynb #9175d09a
+# %% ../nbs/43_comparison.ipynb #8eaa2508
 def item_values(
     part: pd.DataFrame, # Rows of items of a task and form
-    task: str, # Its name
+    metric: str, # The metric that the task is told by
+    where: str="the scores", # What an error calls them
 ) -> pd.Series: # By item; mean over draws
     "What the conventional metric of a task averages"
-    if TASKS[task].kind == "text": values = -part.loglikelihood/part.bytes/math.log(2)
-    else: values = part[CONVENTIONS[TASKS[task].metric]].astype(float)
+    needed = ["loglikelihood", "bytes"] if metric == "bits_per_byte" else [CONVENTIONS.get(metric)]
+    if missing := [c for c in needed if c not in part]: raise InputError(f"{where}: nothing is known of metric {metric!r} (no column {missing[0]}); evaluate again")
+    values = -part.loglikelihood/part.bytes/math.log(2) if metric == "bits_per_byte" else part[needed[0]].astype(float)
+    bad = ~np.isfinite(values.to_numpy(float))
+    if bad.any(): raise InputError(f"{where}: {bad.sum()} of {len(values)} items have no {metric}, the first is item {part.item.to_numpy()[bad][0]}; evaluate again")
     return values.groupby(part.item.to_numpy(), sort=False).mean()
 
-# %% ../nbs/43_comparison.ipynb #8eaa2508
+# %% ../nbs/43_comparison.ipynb #34c3e488
 def compare_scores(
     one: str|Path|Scored, # Folder of scores
     other: str|Path|Scored, # Folder of scores of another model
@@ -134,16 +197,19 @@ def compare_scores(
     names, rows, sides = shared_tasks(one, other), [], {}
     first, second = (dict(tuple(s.items.groupby(["task", "form"], sort=False))) for s in (one, other))
     for key in (k for k in first if k[0] in names):
-        task = TASKS[key[0]]
+        metric = one.metrics[key[0]]
         if key not in second: raise InputError(f"{other.folder}: has no {key[1]} items of {key[0]}; evaluate both in the same forms")
-        a, b = (item_values(s[key], key[0]) for s in (first, second))
+        a, b = (item_values(part[key], metric, f"{s.folder}, {key[0]} ({key[1]} form)") for s, part in ((one, first), (other, second)))
         if not a.index.equals(b.index): raise InputError(f"{one.folder} and {other.folder}: the {key[1]} items of {key[0]} differ; evaluate both with the same limit, seed and vocabulary")
-        d, found = a - b, compare_items([a.to_frame()], [b.to_frame()])
+        found = compare_items([a.to_frame()], [b.to_frame()])
+        d = (a - b).map(partial(without_rounding, scale=max(a.abs().max(), b.abs().max())))
         binary = bool(np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all())
         low, high = bootstrap_interval(d)
-        sides.setdefault((task.group, key[1], task.metric), []).append((a.to_frame(), b.to_frame()))
-        rows.append(dict(task=key[0], form=key[1], metric=task.metric, items=len(d), one=a.mean(), other=b.mean(), difference=d.mean(), low=low, high=high,
+        group = TASKS[key[0]].group if key[0] in TASKS else "" # a task of one's own need not be loaded to be compared
+        sides.setdefault((group, key[1], metric), []).append((a.to_frame(), b.to_frame()))
+        rows.append(dict(task=key[0], form=key[1], metric=metric, items=len(d), one=a.mean(), other=b.mean(), difference=d.mean(), low=low, high=high,
                          only_one=int((d > 0).sum()), only_other=int((d < 0).sum()), p=found["p"], seen=smallest_difference(d, binary=binary)))
+    if not rows: raise InputError(f"{one.folder} and {other.folder}: no item was scored in both; evaluate both on the same")
     table = pd.DataFrame(rows)
     groups = pd.DataFrame([compare_group(*key, pairs) for key, pairs in sides.items() if key[0] and len(pairs) > 1])
     return pd.concat([t.assign(p_holm=holm(t.p), significant=holm(t.p) < 0.05) for t in (table, groups) if len(t)], ignore_index=True)

@@ -13,11 +13,11 @@ from .artifacts import Deferred, InputError
 from .scaling import FitRefused, described, language_marks, log_x, styled
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'scipy', 'METRICS', 'AXES', 'TASK', 'LEFT', 'JUMP', 'with_resources', 'check_scores', 'metric_curves',
-           'levelled', 'crossing', 'leaving_chance', 'jump_share', 'interpolate_rows', 'log_odds', 'smooth_course',
-           'simulate_accuracy', 'Verdict', 'judge', 'word', 'judge_emergence', 'judge_scores', 'emergence',
-           'Equivalence', 'shifted_line', 'drawn_accuracies', 'size_equivalence', 'equivalences', 'equivalence_text',
-           'emergence_panel', 'emergence_chart']
+__all__ = ['alt', 'pd', 'scipy', 'METRICS', 'AXES', 'TASK', 'ROUNDING', 'LEFT', 'JUMP', 'with_resources', 'check_scores',
+           'metric_curves', 'levelled', 'crossing', 'leaving_chance', 'jump_share', 'interpolate_rows', 'log_odds',
+           'smooth_course', 'simulate_accuracy', 'Verdict', 'judge', 'word', 'judge_emergence', 'judge_scores',
+           'emergence', 'Equivalence', 'shifted_line', 'drawn_accuracies', 'size_equivalence', 'equivalences',
+           'equivalence_text', 'emergence_panel', 'emergence_chart']
 
 # %% ../nbs/51_emergence.ipynb #d690cd29
 alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy")
@@ -26,6 +26,7 @@ alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy")
 METRICS = {"accuracy": lambda chance: chance, "probability": lambda chance: chance, "brier": lambda chance: 1 - chance, "margin": lambda chance: 0*chance} # Metric -> what guessing gives
 AXES = {"parameters": "parameters", "flops": "training FLOPs", "tokens": "training tokens", "bits_per_byte": "loss, bits per byte"} # Column -> in words
 TASK = ["language", "task", "form"] # What names a curve
+ROUNDING = 1e-9 # Differences of accuracies, of log-odds and of factors below this are rounding errors
 
 def with_resources(
     scores: pd.DataFrame, # scores.csv of a run folder
@@ -204,13 +205,14 @@ def judge(
         share = jump_share(u, values)
         return float(share[0]), float(np.mean(share[1:][np.isfinite(share[1:])] > JUMP))
     rises = accuracy[:, -1] - accuracy[:, 0]
+    rises = np.where(np.abs(rises) > ROUNDING, rises, 0) # equal accuracies do not rise by a rounding error
     low, high = np.quantile(rises[1:], (0.025, 0.975))
     jump = often = even = odds_jump = odds_often = misfit = allowed = np.nan
     if low > 0:
         jump, often = shares(accuracy)
         straight = np.interp(u, u[[0, -1]], accuracy[0, [0, -1]]) + accuracy[1:] - accuracy[0]
         even = float(np.nanquantile(jump_share(u, straight), 0.95))
-        if odds is not None and odds[0, -1] > odds[0, 0]: odds_jump, odds_often = shares(odds)
+        if odds is not None and odds[0, -1] - odds[0, 0] > ROUNDING: odds_jump, odds_often = shares(odds)
     if simulated is not None:
         spread = np.quantile(np.abs(simulated - simulated.mean(0)).max(1), 0.95)
         misfit, allowed = float(np.abs(accuracy[0] - simulated.mean(0)).max()), float(spread + 0.05*abs(rises[0]))
@@ -352,7 +354,7 @@ def size_equivalence(
         if (n := acc.x[acc.language == name].nunique()) < 2: return none(f"{name} was scored at {n} value{'s'*(n != 1)} of {AXES[x]}; two are needed")
     values = drawn_accuracies(acc, items, draws, np.random.default_rng(seed))
     log_k, slope = shifted_line(np.log(acc.x.to_numpy()), (acc.language == language).to_numpy(), log_odds(values))
-    if np.mean(slope[1:] <= 0) > 0.025: return none(f"accuracy is not shown to rise with {AXES[x]}, so no factor is determined")
+    if np.mean(slope[1:] <= ROUNDING) > 0.025: return none(f"accuracy is not shown to rise with {AXES[x]}, so no factor is determined")
     reach = np.ptp(np.log(acc.x))
     if abs(log_k[0]) > reach: return none(f"no {language} model did what a {baseline} one did: the factor lies beyond the {AXES[x]} measured, which span one of {np.exp(reach):.3g}")
     low, high = np.quantile(log_k[1:], (0.025, 0.975))
@@ -380,7 +382,7 @@ def equivalence_text(
 ) -> str: # A sentence
     "A factor in words"
     if np.isnan(e.k): return f"{e.task} ({e.form} form), {AXES[e.x]}: no factor: {e.why}."
-    verb = "a factor above 1 is shown" if e.k_low > 1 else "a factor below 1 is shown" if e.k_high < 1 else "no difference is shown"
+    verb = "a factor above 1 is shown" if e.k_low > 1 + ROUNDING else "a factor below 1 is shown" if e.k_high < 1 - ROUNDING else "no difference is shown"
     return f"{e.task} ({e.form} form): {e.language} at x does what {e.baseline} does at {e.k:.3g} x ({e.k_low:.3g} to {e.k_high:.3g}) in {AXES[e.x]}: {verb}."
 
 # %% ../nbs/51_emergence.ipynb #4a86f39c

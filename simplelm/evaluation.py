@@ -18,6 +18,7 @@ import numpy as np
 
 import simplelm.twins # enters the form twin
 from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, progress, source_fingerprint
+from .configuration import check_least, check_seeds, check_types
 from .benchmark import FORMS, TASKS, Item, Task, cut_answer, describe_task, find_answer, load_items, task_file, task_names
 from .likelihood import (context_length, find_model, generate_texts, laid_out, load_model, prepare_requests, score_pairs,
                                  score_requests)
@@ -309,6 +310,12 @@ class EvaluationConfig:
     max_tokens: int = 256 # Tokens of an answer that the model writes itself, at most
 
     def __post_init__(self):
+        check_types(self)
+        check_least(self, limit=1, shots=0)
+        check_seeds("seed", self.seed)
+        if not self.tasks: raise InputError("tasks is empty; name one or more, such as blimp or storyworld")
+        if len(set(self.forms)) < len(self.forms): raise InputError(f"forms names one twice: {', '.join(self.forms)}")
+        if self.style not in (None, "cloze", "letters"): raise InputError(f"style {self.style!r}: choose cloze or letters")
         if self.precision not in ("float32", "bfloat16"): raise InputError(f"precision {self.precision!r}: choose float32 or bfloat16")
         if not self.forms: raise InputError("no form named; choose of standard, simple and twin")
         for name in ("batch_tokens", "draws", "max_tokens", "threads"):

@@ -15,7 +15,7 @@ import numpy as np
 
 from .artifacts import Deferred, InputError, atomic_write
 from .model import model_size, non_embedding_parameter_count
-from .scaling import FitRefused, PowerLaw, check_conventions, described, fit_power_law, language_marks, law_values, log_x, styled
+from .scaling import EQUAL, FitRefused, PowerLaw, check_conventions, described, fit_power_law, language_marks, law_values, log_x, styled
 
 # %% auto #0
 __all__ = ['alt', 'pd', 'X', 'forecast_loss', 'Forecast', 'fingerprint_of', 'parameters_of', 'make_forecast', 'write_forecast',
@@ -152,7 +152,7 @@ def score_forecast(
     if found.empty: raise InputError(f"{path}: {f.language} {f.size} is not trained yet, so there is nothing to score")
     measured = float(found.bits_per_byte.iloc[0])
     row = dict(language=f.language, size=f.size, seed=int(found.seed.iloc[0]), made=f.made, forecast=f.loss, low=f.low, high=f.high, measured=measured,
-               error=measured/f.loss - 1, inside=bool(f.low <= measured <= f.high), score=interval_score(f.low, f.high, measured, f.level))
+               error=measured/f.loss - 1, inside=bool(f.low*(1 - EQUAL) <= measured <= f.high*(1 + EQUAL)), score=interval_score(f.low, f.high, measured, f.level))
     with atomic_write(Path(path).with_suffix(".score.json")) as out: json.dump(row, out, indent=1)
     return row
 
@@ -173,7 +173,7 @@ def calibrate(
             loss, low, high, _ = forecast_loss(before[X[x]], before.bits_per_byte, float(now[X[x]].iloc[0]), level)
             for r in now.itertuples():
                 rows.append(dict(language=language, size=sizes[k], x=float(now[X[x]].iloc[0]), from_sizes=k, forecast=loss, low=low, high=high, measured=r.bits_per_byte, error=r.bits_per_byte/loss - 1,
-                                 inside=bool(low <= r.bits_per_byte <= high), score=interval_score(low, high, r.bits_per_byte, level)))
+                                 inside=bool(low*(1 - EQUAL) <= r.bits_per_byte <= high*(1 + EQUAL)), score=interval_score(low, high, r.bits_per_byte, level)))
     if not rows: raise FitRefused(f"{least + 1} sizes of one language are needed to forecast one from the others; the study has {models['size'].nunique()}")
     return pd.DataFrame(rows)
 

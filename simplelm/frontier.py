@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from .artifacts import Deferred
-from .scaling import COLOURS, FitRefused, ParametricLaw, check_numbers, described, log_x, styled
+from .scaling import COLOURS, EQUAL, FitRefused, ParametricLaw, all_equal, check_numbers, described, log_x, styled
 
 # %% auto #0
 __all__ = ['alt', 'pd', 'Frontier', 'optimal_parameters', 'make_frontier', 'resampled', 'check_runs', 'envelope_frontier',
@@ -81,6 +81,7 @@ def check_runs(
 ):
     "Refuse runs that determine no frontier, in one line"
     check_numbers({c: runs[c].to_numpy(float) for c in ("parameters", "flops", "loss")})
+    if all_equal(runs.loss): raise FitRefused(f"all {len(runs)} losses are equal ({runs.loss.iloc[0]:.6g}), so no size is best")
     if (sizes := runs.parameters.round(-int(np.log10(runs.parameters.min())) + 2).nunique()) < 3: raise FitRefused(f"3 sizes are needed for a frontier; the {len(runs)} runs have {sizes}")
 
 # %% ../nbs/50b_frontier.ipynb #d6a7f3f4
@@ -130,7 +131,7 @@ def isoflop_parabolas(
         curvature, slope, level = np.polyfit(x - center, t.loss, 2)
         lowest = center - slope/(2*curvature)
         rows.append(dict(budget=budget, flops=flops, runs=len(t), curvature=curvature, slope=slope, level=level, center=center, parameters=float(np.exp(min(lowest, 700))),
-                         used=bool(curvature > 0 and x.min() < lowest < x.max())))
+                         used=bool(curvature*np.ptp(x)**2 > EQUAL*t.loss.max() and x.min() < lowest < x.max())))
     return pd.DataFrame(rows)
 
 # %% ../nbs/50b_frontier.ipynb #63d47500
@@ -168,7 +169,7 @@ def compare_frontiers(
     for one, other in combinations(frontiers, 2):
         count = min(len(one.draws), len(other.draws))
         low, high = np.quantile(one.draws[1:count, 1] - other.draws[1:count, 1], (0.025, 0.975))
-        rows.append(dict(one=one.method, other=other.method, difference=one.a - other.a, low=low, high=high, agree=bool(low <= 0 <= high)))
+        rows.append(dict(one=one.method, other=other.method, difference=one.a - other.a, low=low, high=high, agree=bool(low <= EQUAL and high >= -EQUAL)))
     return pd.DataFrame(rows)
 
 # %% ../nbs/50b_frontier.ipynb #ad38e467

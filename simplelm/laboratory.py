@@ -19,16 +19,17 @@ import pyarrow as pa
 
 from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
 from .benchmark import TASKS, Task, load_items, register, task_names
-from .comparison import holm, item_values
+from .comparison import holm, item_values, t_probability, without_rounding
+from .configuration import check_seeds, check_types, parse_config
 from .corpus import corpus_texts, simplify_corpus
 from .evaluation import evaluate_model, settle_scoring
 from .model import model_size, non_embedding_parameter_count, parameter_count, training_flops
-from .report import SEEDS, Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section
-from .scaling import styled
+from .report import SEEDS, Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section, with_numerics
+from .scaling import read_csv, styled
 from .statistics import collect, describe
 from .story_words import child_vocabulary, read_words
 from .storyworld import StoryWorldConfig, write_stories
-from .study import Recipe, TrainedModel, collect_tables, make_blocks, make_model, parse_config, place, read_study, settle_study, write_tables
+from .study import Recipe, TrainedModel, check_workers, collect_tables, make_blocks, make_model, place, read_study, settle_study, write_tables
 from .vocabulary import Vocabulary, count_words, split_words, word_key
 
 # %% auto #0
@@ -58,6 +59,10 @@ class Dial:
     log: bool = False # Whether equal factors are equal steps, so that an effect is one a doubling
 
     def __post_init__(self):
+        check_types(self)
+        object.__setattr__(self, "values", tuple(plain(v) for v in self.values)) # a pair is a list, as TOML has it
+        if wrong := [v for v in self.values if not (isinstance(v, str) or is_number(v) or isinstance(v, list) and len(v) == 2 and all(map(is_number, v)))]:
+            raise InputError(f"dial {self.name}: {wrong[0]!r} is no value; take numbers, names, or pairs [low, high]")
         if not self.setting: object.__setattr__(self, "setting", self.name)
         if len(self.values) < 2: raise InputError(f"dial {self.name}: needs two values or more")
         if self.setting == "vocabulary" and (wrong := [v for v in self.values if v not in VOCABULARIES]):
@@ -78,6 +83,7 @@ class CommonText:
     documents: int = 200 # How many stories are told for it
 
     def __post_init__(self):
+        check_types(self)
         if not re.fullmatch(r"\w[\w-]*", self.name): raise InputError(f"text {self.name!r}: a name is made of letters, digits, _ and -")
         if self.vocabulary not in ("all", "child"): raise InputError(f"text {self.name}: vocabulary {self.vocabulary!r} is unknown; choose all or child")
         if self.documents < 2: raise InputError(f"text {self.name}: needs two documents or more")
@@ -92,6 +98,9 @@ class Laboratory(Recipe):
     draw: int = 0 # Seed of the random vocabulary
 
     def __post_init__(self):
+        super().__post_init__()
+        check_seeds("draw", self.draw)
+        if self.training.tokens is None: raise InputError("training.tokens is not set; name the tokens that every model reads")
         for what, named in (("dial", self.dials), ("text", self.texts)):
             if twice := [name for name, n in Counter(x.name for x in named).items() if n > 1]: raise InputError(f"{what} {twice[0]}: the name is given twice; choose another")
         if not self.dials: raise InputError("dials: none named; give at least one")
@@ -326,6 +335,7 @@ def run_laboratory(
     workers: int=1, # Threads that simplify a corpus
 ) -> Path: # The run folder
     "Make every artifact of a laboratory, or those that are missing, and gather its tables"
+    check_workers(workers)
     run, positions = Path(out or Path("runs")/lab.name), turn_dials(lab)
     for task in task_names(lab.evaluation.tasks): load_items(task, limit=1) # what is missing is told now
     run.mkdir(parents=True, exist_ok=True)
@@ -350,7 +360,7 @@ def item_table(
     items: pd.DataFrame, # Rows of items with condition, size, seed, task and form
 ) -> pd.DataFrame: # condition, size, seed, task, form, item, value: 1 or 0 for right or wrong, or the bits per byte of a text
     "The one number of each item"
-    parts = [item_values(part, key[3]).rename_axis("item").rename("value").astype(float).reset_index().assign(**dict(zip(ITEM_KEYS, key)))
+    parts = [item_values(part, TASKS[key[3]].metric).rename_axis("item").rename("value").astype(float).reset_index().assign(**dict(zip(ITEM_KEYS, key)))
              for key, part in items.groupby(ITEM_KEYS, sort=False)]
     return pd.concat(parts, ignore_index=True)[[*ITEM_KEYS, "item", "value"]]
 
@@ -412,9 +422,10 @@ def contrast(
     parts = [(v, n) for v, n in parts if n]
     variance = sum(v for v, _ in parts)
     freedom = variance**2/sum(v**2/n for v, n in parts) if variance else 1.0
-    estimate, error = float(np.mean([d.mean() for d in paired])), float(np.sqrt(variance)) if parts else np.nan
+    scale = max(float(np.abs(t.to_numpy(float)).max()) for tables in sides for t in tables)*np.abs(weights).sum()
+    estimate, error = without_rounding(np.mean([d.mean() for d in paired]), scale), without_rounding(np.sqrt(variance), scale) if parts else np.nan
     reach = float(scipy.stats.t.ppf(0.975, freedom))*error
-    p = float(2*scipy.stats.t.sf(abs(estimate)/error, freedom)) if error else float(estimate == 0)
+    p = t_probability(estimate, error, freedom) if parts else np.nan
     return dict(items=sum(map(len, paired)), seeds=min(t[0].shape[1] for t in sides), estimate=estimate, low=estimate - reach, high=estimate + reach, p=p)
 
 # %% ../nbs/61b_laboratory.ipynb #dcee9b4d
@@ -670,8 +681,8 @@ def read_laboratory(
     for name in ("conditions", "models", "scores", "effects"):
         path = Path(run)/f"{name}.csv"
         if not path.is_file(): raise InputError(f"{path}: not found; name the folder of a finished laboratory, as `simplelm run lab` makes it")
-        tables[name] = pd.read_csv(path, dtype={"value": str, "reference": str} if name == "effects" else {"value": str} if name == "conditions" else None)
-    return tables | {"points": measure_points(**tables)}
+        tables[name] = read_csv(path, dtype={"value": str, "reference": str} if name == "effects" else {"value": str} if name == "conditions" else None)
+    return tables | {"points": measure_points(**tables), "models": with_numerics(run, tables["models"], "condition")}
 
 def laboratory_html(
     run: str|Path, # A run folder

@@ -12,6 +12,7 @@ from typing import Literal
 
 
 from .artifacts import Deferred, InputError
+from .configuration import check_types
 from .tokenization import SPECIAL_TOKENS
 
 # %% auto #0
@@ -37,6 +38,7 @@ class ModelConfig:
     tie_embeddings: bool=False # Use one table for reading and for predicting tokens (the paper uses two)
 
     def __post_init__(self):
+        check_types(self)
         for name, least in dict(hidden=1, layers=1, vocab_size=len(SPECIAL_TOKENS), context=1, heads=1).items():
             if getattr(self, name) < least: raise InputError(f"{name} {getattr(self, name)}: must be at least {least}")
         if not self.rope_theta > 0: raise InputError(f"rope_theta {self.rope_theta}: must be above 0")

@@ -14,27 +14,28 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from .artifacts import Deferred, InputError, atomic_write
-from .comparison import compare_items, holm
+from .comparison import compare_items, holm, without_rounding
 from .emergence import AXES, Equivalence, emergence, emergence_chart, equivalence_text, equivalences, metric_curves, size_equivalence, with_resources
 from .forecast import calibrate, calibration_chart, calibration_text
 from .frontier import agreement, curve_frontiers
-from .scaling import LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_text, fit_laws, language_marks, law_lines, law_residuals, scaling_chart, study_points, styled, verdict
+from .scaling import EQUAL, LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_text, fit_laws, language_marks, law_lines, law_residuals, read_csv, scaling_chart, study_points, styled, verdict
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'SEEDS', 'COLUMNS', 'EACH', 'FINDINGS', 'STYLE', 'SECTIONS', 'read_table',
-           'Run', 'read_json', 'load_run', 'headline_tasks', 'task_scores', 'headline_table', 'count_words',
-           'score_columns', 'score_text', 'loss_text', 'align_lines', 'format_headline', 'conventional', 'unpaired',
-           'differences', 'above_chance', 'scope_findings', 'loss_findings', 'mean_scores', 'size_matches',
-           'match_findings', 'difference_findings', 'chance_findings', 'fit_findings', 'findings', 'Claim', 'decide',
-           'single_tasks', 'simple_tasks', 'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims',
-           'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'headline_chart',
-           'chart_svg', 'titled', 'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section',
-           'findings_section', 'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells',
-           'fits_section', 'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores',
-           'emergence_section', 'forecast_section', 'frontier_sentences', 'checklist_section', 'page_html',
-           'report_html', 'write_report']
+__all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'SEEDS', 'COLUMNS', 'EACH', 'FINDINGS', 'STYLE', 'SECTIONS',
+           'with_numerics', 'numerics_text', 'read_table', 'Run', 'read_json', 'load_run', 'headline_tasks',
+           'task_scores', 'headline_table', 'count_words', 'score_columns', 'score_text', 'loss_text', 'align_lines',
+           'format_headline', 'conventional', 'unpaired', 'differences', 'above_chance', 'scope_findings',
+           'loss_findings', 'mean_scores', 'size_matches', 'match_findings', 'difference_findings', 'chance_findings',
+           'fit_findings', 'findings', 'Claim', 'decide', 'single_tasks', 'simple_tasks', 'language_claim',
+           'mean_curves', 'size_claim', 'law_claim', 'claims', 'spread_labels', 'loss_chart', 'accuracy_panel',
+           'with_bars', 'accuracy_chart', 'headline_chart', 'chart_svg', 'titled', 'headline_picture', 'html_table',
+           'head_cells', 'score_cell', 'headline_section', 'findings_section', 'figure', 'curves_section',
+           'difference_table', 'accuracy_section', 'law_cells', 'fits_section', 'samples_section', 'flatten',
+           'settings_section', 'claims_section', 'headline_scores', 'emergence_section', 'forecast_section',
+           'frontier_sentences', 'checklist_section', 'page_html', 'report_html', 'write_report']
 
 # %% ../nbs/61_report.ipynb #9235e745
 alt, pd, scipy, vl_convert = Deferred("altair"), Deferred("pandas"), Deferred("scipy"), Deferred("vl_convert")
@@ -50,6 +51,49 @@ COLUMNS = {
 } # Table -> the columns that the report reads
 
 # %% ../nbs/61_report.ipynb #fe553db1
+def read_items(
+    path: Path, # items.parquet of a run folder
+) -> pd.DataFrame: # The columns that the report reads
+    "Read the items of a run, each once"
+    keys = [*POINT, "task", "form", "item"]
+    names = pq.read_schema(path).names
+    table = pd.read_parquet(path, columns=[*COLUMNS["items"], *(["draw"] if "draw" in names else [])])
+    twice = table.duplicated([*keys, *(["draw"] if "draw" in names else [])])
+    if twice.any():
+        r = table[twice].iloc[0]
+        raise InputError(f"{path}: {r.language} {r['size']}, seed {r.seed} has item {r['item']} of {r.task} ({r.form} form) twice; gather the run's tables again")
+    return table[COLUMNS["items"]]
+
+# %% ../nbs/61_report.ipynb #4d744c8a
+def with_numerics(
+    run: str|Path, # A run folder
+    models: pd.DataFrame, # Its models: language, size, seed
+    language: str="language", # The column that names a model's language
+) -> pd.DataFrame: # With precision and threads; an error if there are several precisions
+    "Add how the models of a run were computed"
+    if "precision" not in models:
+        made = {name.rsplit("-", 1)[0]: stage.get("counts", {}) for name, stage in read_json(Path(run)/"stages.json", {}).items() if name.startswith("model-")}
+        names = [f"model-{l}-{size}-seed{seed}" for l, size, seed in zip(models[language], models["size"], models.seed)]
+        models = models.assign(precision=[made.get(name, {}).get("precision") for name in names])
+    if "threads" not in models: models = models.assign(threads=np.nan)
+    groups = models.groupby("precision", sort=True)
+    if groups.ngroups < 2: return models
+    def said(t): return ", ".join(f"{l} {size} seed {seed}" for l, size, seed in zip(t[language][:3], t["size"], t.seed)) + (f" and {len(t) - 3} more" if len(t) > 3 else "")
+    raise InputError(f"{run}: its models were trained in different precisions ({'; '.join(f'{name}: {said(t)}' for name, t in groups)}); train all of them in one, by training.precision")
+
+def numerics_text(
+    models: pd.DataFrame, # As of `with_numerics`
+) -> str: # A sentence or two
+    "How the models of a run were computed, in words"
+    unknown, named = int(models.precision.isna().sum()), models.precision.dropna().unique()
+    if not len(named): text = "The precision of training is not recorded."
+    else: text = f"Precision of training: {named[0]}" + (f"; not recorded for {unknown} of {len(models)} models." if unknown else ", all models.")
+    threads = models.threads.dropna().astype(int).value_counts(sort=False).sort_index()
+    if threads.empty: return f"{text} The number of threads is not recorded."
+    if len(threads) == 1: return f"{text} Threads a model: {threads.index[0]}."
+    return f"{text} Threads differ between models, so rounding does, too: {', '.join(f'{n} for {count} models' for n, count in threads.items())}."
+
+# %% ../nbs/61_report.ipynb #15e60c4e
 def read_table(
     run: str|Path, # A run folder
     name: str, # "models", "curves", "scores" or "items"
@@ -57,10 +101,11 @@ def read_table(
     "Read one table of a run folder and check that it has its columns"
     path = Path(run)/(f"{name}.parquet" if name == "items" else f"{name}.csv")
     if not path.is_file(): raise InputError(f"{path}: not found; name the folder of a finished run, as `simplelm run` makes it")
-    try: table = pd.read_parquet(path, columns=COLUMNS[name]) if name == "items" else pd.read_csv(path, dtype={"language": str, "size": str}, keep_default_na=False, na_values=[""])
+    try: table = read_items(path) if name == "items" else read_csv(path, dtype={"language": str, "size": str}, keep_default_na=False, na_values=[""])
+    except InputError: raise
     except (ValueError, OSError) as e: raise InputError(f"{path}: not a table ({str(e).splitlines()[0]}); gather the run's tables again") from None
     if missing := [c for c in COLUMNS[name] if c not in table]: raise InputError(f"{path}: lacks the column {missing[0]}; gather the run's tables again")
-    return table
+    return with_numerics(run, table) if name == "models" else table
 
 # %% ../nbs/61_report.ipynb #dfea77d4
 @dataclass(frozen=True)
@@ -246,8 +291,8 @@ def unpaired(
     b: pd.Series, # The row of the other language
 ) -> dict: # As of `compare_items`
     "Comparison from accuracies and their errors alone, where the items are not there"
-    difference, error = a.accuracy - b.accuracy, float(np.hypot(a.stderr, b.stderr))
-    p = float(2*scipy.stats.norm.sf(abs(difference)/error)) if error else 1.0
+    difference, error = without_rounding(a.accuracy - b.accuracy, 1), float(np.hypot(a.stderr, b.stderr))
+    p = float(2*scipy.stats.norm.sf(abs(difference)/error)) if error else float(difference == 0)
     return dict(items=int(a["items"]), seeds=int(min(a.seeds, b.seeds)), difference=difference, low=difference - 1.96*error, high=difference + 1.96*error, p=p)
 
 # %% ../nbs/61_report.ipynb #81223a72
@@ -265,7 +310,7 @@ def differences(
         members = [t for t in dict.fromkeys(run.scores.task) if t == s.task or t.startswith(f"{s.task}_")]
         keys = [t for t in members if (s.language, s.size, t, s.form) in right and (baseline, s.size, t, s.form) in right]
         sides = [[right[l, s.size, t, s.form] for t in keys] for l in (s.language, baseline)]
-        paired = bool(keys) and all(a.index.equals(b.index) for a, b in zip(*sides))
+        paired = bool(keys) and all(a.index.equals(b.index) and not (a.isna().any(axis=None) or b.isna().any(axis=None)) for a, b in zip(*sides))
         both = [by_model.loc[(s.size, s.task, s.form, l)] for l in (s.language, baseline)]
         found = compare_items(*sides) if paired else unpaired(*both)
         rows.append(dict(size=s.size, task=s.task, form=s.form, language=s.language, baseline=baseline) | found | dict(paired=paired))
@@ -311,7 +356,7 @@ def loss_findings(
         loss = means[language].dropna()
         if loss.empty: out.append(f"{language.capitalize()}: no validation loss was measured."); continue
         if len(loss) == 1: out.append(f"{language.capitalize()}: {loss.iloc[0]:.3f} bits per byte at its only size, {loss.index[0]}."); continue
-        falls = "falls with every size" if (loss.diff().dropna() < 0).all() else "does not fall with every size"
+        falls = "falls with every size" if (loss.diff().dropna() < -EQUAL*loss.max()).all() else "does not fall with every size"
         out.append(f"{language.capitalize()}: the validation loss goes from {loss.iloc[0]:.3f} ({loss.index[0]}) to {loss.iloc[-1]:.3f} bits per byte ({loss.index[-1]}) and {falls}.")
     if len(run.languages) > 1: out.append("Each language is measured on its own text: a lower loss says that the text is easier to predict, not that its reader is abler.")
     return out
@@ -339,7 +384,7 @@ def size_matches(
              for model, part in items[items.form == "simple"].groupby(["language", "size"], sort=False)}
     for size, larger in ((a, b) for a in sizes.index for b in sizes.index if sizes[a] < sizes[b]):
         one, other = sides.get(("simple", size), {}), sides.get(("regular", larger), {})
-        tasks = [t for t in one if t in other and one[t].index.equals(other[t].index)]
+        tasks = [t for t in one if t in other and one[t].index.equals(other[t].index) and not (one[t].isna().any(axis=None) or other[t].isna().any(axis=None))]
         if not tasks: continue
         row = dict(size=size, larger=larger) | compare_items([one[t] for t in tasks], [other[t] for t in tasks])
         if {("simple", size, "simple"), ("regular", larger, "standard")} <= set(means.index):
@@ -462,7 +507,7 @@ def decide(
     worth: float, # The smallest value worth naming, on the claimed side
 ) -> str: # "supported", "refuted" or "underpowered"
     "The verdict on a claim that an effect is above `none`"
-    return "supported" if low > none else "refuted" if high < worth else "underpowered"
+    return "supported" if low > none + 1e-9 else "refuted" if high < worth else "underpowered" # more than a rounding error
 
 # %% ../nbs/61_report.ipynb #ee6356da
 def single_tasks(
@@ -845,9 +890,10 @@ def settings_section(
     run: Run, # A run
 ) -> str: # HTML
     "Configuration and versions"
-    if not run.study: return "<p>The run folder holds no study.json, so its configuration is not known.</p>"
+    if not run.study: return f"<p>The run folder holds no study.json, so its configuration is not known. {escape(numerics_text(run.models))}</p>"
     parts = {"Configuration": {k: v for k, v in run.study.items() if k != "versions"}, "Versions": run.study.get("versions", {})}
-    return "".join(f"<h3>{heading}</h3>" + html_table([], [("", [f"<code>{escape(k)}</code>", f"<code>{escape(v)}</code>"]) for k, v in flatten(values).items()])
+    computed = f"<p>{escape(numerics_text(run.models))}</p>"
+    return computed + "".join(f"<h3>{heading}</h3>" + html_table([], [("", [f"<code>{escape(k)}</code>", f"<code>{escape(v)}</code>"]) for k, v in flatten(values).items()])
                    for heading, values in parts.items() if values)
 
 # %% ../nbs/61_report.ipynb #c0d4a271

@@ -5,6 +5,7 @@
 # %% ../nbs/50_scaling.ipynb #c63fb66a
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -18,15 +19,15 @@ from .artifacts import Deferred, InputError
 from .fitting import EXPONENT_BOUND, RESAMPLING, best_fit, bootstrap_samples, huber, law_starts, log_law, polish, solve_laws
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'scipy', 'CHECKLIST', 'LAWS', 'COLOURS', 'SHAPES', 'FitRefused', 'PowerLaw', 'predict', 'law_values',
-           'check_numbers', 'check_duplicates', 'check_points', 'fit_power_law', 'run_numbers', 'other_valleys',
-           'refit', 'to_constants', 'summarise', 'fit_facts', 'checklist', 'parametric_starts', 'lower_delta',
-           'fitted_scale', 'ParametricLaw', 'check_parametric', 'fit_parametric', 'bootstrap_parametric',
-           'fit_with_scale', 'scale_objective', 'summarise_parametric', 'parametric_text', 'profile_interval',
-           'broken_law', 'rival_laws', 'held_out_errors', 'compare_laws', 'held_out_text', 'read_points',
-           'compute_envelope', 'check_conventions', 'study_points', 'fit_laws', 'study_facts', 'count_text', 'verdict',
-           'fit_study', 'law_lines', 'language_marks', 'styled', 'law_residuals', 'described', 'log_x', 'law_panel',
-           'residual_panel', 'scaling_chart']
+__all__ = ['alt', 'pd', 'scipy', 'EQUAL', 'CHECKLIST', 'LAWS', 'COLOURS', 'SHAPES', 'FitRefused', 'PowerLaw', 'predict',
+           'law_values', 'all_equal', 'check_numbers', 'check_duplicates', 'check_points', 'fit_power_law',
+           'run_numbers', 'other_valleys', 'refit', 'to_constants', 'summarise', 'fit_facts', 'checklist',
+           'parametric_starts', 'lower_delta', 'fitted_scale', 'ParametricLaw', 'check_parametric', 'fit_parametric',
+           'bootstrap_parametric', 'fit_with_scale', 'scale_objective', 'summarise_parametric', 'parametric_text',
+           'profile_interval', 'broken_law', 'rival_laws', 'held_out_errors', 'compare_laws', 'held_out_text',
+           'read_csv', 'read_points', 'compute_envelope', 'check_conventions', 'study_points', 'fit_laws',
+           'study_facts', 'count_text', 'verdict', 'fit_study', 'law_lines', 'language_marks', 'styled',
+           'law_residuals', 'described', 'log_x', 'law_panel', 'residual_panel', 'scaling_chart']
 
 # %% ../nbs/50_scaling.ipynb #f7907fa0
 alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy") # loaded at first use: the command line starts without them
@@ -78,6 +79,16 @@ def law_values(
     x, terms = np.atleast_2d(np.asarray(x, float)), law.constants.shape[1]//2
     E, scales, exponents = law.constants[:, :1], law.constants[:, 1:1 + terms], law.constants[:, 1 + terms:]
     return E + sum(scales[:, [k]] * x[k]**-exponents[:, [k]] for k in range(terms))
+
+# %% ../nbs/50_scaling.ipynb #6a5f0cf7
+EQUAL = 2**-23 # Losses whose ratio is nearer to 1 than this are equal
+
+def all_equal(
+    loss: np.ndarray, # Positive
+) -> bool: # Whether they are, to within single precision
+    "Whether losses differ by no more than rounding"
+    loss = np.asarray(loss, float)
+    return bool(loss.max() - loss.min() <= EQUAL*loss.max())
 
 # %% ../nbs/50_scaling.ipynb #0471396a
 def check_numbers(
@@ -135,6 +146,9 @@ def fit_power_law(
     u, y, size = np.log(x) - center, np.log(loss), 3 if offset else 2
     law, run = partial(log_law, u=u[None]), run_numbers(runs, len(x))
     starts = law_starts(u, y, offset)
+    if all_equal(loss):
+        made = fit_facts("L(x) = E", delta, 0, 1.0, "none: all losses are equal", 0, about)
+        return level_law(loss, offset, run.max() + 1, len(np.unique(x)) > size, made)
     best, reached = best_fit(law, y, starts, delta)
     best, residual, how = best[None], y - law(best[None])[0][0], "none: the curve goes through all points"
     determined = len(np.unique(x)) > size
@@ -143,6 +157,21 @@ def fit_power_law(
         best = np.vstack([best, refit(law, ys, weight, best, other_valleys(law, best), delta)])
     made = fit_facts("L(x) = E + A x^-alpha" if offset else "L(x) = A x^-alpha", delta, len(starts), reached, how, bootstraps, about)
     return summarise(best, center, loss, residual, run.max() + 1, determined, how, made)
+
+# %% ../nbs/50_scaling.ipynb #e82ab1d0
+def level_law(
+    loss: np.ndarray, # [points] equal losses
+    offset: bool, # Whether E is fitted
+    runs: int, # How many runs they come from
+    determined: bool, # Whether the points exceed the constants
+    made: dict, # How the fit was made
+) -> PowerLaw: # With alpha = 0
+    "The law of losses that do not change"
+    level = float(np.exp(np.log(loss).mean()))
+    E, A = (level, 0.0) if offset else (0.0, level)
+    constants = np.tile([E, A, 0.0], (2, 1)) # the fit, and a refit that is the same
+    return PowerLaw(E, E, E, A, A, A, 0.0, 0.0, 0.0, points=len(loss), runs=int(runs), determined=determined, significant=False, offset_determined=False, residual=0.0,
+                    bootstrap="none: all losses are equal", lowest=float(loss.min()), constants=constants, made=made | dict(points=len(loss), runs=int(runs)))
 
 # %% ../nbs/50_scaling.ipynb #5d7ab0d8
 def run_numbers(
@@ -320,6 +349,7 @@ def check_parametric(
     "Refuse runs that determine no parametric law, in one line"
     columns = {"parameters": N, "tokens": D, "loss": loss}
     check_numbers(columns | ({} if flops is None else {"flops": flops}))
+    if all_equal(loss): raise FitRefused(f"all {len(loss)} losses are equal ({loss[0]:.6g}), so there is no fall to explain")
     if len(N) < 6: raise FitRefused(f"6 runs are needed for E, A, B, alpha and beta; there {'is' if len(N) == 1 else 'are'} {len(N)}")
     for name, v in (("parameters", N), ("tokens", D)):
         if (distinct := len(np.unique(v))) < 3: raise FitRefused(f"3 different numbers of {name} are needed; the {len(v)} runs have {distinct}")
@@ -363,7 +393,7 @@ def fit_parametric(
     else: log_scale, objective = np.log(scale), scale_objective(residual, scale, delta)
     refits, how = bootstrap_parametric(law, y, best, method, delta, bootstraps, seed, resampling)
     made = fit_facts("L(N, D) = E + A N^-alpha + B D^-beta", delta, len(starts), reached, how, bootstraps, about, said)
-    return summarise_parametric(to_constants(np.vstack([best, refits]), centers), residual, loss, method, objective, log_scale, how, made)
+    return summarise_parametric(to_constants(np.vstack([best, refits]), centers), np.stack([N, D]), residual, loss, method, objective, log_scale, how, made)
 
 # %% ../nbs/50_scaling.ipynb #9d825302
 def bootstrap_parametric(
@@ -413,6 +443,7 @@ def scale_objective(
 # %% ../nbs/50_scaling.ipynb #e98ba878
 def summarise_parametric(
     constants: np.ndarray, # [1 + bootstraps, 5] E, A, B, alpha, beta
+    x: np.ndarray, # [2, points] parameters and tokens
     residual: np.ndarray, # [points] log residuals of the fit
     loss: np.ndarray, # [points] the measured loss
     method: str, # "huber" or "huber-scale"
@@ -427,8 +458,10 @@ def summarise_parametric(
     central = refits[((refits >= low) & (refits <= high)).all(1)]
     parts = (("", constants[0]), ("_low", low), ("_high", high), ("_error", central.std(0) if len(central) else low))
     named = {f"{name}{end}": float(v) for end, values in parts for name, v in zip(names, values)}
+    removed = constants[0, 1:3, None]*x**-constants[0, 3:, None] # [2, points] what each term adds to the loss
+    changes = np.ptp(removed, axis=1) > EQUAL*loss.max() # whether it changes the loss at all between the smallest and the largest run
     return ParametricLaw(**named, method=method, objective=float(objective), log_scale=float(log_scale), points=len(loss),
-                         residual=float(np.sqrt(np.mean(residual**2))), significant=bool((low[3:] > 0).all()), bootstrap=how, lowest=float(loss.min()),
+                         residual=float(np.sqrt(np.mean(residual**2))), significant=bool((low[3:] > 0).all() and changes.all()), bootstrap=how, lowest=float(loss.min()),
                          constants=constants, made=made | dict(points=len(loss), runs=len(loss)))
 
 # %% ../nbs/50_scaling.ipynb #f0318718
@@ -453,6 +486,7 @@ def profile_interval(
     check_points(x, loss, offset)
     values = np.linspace(-0.5, EXPONENT_BOUND, 451) if values is None else np.asarray(values, float)
     u, y, size = np.log(x) - np.log(x).mean(), np.log(loss), 3 if offset else 2
+    if all_equal(loss): raise FitRefused(f"all {len(loss)} losses are equal ({loss[0]:.6g}), so every exponent fits")
     if len(x) <= size: raise FitRefused(f"{len(x)} points leave nothing to tell the error of {size} constants; a profile needs one more")
     law = partial(log_law, u=u[None])
     starts = np.array([s for s in law_starts(u, y, offset) if s[-1] == 0.35])[::2]
@@ -520,7 +554,7 @@ def compare_laws(
         gap = square - squares[lowest]
         rows.append(dict(form=name, constants=rival_laws(u, y)[name][1].shape[1], held_out=np.sqrt(square.mean()), worse=gap.mean(), error=gap.std(ddof=1)/np.sqrt(len(gap))))
     table = pd.DataFrame(rows)
-    near = table.worse <= 2*table.error
+    near = table.worse <= 2*table.error + EQUAL**2
     return table.assign(chosen=table.index == near.idxmax())
 
 # %% ../nbs/50_scaling.ipynb #83bde8b6
@@ -536,13 +570,26 @@ def held_out_text(
     return f"yes: each run left out in turn, root mean square error of {errors}; chosen: {table.form[table.chosen].item()}"
 
 # %% ../nbs/50_scaling.ipynb #45a505db
+def read_csv(
+    path: str|Path, # A CSV file with a header
+    **options, # Of pandas
+) -> pd.DataFrame: # The table
+    "Read a CSV file of which every column has a name of its own"
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as f: head = next(csv.reader(f), [])
+    except csv.Error as e: raise InputError(f"{path}: not a CSV file ({e})") from None
+    if twice := [name for name in head if name and head.count(name) > 1]: raise InputError(f"{path}: the column {twice[0]!r} is there {head.count(twice[0])} times; rename or remove one")
+    return pd.read_csv(path, **options)
+
+# %% ../nbs/50_scaling.ipynb #ca39d4f7
 def read_points(
     path: str|Path, # A CSV file with a header
     x: str, # The column of compute, tokens or parameters
     loss: str, # The column of the loss
 ) -> pd.DataFrame: # The table
     "Read the two columns of a law from a CSV file, or say in one line what is wrong with it"
-    try: table = pd.read_csv(path)
+    try: table = read_csv(path)
+    except InputError: raise
     except FileNotFoundError: raise InputError(f"{path}: no such file") from None
     except (ValueError, OSError) as e: raise InputError(f"{path}: not a CSV file ({str(e).splitlines()[0]})") from None
     for column in (x, loss):
@@ -647,6 +694,7 @@ def verdict(
 ) -> str: # One or two sentences
     "What a fit shows, and what it does not"
     if isinstance(law, FitRefused): return f"No law in {x}: {law}."
+    if law.alpha == law.alpha_low == law.alpha_high == 0: return f"No slope: the loss does not change with {x} (alpha = 0; all {law.points} losses are {law.lowest:.6g})."
     if not law.determined: return f"Alpha = {law.alpha:.3g} in {x}, but {law.points} points for 3 constants leave nothing to tell its error: not a result."
     interval = f"alpha = {law.alpha:.3g}, 95% interval {law.alpha_low:.3g} to {law.alpha_high:.3g}, {count_text(law)}"
     if law.significant: text = f"The loss falls with {x} ({interval})."

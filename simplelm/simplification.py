@@ -16,6 +16,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from .artifacts import InputError
+from .configuration import check_types
 from .vocabulary import Vocabulary, word_key
 
 # %% auto #0
@@ -44,6 +45,7 @@ class SimplificationConfig:
     count_closing_word: bool = True # Count the word that closed a passage as one of it, as the released code does
 
     def __post_init__(self):
+        check_types(self)
         if self.segmentation not in ("words", "paper"):
             raise InputError(f"segmentation={self.segmentation!r}: choose 'words' or 'paper'")
         if self.min_words < 0: raise InputError(f"min_words={self.min_words}: must be 0 or more")

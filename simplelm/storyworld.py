@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .artifacts import InputError, Manifest, make_artifact, progress
+from .configuration import check_types
 from .corpus import write_part
 from .story_words import CHILD_TYPES, LARGEST, SMALLEST, Word, lexicon
 
@@ -66,6 +67,7 @@ class StoryWorldConfig:
     redundancy: float|tuple[float, float]=0.05 # How likely a sentence is said again, or a story is a near copy
 
     def __post_init__(self):
+        check_types(self)
         if self.documents < 1 or self.part_documents < 1: raise InputError("story world: documents and part_documents must be at least 1")
         for dial, (least, most) in RANGES._asdict().items():
             value = getattr(self, dial)

@@ -8,17 +8,14 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, is_dataclass, replace
-from difflib import get_close_matches
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import get_args, get_type_hints
 
-import dacite
-
-from .artifacts import (Deferred, InputError, atomic_write, check_files, find_data, fingerprint, is_artifact, logger, make_artifact, package_versions, plain,
+from .artifacts import (Deferred, InputError, Manifest, atomic_write, check_files, find_data, fingerprint, is_artifact, logger, make_artifact, package_versions, plain,
                                 read_manifest, source_fingerprint)
 from .benchmark import load_items, task_names
+from .configuration import check_least, check_seeds, check_types, parse_config
 from .corpus import Source, open_sources, simplify_corpus
 from .evaluation import EvaluationConfig, evaluate_model, settle_scoring
 from .likelihood import generate_text, load_model
@@ -35,10 +32,10 @@ from .vocabulary import Vocabulary
 
 # %% auto #0
 __all__ = ['pd', 'STUDIES', 'ACCELERATORS', 'ONLY_FLOAT16', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe',
-           'Study', 'read_study', 'load_study', 'parse_config', 'config_parts', 'unknown_keys', 'training_speed',
-           'plan_study', 'study_models', 'place', 'study_vocabulary', 'make_corpora', 'make_blocks', 'TrainedModel',
-           'make_model', 'write_samples', 'collect_tables', 'write_tables', 'gather_tables', 'check_inputs',
-           'settle_study', 'run_study']
+           'Study', 'read_study', 'load_study', 'training_speed', 'plan_study', 'study_models', 'place',
+           'study_vocabulary', 'make_corpora', 'make_blocks', 'TrainedModel', 'make_model', 'write_samples',
+           'collect_tables', 'write_tables', 'gather_tables', 'check_workers', 'check_inputs', 'settle_study',
+           'run_study']
 
 # %% ../nbs/60_study.ipynb #a2ab894c
 pd = Deferred("pandas")
@@ -53,9 +50,10 @@ class CorpusConfig:
     split: str|None = None # The split of folders and Hub data sets to read; by default train, where they have splits
 
     def __post_init__(self):
+        check_types(self)
         if self.split and self.storyworld: raise InputError("corpus: the story world has no split; leave `split` out")
         if bool(self.sources) == (self.storyworld is not None):
-            raise InputError("corpus: give either `sources` or a table `corpus.storyworld`, not both and not neither")
+            raise InputError("give either `sources` or a table `storyworld`, not both and not neither")
 
 # %% ../nbs/60_study.ipynb #cdb8c95f
 @dataclass(frozen=True)
@@ -66,14 +64,17 @@ class ModelGrid:
     more_seeds: dict[str, tuple[int, ...]] = field(default_factory=dict) # Size -> further seeds, for small models that cost little
 
     def __post_init__(self):
+        check_types(self)
         for key in ("sizes", "seeds"):
             values = getattr(self, key)
-            if not values: raise InputError(f"models.{key}: is empty; name at least one")
-            if len(set(values)) < len(values): raise InputError(f"models.{key}: names one twice: {', '.join(map(str, values))}")
+            if not values: raise InputError(f"{key} is empty; name at least one")
+            if len(set(values)) < len(values): raise InputError(f"{key} names one twice: {', '.join(map(str, values))}")
         for size in self.sizes: model_size(size)
+        check_seeds("seeds", *self.seeds)
+        for size, more in self.more_seeds.items(): check_seeds(f"more_seeds: {size}", *more)
         for size, more in self.more_seeds.items():
-            if size not in self.sizes: raise InputError(f"models.more_seeds: {size} is not among the sizes {', '.join(self.sizes)}")
-            if len(set(more) | set(self.seeds)) < len(more) + len(self.seeds): raise InputError(f"models.more_seeds: {size} has a seed twice")
+            if size not in self.sizes: raise InputError(f"more_seeds: {size} is not among the sizes {', '.join(self.sizes)}")
+            if len(set(more) | set(self.seeds)) < len(more) + len(self.seeds): raise InputError(f"more_seeds: {size} has a seed twice")
 
     def seeds_of(self, size: str) -> tuple[int, ...]: return self.seeds + tuple(self.more_seeds.get(size, ()))
 
@@ -91,6 +92,10 @@ class SampleConfig:
     max_tokens: int = 60 # Length of each continuation, tokens
     temperature: float = 0.7 # 0 always takes the likeliest token
 
+    def __post_init__(self):
+        check_types(self)
+        check_least(self, max_tokens=1, temperature=0)
+
 # %% ../nbs/60_study.ipynb #2ec64cce
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -104,6 +109,10 @@ class Recipe:
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig) # One tokenizer a language
     packing: PackingConfig = field(default_factory=PackingConfig) # Context and validation split
     samples: SampleConfig = field(default_factory=SampleConfig) # Text to read
+
+    def __post_init__(self):
+        check_types(self)
+        if not self.name.strip() or "/" in self.name: raise InputError(f"name is {self.name!r}; it names the run folder, so it must not be empty or hold a slash")
 
 # %% ../nbs/60_study.ipynb #91892b52
 @dataclass(frozen=True, kw_only=True)
@@ -137,49 +146,6 @@ def load_study(
     "Read a study; an unknown or mistyped key is an error that names it"
     return parse_config(Study, *read_study(study))
 
-# %% ../nbs/60_study.ipynb #20d861f5
-def parse_config(
-    kind: type, # A dataclass, such as `Study`
-    table: dict, # As TOML gives it
-    where: str, # What error messages call it
-) -> object: # Of that class, checked in every key
-    "Turn nested tables into a configuration"
-    try: return dacite.from_dict(kind, table, dacite.Config(strict=True, cast=[tuple], type_hooks={float: float}))
-    except dacite.UnexpectedDataError as e: raise InputError(f"{where}: {unknown_keys(kind, table, e.keys)}") from None
-    except dacite.MissingValueError as e: raise InputError(f"{where}: `{e.field_path}` is missing") from None
-    except dacite.WrongTypeError as e:
-        raise InputError(f"{where}: `{e.field_path}` is {e.value!r}, which is not of type {e.field_type}") from None
-    except (TypeError, ValueError) as e: raise InputError(f"{where}: {e}") from None
-
-# %% ../nbs/60_study.ipynb #ad76c9df
-def config_parts(
-    kind: type, # A dataclass
-    table: object, # Its table
-    path: str="", # Where it stands in the file
-) -> Iterator[tuple[str, type, dict]]: # Path, class and table of it and of all tables in it
-    "Go through the tables of a file and the classes that they are meant for"
-    for inner in table if isinstance(table, list) else [table]:
-        if not isinstance(inner, dict): continue
-        yield path, kind, inner
-        for name, hint in get_type_hints(kind).items():
-            for part in filter(is_dataclass, (hint, *get_args(hint))): yield from config_parts(part, inner.get(name), f"{path}{name}.")
-
-# %% ../nbs/60_study.ipynb #ea159637
-def unknown_keys(
-    kind: type, # What the file should hold
-    table: dict, # Its tables
-    keys: set[str], # Keys that one of them has and should not have
-) -> str: # What to tell the user
-    "Say which table holds the unknown keys, and which known key is near"
-    key = sorted(keys)[0]
-    for path, part, inner in config_parts(kind, table):
-        if key in inner and key not in part.__dataclass_fields__:
-            known = list(part.__dataclass_fields__)
-            near = get_close_matches(key, known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
-            return f"unknown key `{path}{key}`; {hint}"
-    return f"unknown key `{key}`"
-
 # %% ../nbs/60_study.ipynb #8074f3cc
 ACCELERATORS = {
     "T4": 65e12, "V100": 125e12, "L4": 121e12, "A100": 312e12, "RTX4090": 165e12, "H100": 989e12, "H200": 989e12, "MI300X": 1307e12,
@@ -207,6 +173,8 @@ def plan_study(
 ) -> pd.DataFrame: # A row a model: parameters, tokens, FLOPs, bytes of tensors (`memory`) and of a process on a CPU (`process_memory`), hours
     "What every model of a study needs, computed from sizes alone: no data, no accelerator"
     speed = training_speed(accelerator, count, utilization)
+    if study.training.tokens is None:
+        raise InputError(f"{study.name}: training.tokens is not set, so its cost is not known before its text is there; name the tokens")
     there = here = study.training.precision
     if there == "auto":
         there = "float32" if accelerator in ONLY_FLOAT16 else "bfloat16"
@@ -337,6 +305,15 @@ def write_samples(
     return dict(samples=len(samples))
 
 # %% ../nbs/60_study.ipynb #78a7d849
+def numerics(
+    manifest: Manifest, # Of a model's training
+) -> dict: # precision, threads; None where it is not recorded
+    "How a model was computed"
+    config = manifest.config.get("training", {})
+    named = config.get("precision")
+    return dict(precision=manifest.counts.get("precision") or (None if named == "auto" else named), threads=config.get("threads"))
+
+# %% ../nbs/60_study.ipynb #78e5489a
 def collect_tables(
     trained: list[TrainedModel], # Finished models
 ) -> dict[str, pd.DataFrame]: # models, curves, scores, items, samples; each begins with language, size and seed
@@ -346,7 +323,7 @@ def collect_tables(
         point, made = dict(language=t.language, size=t.size, seed=t.seed), check_files(t.model)
         for folder in (t.scores, t.samples): check_files(folder)
         shape, count = model_size(t.size), made.counts
-        row = dict(hidden=shape.hidden, layers=shape.layers) | {k: count[k] for k in ("parameters", "non_embedding_parameters", "tokens", "flops", "validation_loss", "bits_per_byte")}
+        row = dict(hidden=shape.hidden, layers=shape.layers) | numerics(made) | {k: count[k] for k in ("parameters", "non_embedding_parameters", "tokens", "flops", "validation_loss", "bits_per_byte")}
         found = dict(models=pd.DataFrame([row]), curves=pd.read_csv(t.model/"metrics.csv").assign(parameters=count["parameters"]),
                      scores=pd.read_csv(t.scores/"scores.csv").assign(parameters=count["parameters"]), items=pd.read_parquet(t.scores/"items.parquet"),
                      samples=pd.DataFrame(json.loads((t.samples/"samples.json").read_text(encoding="utf-8")), columns=["prompt", "text"]))
@@ -386,10 +363,19 @@ def gather_tables(
     write_tables(run, study, tables, [*stages, *(p for t in trained for p in (t.model, t.scores))])
 
 # %% ../nbs/60_study.ipynb #0f0e6098
+def check_workers(
+    workers: int, # Threads that simplify
+) -> None: # Nothing, or an error
+    "Refuse a number of threads that is none, before anything is begun"
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1: raise InputError(f"workers is {workers!r}; it must be a whole number from 1 on")
+
+# %% ../nbs/60_study.ipynb #b9e90cb1
 def check_inputs(
     study: Study, # A study
+    workers: int=1, # Threads that simplify
 ):
     "Fail now, in one line, if the study names data that is not to be had"
+    check_workers(workers)
     study_vocabulary(study)
     if study.corpus.sources: open_sources(study.corpus.sources, study.corpus.split)
     for task in task_names(study.evaluation.tasks): load_items(task, limit=1)
@@ -422,7 +408,7 @@ def run_study(
 ) -> Path: # The run folder
     "Make every artifact of a study, or those that are missing, and gather the tables"
     run = Path(out or Path("runs")/study.name)
-    check_inputs(study)
+    check_inputs(study, workers)
     run.mkdir(parents=True, exist_ok=True)
     study = settle_study(study, run)
     corpora = make_corpora(study, run, workers)

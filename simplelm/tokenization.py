@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .artifacts import Deferred, InputError, Manifest, NoResult, atomic_write, is_artifact, logger, make_artifact, plain, read_manifest, uncollected
+from .configuration import check_least, check_seeds, check_types
 from .corpus import only_set_aside, open_sources, read_corpus, source_label
 from .simplification import kernel, string_buffers
 
@@ -52,6 +53,7 @@ class TokenizerConfig:
     sample_bytes: int=2**30 # Learn from a sample of the documents with at most this many bytes of text; a smaller corpus is used whole
 
     def __post_init__(self):
+        check_types(self)
         if self.style not in ("lossless", "paper"):
             raise InputError(f"style={self.style!r}: no such style; take 'lossless' or 'paper'")
         least = len(SPECIAL_TOKENS) + (256 if self.style == "lossless" else 1)
@@ -528,6 +530,9 @@ class PackingConfig:
     split: Literal["documents", "blocks"]="documents" # What is held out: whole documents, or blocks of the packed text, as the paper does; a document can then lie on both sides
 
     def __post_init__(self):
+        check_types(self)
+        check_least(self, validation_tokens_at_least=0)
+        check_seeds("seed", self.seed)
         if self.split not in ("documents", "blocks"): raise InputError(f"split={self.split!r}: choose 'documents' or 'blocks'")
         if self.context < 1: raise InputError(f"context={self.context}: a block needs at least one token")
         if not 0 < self.validation_fraction < 1: raise InputError(f"validation_fraction={self.validation_fraction}: take a share between 0 and 1, such as 0.003")

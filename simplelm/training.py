@@ -24,6 +24,7 @@ from typing import Literal
 import numpy as np
 
 from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, progress, read_manifest
+from .configuration import check_seeds, check_types
 from .kernels import exponentiate, keep_memory, target_logprobs
 from .model import (WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count, parameter_count,
                             training_flops)
@@ -80,7 +81,10 @@ class TrainingConfig:
     seed: int=0 # Initial weights and order of the blocks; 0 or more
 
     def __post_init__(self):
-        for name in ("tokens", "batch_size", "micro_batch_size", "learning_rate", "clip_norm", "eps", "evaluate_every", "evaluate_sequences", "sample_every", "checkpoint_every", "threads"):
+        check_types(self)
+        check_seeds("seed", self.seed)
+        for name in ("tokens", "batch_size", "micro_batch_size", "learning_rate", "clip_norm", "eps", "evaluate_every", "evaluate_sequences",
+                     "sample_every", "checkpoint_every", "threads"):
             value = getattr(self, name)
             if value is not None and not value > 0: raise InputError(f"{name} {value}: must be above 0")
         for name in ("warmup_tokens", "weight_decay", "keep_checkpoints", "seed"):

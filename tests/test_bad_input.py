@@ -363,8 +363,8 @@ def export_mine(folder, task, record):
 
 
 @pytest.mark.parametrize("task, record, said", [
-    (dict(context=None), {}, ("mine.toml", "context is missing")), (dict(kind='"essay"'), {}, ("mine.toml", "kind 'essay' is unknown")),
-    (dict(chance='"half"'), {}, ("mine.toml", "chance")), (dict(promt='"a"'), {}, ("mine.toml", "unknown key promt")), (dict(name='"piqa"'), {}, ("piqa", "taken")),
+    (dict(context=None), {}, ("mine.toml", "`context` is missing")), (dict(kind='"essay"'), {}, ("mine.toml", "kind 'essay' is unknown")),
+    (dict(chance='"half"'), {}, ("mine.toml", "chance")), (dict(promt='"a"'), {}, ("mine.toml", "unknown key `promt`")), (dict(name='"piqa"'), {}, ("piqa", "taken")),
     (dict(name='"mine'), {}, ("mine.toml", "not TOML")), (dict(path='"lost.jsonl"'), {}, ("lost.jsonl not found", "SIMPLELM_DATA")),
     (dict(path=None, hub='"nobody/nothing"'), {}, ("nobody/nothing", "SIMPLELM_DATA", "network")), (dict(answer='"(["', kind='"generate"'), {}, ("mine.toml", "no pattern")),
     ({}, dict(q=None), ("mine.jsonl, line 2", "'q'")), ({}, dict(right=2), ("mine.jsonl, line 2", "label 2 is not one of 0 to 1")), ({}, dict(b=" "), ("mine.jsonl, line 2", "choice 1 is empty"))],
