@@ -298,7 +298,8 @@ class Evaluate:
     style: Literal["cloze", "letters"]|None = None # Score the choices themselves, or letters before listed choices; by default each task's own
     pmi: bool = True # Score choices without their context, too, for accuracy by mutual information
     max_tokens: int = 256 # Tokens of an answer that the model writes itself, at most
-    add_bos: bool = True # Put the BOS token in front of every text, as in training here; --no-add-bos to compare other models with published figures
+    add_bos: tyro.conf.FlagCreatePairsOff[bool] = False # Put the BOS token in front of every text, whatever the tokenizer does by itself
+    no_add_bos: tyro.conf.FlagCreatePairsOff[bool] = False # Put it in front of an empty context only, whatever the tokenizer does by itself
     precision: Literal["float32", "bfloat16"] = "float32" # Numbers the model computes with
     threads: int|None = None # Threads of the processor that score; by default as many as suit the model's width
     batch_tokens: int | None = None # Tokens in a batch; by default 4,096 on a processor, 65,536 on an accelerator
@@ -310,8 +311,10 @@ class Evaluate:
         own = all(benchmark.TASKS[t].maker for t in benchmark.task_names(names))
         words = vocabulary.Vocabulary.from_csv(self.vocabulary) if self.twins or self.simple and not own else None
         forms = ("standard", *["simple"]*self.simple, *["twin"]*self.twins)
-        options = {n: getattr(self, n) for n in ("limit", "seed", "shots", "draws", "style", "strict", "pmi", "max_tokens", "add_bos", "precision", "threads", "batch_tokens")}
-        config = evaluation.EvaluationConfig(tasks=names, forms=forms, **options)
+        options = {n: getattr(self, n) for n in ("limit", "seed", "shots", "draws", "style", "strict", "pmi", "max_tokens", "precision", "threads", "batch_tokens")}
+        if self.add_bos and self.no_add_bos: raise InputError("--add-bos and --no-add-bos: give one of them, or none to follow the tokenizer")
+        add_bos = True if self.add_bos else False if self.no_add_bos else None
+        config = evaluation.EvaluationConfig(tasks=names, forms=forms, add_bos=add_bos, **options)
         folders = score_folders(self.model, self.out)
         evaluation.evaluate_models(folders, config, words)
         print(score_text([pd.read_csv(out/"scores.csv").assign(model=Path(model).name) for model, out in folders.items()]))

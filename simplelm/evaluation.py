@@ -20,8 +20,8 @@ import simplelm.twins # enters the form twin
 from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, progress, source_fingerprint
 from .configuration import check_least, check_seeds, check_types
 from .benchmark import FORMS, TASKS, Item, Task, cut_answer, describe_task, find_answer, load_items, task_file, task_names
-from .likelihood import (context_length, find_model, generate_texts, laid_out, load_model, prepare_requests, score_pairs,
-                                 score_requests)
+from .likelihood import (check_tokenizer, context_length, find_model, front_tokens, generate_texts, laid_out, load_model,
+                                 prepare_requests, score_pairs, score_requests, start_token)
 from .threads import choose_threads, torch_threads
 from .tokenization import load_tokenizer
 from .vocabulary import Vocabulary
@@ -31,8 +31,8 @@ __all__ = ['torch', 'pd', 'scipy', 'RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'M
            'choice_rows', 'score_items', 'normed', 'choose', 'answer_items', 'answer_texts', 'answer_generated',
            'mean_and_error', 'bootstrap_interval', 'metric_values', 'metric_classes', 'bits_per_byte', 'bits_interval',
            'score_row', 'accuracy_table', 'group_rows', 'EvaluationConfig', 'Questions', 'load_questions',
-           'answer_questions', 'tokenizer_fingerprint', 'write_answers', 'provenance', 'settle_scoring',
-           'evaluate_model', 'join_tables', 'evaluate_models']
+           'answer_questions', 'tokenizer_fingerprint', 'write_answers', 'text_fronts', 'task_provenance', 'provenance',
+           'settle_scoring', 'evaluate_model', 'join_tables', 'evaluate_models']
 
 # %% ../nbs/41_evaluation.ipynb #fde5b1f7
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -71,7 +71,7 @@ def score_items(
     tokenizer: PreTrainedTokenizerBase, # Its tokenizer
     items: Sequence[Item], # Any items
     batch_tokens: int|None=None, # As of `score_pairs`
-    add_bos: bool=True, # Put BOS in front of every text, not only of an empty context
+    add_bos: bool|None=None, # As of `score_pairs`
     pmi: bool=True, # Score every choice without its context, too
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many texts it had
 ) -> pd.DataFrame: # As of `choice_rows`
@@ -140,7 +140,7 @@ def answer_generated(
     items: Sequence[Item], # Its items
     max_tokens: int=256, # Tokens of an answer at most
     batch_tokens: int|None=None, # As of `score_pairs`
-    add_bos: bool=True, # Put BOS in front of every text
+    add_bos: bool|None=None, # As of `generate_texts`
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many items it had
 ) -> pd.DataFrame: # A row an item: item, label, choices, cut, written: the text, answer: what was found in it, correct
     "Let a model write its answers and look for the final one in each"
@@ -301,7 +301,7 @@ class EvaluationConfig:
     seed: int = 0 # Of the draw, and of generated items
     precision: str = "float32" # Numbers the model computes with: float32, or bfloat16
     threads: int|None = None # Threads of the processor that score; unset: as many as suit the model's width
-    add_bos: bool = True # Put the BOS token in front of every text, as in training; not only where the context is empty
+    add_bos: bool|None = None # Put the BOS token in front of every text, or only of an empty context; by default as the tokenizer does
     shots: int = 0 # Answered examples in front of each question; 0 for each task's own number, mostly none
     draws: int = 1 # How often examples are drawn anew; the spread between draws is reported
     style: str|None = None # "cloze" or "letters"; by default each task's own
@@ -330,7 +330,7 @@ class Questions:
     "The items of a task, ready to be asked"
     task: Task # The task
     asked: list[tuple[str, int, list[Item]]] # Form, draw, items
-    requests: dict # (tokenizer, context) -> encoded requests
+    requests: dict # (tokenizer, what it puts in front, context) -> encoded requests
 
     @property
     def items(self) -> list[Item]: # In the order of `asked`
@@ -369,8 +369,10 @@ def answer_questions(
         choices = pd.DataFrame({"item": answers.item, "choice": 0, "right": answers.correct})
     else:
         pmi = config.pmi and task.kind == "choice" and any(context for item in items for context, _ in item.pairs)
-        key = (tokenizer_fingerprint(tokenizer), context_length(model))
-        if key not in questions.requests: questions.requests[key] = prepare_requests(tokenizer, item_pairs(items, pmi), key[1], config.add_bos, rolling=task.kind == "text")
+        context = context_length(model, tokenizer)
+        key = (tokenizer_fingerprint(tokenizer), tuple(front_tokens(tokenizer, config.add_bos)), context)
+        if key not in questions.requests:
+            questions.requests[key] = prepare_requests(tokenizer, item_pairs(items, pmi), context, config.add_bos, rolling=task.kind == "text")
         choices = choice_rows(items, score_requests(model, questions.requests[key], config.batch_tokens, task.kind == "word", advance), pmi)
         answers = answer_items(items, choices) if task.kind == "choice" else answer_texts(items, choices)
     sizes = [len(part) for _, _, part in questions.asked]
@@ -402,6 +404,7 @@ def write_answers(
     missing = {name: questions[name]() for name, (items, _) in files.items() if not items.is_file()}
     if not missing: return list(files.values())
     tokenizer, model = load_tokenizer(find_model(model_folder)), load_model(model_folder, config.precision, device)
+    check_tokenizer(model, tokenizer)
     with laid_out(model), progress(total=sum(q.texts for q in missing.values()), desc=f"scoring {Path(model_folder).name}", unit="text") as bar:
         for name, part in missing.items():
             left = part.texts
@@ -415,18 +418,35 @@ def write_answers(
     return list(files.values())
 
 # %% ../nbs/41_evaluation.ipynb #6ddad4c0
+def text_fronts(
+    tokenizer: PreTrainedTokenizerBase, # A tokenizer
+    add_bos: bool|None=None, # As of `score_pairs`
+) -> dict[str, list[str]]: # front: of every text; empty_context: of a text without context
+    "The tokens that stand in front of texts"
+    front, start = front_tokens(tokenizer, add_bos), start_token(tokenizer)
+    alone = front if start is None else [start]
+    return dict(front=tokenizer.convert_ids_to_tokens(front), empty_context=tokenizer.convert_ids_to_tokens(alone))
+
+def task_provenance(
+    questions: Questions, # A task's items
+) -> dict: # version, task, data, prompts, items
+    "What the scores of a task depend on"
+    task, file = questions.task, task_file(questions.task)
+    texts = [(form, draw, i.id, i.label, i.pairs, i.answer) for form, draw, items in questions.asked for i in items]
+    hub = f"{task.hub}@{task.revision}" if task.hub else "generated"
+    return dict(version=task.version, task=fingerprint(describe_task(task)), data=source_fingerprint(file) if file else hub,
+                prompts=hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16], items=len(texts))
+
 def provenance(
     model_folder: str|Path, # The model and its tokenizer
     questions: Mapping[str, Questions], # The tasks
-) -> dict: # model, tokenizer; for each task version, data, prompts, items
+    add_bos: bool|None=None, # As of `score_pairs`
+) -> dict: # model, tokenizer; front, empty_context; for each task version, data, prompts, items
     "What scores depend on"
     folder = find_model(model_folder)
-    def describe(q):
-        file = task_file(q.task)
-        texts = [(form, draw, i.id, i.label, i.pairs, i.answer) for form, draw, items in q.asked for i in items]
-        return dict(version=q.task.version, task=fingerprint(describe_task(q.task)), data=source_fingerprint(file) if file else f"{q.task.hub}@{q.task.revision}" if q.task.hub else "generated",
-                    prompts=hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16], items=len(texts))
-    return dict(model=source_fingerprint(folder), tokenizer=tokenizer_fingerprint(load_tokenizer(folder)), tasks={name: describe(q) for name, q in questions.items()})
+    tokenizer = load_tokenizer(folder)
+    return dict(model=source_fingerprint(folder), tokenizer=tokenizer_fingerprint(tokenizer), add_bos=add_bos, **text_fronts(tokenizer, add_bos),
+                tasks={name: task_provenance(q) for name, q in questions.items()})
 
 # %% ../nbs/41_evaluation.ipynb #2a278ee2
 def model_width(
@@ -456,7 +476,7 @@ def evaluate_model(
     vocabulary: Vocabulary|None=None, # Words of the simple language; the story world brings its own
     device: str|None=None, # Where the model computes; by default an accelerator if there is one
     cache: dict|None=None, # Task -> its items; filled here, so that several models share them
-) -> Manifest: # Its counts: items, cut items, and forms without an item
+) -> Manifest: # Its counts: items, cut items, forms without an item, and the tokens in front of every text
     "Score a model zero- or few-shot on benchmarks"
     config = settle_scoring(config, model_width(model_folder), device)
     names, cache = task_names(config.tasks), {} if cache is None else cache
@@ -475,16 +495,17 @@ def evaluate_model(
         for name, table in (("items", answers), ("choices", choices)):
             with atomic_write(folder/f"{name}.parquet", "wb") as f: table.to_parquet(f, index=False)
         with atomic_write(folder/"scores.csv") as f: scores.to_csv(f, index=False)
-        with atomic_write(folder/"provenance.json") as f: json.dump(provenance(model_folder, {name: questions(name) for name in names}), f, indent=1)
+        source = provenance(model_folder, {name: questions(name) for name in names}, config.add_bos)
+        with atomic_write(folder/"provenance.json") as f: json.dump(source, f, indent=1)
         shutil.rmtree(parts)
         empty = scores[scores["items"] == 0]
         for row in empty.itertuples(): logger.warning("%s: no %s items with this vocabulary", row.task, row.form)
-        return dict(items=len(answers), cut_items=int(answers.cut.sum()), empty_forms=len(empty))
+        return dict(items=len(answers), cut_items=int(answers.cut.sum()), empty_forms=len(empty), front=source["front"])
 
     request = {"evaluation": config, "tasks": {name: describe_task(TASKS[name]) for name in names},
                "vocabulary": vocabulary.fingerprint if vocabulary else None}
     inputs = {"model": find_model(model_folder)} | {name: file for name in names if (file := task_file(TASKS[name]))}
-    return make_artifact(out, "evaluate", request, build, inputs, config.seed, format=2)
+    return make_artifact(out, "evaluate", request, build, inputs, config.seed, format=3)
 
 # %% ../nbs/41_evaluation.ipynb #2b5c9072
 def join_tables(

@@ -22,7 +22,7 @@ from numba.extending import intrinsic, models, overload, register_model
 from .artifacts import Deferred
 
 # %% auto #0
-__all__ = ['torch', 'kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'power_of_two', 'widen', 'put',
+__all__ = ['torch', 'kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'CHAIN', 'power_of_two', 'widen', 'put',
            'raise_maxima', 'add_exponentials', 'ordered', 'add_row', 'add_rows', 'pointer', 'work', 'openmp',
            'table_task', 'rows_task', 'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs',
            'exponentiate', 'norm_rows', 'norm_task', 'rms_norm', 'LanesType', 'take', 'give', 'spread', 'larger',
@@ -509,16 +509,49 @@ def tree_attention(
     return out
 
 # %% ../nbs/30b_kernels.ipynb #0c42c073
+CHAIN = 288 # Products that one number is summed of at most before that sum is added to others
+
+_afterwards = {"none": lambda y, other: y, "swish": lambda y, other: torch.nn.functional.silu(y, inplace=True),
+               "mul": lambda y, other: y.mul_(other), "add": lambda y, other: y.add_(other)}
+
+def _in_parts(
+    weight: torch.Tensor, # float32 (outputs, inputs)
+    rows: int, # As of `multiplier`
+) -> Callable[..., torch.Tensor]: # As of `multiplier`
+    "Multiply by one group of inputs after another, and add up"
+    inputs = weight.shape[1]
+    size = -(-inputs//(16*-(-inputs//CHAIN)))*16 # groups of equal size, a multiple of 16
+    laid = [torch.ops.mkldnn._reorder_linear_weight(part.contiguous(), rows) for part in weight.split(size, 1)]
+    linear = torch.ops.mkldnn._linear_pointwise
+    def multiply(x, then="none", other=None):
+        parts = x.split(size, 1)
+        y = linear(parts[0], laid[0], None, "none", [], "")
+        for part, matrix in zip(parts[1:], laid[1:]):
+            y = linear.binary(part, y, matrix, None, "add")
+        return _afterwards[then](y, other)
+    return multiply
+
+# %% ../nbs/30b_kernels.ipynb #7e34066e
+def _onednn_takes(
+    dtype: torch.dtype, # Of a matrix
+) -> bool: # Whether oneDNN multiplies by it on this machine
+    "Whether to multiply by oneDNN"
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled): return False
+    return dtype == torch.float32 or dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
 def multiplier(
     weight: torch.Tensor, # (outputs, inputs), on a processor
     rows: int, # That are usually multiplied at once
+    in_parts: bool=True, # Whether long sums are taken in parts, so that less is lost to rounding
 ) -> Callable[..., torch.Tensor]: # ((rows, inputs), then, other) -> (rows, outputs); `then` is "none", "swish" (SiLU), or "mul" or "add" with `other`
     "Multiplication by a matrix that is laid out once, followed by something small"
-    if torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled and (weight.dtype == torch.float32 or weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
-        laid, linear = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows), torch.ops.mkldnn._linear_pointwise
-        return lambda x, then="none", other=None: linear(x, laid, None, then, [], "") if other is None else linear.binary(x, other, laid, None, then)
-    after = {"none": lambda y, other: y, "swish": lambda y, other: torch.nn.functional.silu(y, inplace=True), "mul": torch.Tensor.mul_, "add": torch.Tensor.add_}
-    return lambda x, then="none", other=None: after[then](x @ weight.T, other)
+    if not _onednn_takes(weight.dtype):
+        return lambda x, then="none", other=None: _afterwards[then](x @ weight.T, other)
+    if in_parts and weight.dtype == torch.float32 and weight.shape[1] > CHAIN: return _in_parts(weight.detach(), rows)
+    laid, linear = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows), torch.ops.mkldnn._linear_pointwise
+    def multiply(x, then="none", other=None):
+        return linear(x, laid, None, then, [], "") if other is None else linear.binary(x, other, laid, None, then)
+    return multiply
 
 # %% ../nbs/30b_kernels.ipynb #8b9852c3
 @cache

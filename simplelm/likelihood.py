@@ -5,6 +5,7 @@
 # %% ../nbs/40c_likelihood.ipynb #835413c5
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import weakref
@@ -20,12 +21,14 @@ from .artifacts import Deferred, InputError, is_artifact, logger, read_manifest,
 from .kernels import fits_kernels, keep_memory, multiplier, rms_norm, target_logprobs, tree_attention
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'LAID_OUT', 'HEAD_ROWS', 'HEAD_COLUMNS', 'PADDED_TOKENS', 'FLAT_TOKENS', 'WINDOW', 'Pair',
-           'shift_spaces', 'start_token', 'token_ids', 'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows',
-           'lay_rows', 'tree_mask', 'make_batches', 'Batch', 'spans', 'take_rows', 'pad_rows', 'Layer', 'lay_out',
-           'llama_states', 'usual_batch', 'lay_head', 'Parts', 'split_model', 'token_logprobs', 'reads_trees',
-           'Requests', 'prepare_requests', 'context_length', 'laid_out', 'score_pieces', 'score_requests',
-           'score_pairs', 'find_model', 'load_model', 'generate_text', 'generate_texts']
+__all__ = ['torch', 'pd', 'LAID_OUT', 'HEAD_ROWS', 'HEAD_COLUMNS', 'WINDOWS', 'PLAIN_LAYERS', 'PADDED_TOKENS', 'FLAT_TOKENS',
+           'WINDOW', 'UNLIMITED', 'LENGTHS', 'Pair', 'shift_spaces', 'front_tokens', 'start_token', 'token_ids',
+           'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches',
+           'Batch', 'spans', 'take_rows', 'pad_rows', 'Layer', 'lay_out', 'llama_states', 'usual_batch', 'lay_head',
+           'Parts', 'split_model', 'token_logprobs', 'Reach', 'text_config', 'layer_kinds', 'attention_window',
+           'scaled_from', 'text_reach', 'Requests', 'prepare_requests', 'stated_length', 'context_length', 'laid_out',
+           'check_tokenizer', 'score_pieces', 'score_requests', 'score_pairs', 'find_model', 'load_model',
+           'generate_text', 'generate_texts']
 
 # %% ../nbs/40c_likelihood.ipynb #f641b923
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -50,18 +53,50 @@ def shift_spaces(
     return context[:cut], context[cut:] + choice
 
 # %% ../nbs/40c_likelihood.ipynb #65819fcb
-def start_token(
+PROBES = ("a", "the", ".", "1") # Texts of which every tokenizer knows at least one
+
+def usual_front(
     tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
-    add_bos: bool, # Whether BOS is wanted in front of every text
-) -> int: # The token in front
-    "BOS; without one EOS, which only an empty context may use"
-    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    if bos is not None: return bos
-    if add_bos: raise InputError("the tokenizer has no BOS token to put in front; score with add_bos=False (--no-add-bos)")
-    if eos is None: raise InputError("the tokenizer has neither BOS nor EOS, so an empty context cannot be scored; give it one of them")
-    return eos
+) -> list[int]: # Their ids, mostly of BOS or of nothing
+    "The tokens that a tokenizer puts in front of a text by itself"
+    for probe in PROBES:
+        plain = tokenizer(probe, add_special_tokens=False)["input_ids"]
+        whole = tokenizer(probe)["input_ids"]
+        for at in range(len(whole) - len(plain) + 1):
+            if plain and whole[at:at + len(plain)] == plain: return whole[:at]
+    return []
+
+def trained_here(
+    tokenizer: PreTrainedTokenizerBase, # A tokenizer, or that of a model
+) -> bool: # Whether it was loaded from a folder that this package made
+    "Whether a tokenizer's documents began with BOS in training"
+    if not tokenizer.name_or_path: return False # it was made in memory
+    try: read_manifest(tokenizer.name_or_path)
+    except (InputError, OSError): return False
+    return True
 
 # %% ../nbs/40c_likelihood.ipynb #3ae1fdbb
+def front_tokens(
+    tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
+    add_bos: bool|None=None, # Whether BOS is wanted in front of every text; by default what the tokenizer does
+) -> list[int]: # Ids; none, or mostly BOS alone
+    "What stands in front of every text"
+    if add_bos is False: return []
+    bos = tokenizer.bos_token_id
+    if add_bos is None:
+        front = usual_front(tokenizer)
+        return front if front or bos is None or not trained_here(tokenizer) else [bos]
+    if bos is None: raise InputError("the tokenizer has no BOS token to put in front; score with add_bos=False (--no-add-bos)")
+    return [bos]
+
+def start_token(
+    tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
+) -> int|None: # BOS, without one EOS; none where it has neither
+    "What stands for an empty context, since the first token, too, must be predicted from something"
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    return eos if bos is None else bos
+
+# %% ../nbs/40c_likelihood.ipynb #55af6cbb
 def token_ids(
     tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
     texts: list[str], # What to encode
@@ -76,17 +111,21 @@ def token_ids(
 def encode_pairs(
     tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
     pairs: Iterable[tuple[str, str]], # Contexts and choices, the choices with the space in front
-    add_bos: bool=True, # Put BOS in front of every text, not only of an empty context
+    add_bos: bool|None=None, # Put BOS in front of every text, or of none but an empty context; by default as the tokenizer does
 ) -> list[Pair]: # In the same order
     "Encode contexts with their choices, as lm-evaluation-harness does"
     shifted = [shift_spaces(context, choice) for context, choice in pairs]
     texts = list(dict.fromkeys(itertools.chain.from_iterable((c, c + choice) for c, choice in shifted)))
     ids = dict(zip(texts, token_ids(tokenizer, texts)))
-    start, encoded = start_token(tokenizer, add_bos), []
+    front, start = front_tokens(tokenizer, add_bos), start_token(tokenizer)
+    alone = front if start is None else [start] # what stands for an empty context
+    encoded = []
     for context, choice in shifted:
         whole, skip = ids[context + choice], len(ids[context])
-        if whole[:1] == [start]: skip = max(skip, 1) # the text brings its own
-        elif add_bos or not skip: whole, skip = [start, *whole], skip + 1
+        before = front if skip else alone
+        if start is not None and whole[:1] == [start]: skip = max(skip, 1) # the text brings its own
+        else: whole, skip = before + whole, len(before) + skip
+        if not skip: raise InputError("the tokenizer has neither BOS nor EOS, so an empty context cannot be scored; give it one of them")
         if len(whole) <= skip: raise InputError(f"the choice {choice!r} has no token of its own after {context!r}; correct the item")
         encoded.append(Pair(whole, len(whole) - skip))
     return encoded
@@ -300,7 +339,7 @@ def lay_head(
     "Make an output layer ready"
     if type(output) is not torch.nn.Linear or output.weight.device.type != "cpu": return lambda x: [output(x)]
     weights = output.weight.split(HEAD_COLUMNS)
-    if laid and output.bias is None: parts = [multiplier(w, HEAD_ROWS) for w in weights]
+    if laid and output.bias is None: parts = [multiplier(w, HEAD_ROWS, in_parts=False) for w in weights] # no layer comes after this one
     else: parts = [partial(torch.nn.functional.linear, weight=w, bias=b) for w, b in zip(weights, itertools.repeat(None) if output.bias is None else output.bias.split(HEAD_COLUMNS))]
     return lambda x: (part(x) for part in parts)
 
@@ -353,17 +392,83 @@ def token_logprobs(
     return tuple(map(torch.cat, zip(*answers)))
 
 # %% ../nbs/40c_likelihood.ipynb #d48f5667
-def reads_trees(
-    score: Callable[[Sequence[Pair], bool], np.ndarray], # Scores sorted pairs, as trees or as texts
+WINDOWS = ("sliding_window", "sliding_window_size", "window_size", "attention_window_size", "attention_chunk_size", "local_attention",
+           "local_attn_chunk_length", "local_attention_window_len") # What configurations call the reach of attention
+PLAIN_LAYERS = {"full_attention", "attention", "global", "sliding_attention", "chunked_attention", "local"} # Kinds of layers that have no state
+
+class Reach(NamedTuple):
+    "How long texts may be, in tokens that a model reads"
+    tree: float # In a tree, and a tree itself; no limit is infinite
+    batch: float # In a batch with others
+
+def text_config(
+    model: PreTrainedModel, # A causal model
+) -> object: # The part of its configuration that is about text
+    "The configuration of a model's decoder"
+    return model.config.get_text_config(decoder=True)
+
+def layer_kinds(
+    config: object, # As of `text_config`
+) -> set[str]: # Such as full_attention; empty where all layers are alike
+    "What kinds of layers a configuration names"
+    return set(getattr(config, "layer_types", None) or ()) | set(getattr(config, "attention_layers", None) or ())
+
+def attention_window(
+    config: object, # As of `text_config`
+) -> float: # Tokens; infinite for a model that sees all of a text
+    "The smallest window that a model may look through"
+    if layer_kinds(config) and layer_kinds(config) <= {"full_attention", "attention", "global"}: return math.inf
+    names = [name for name in WINDOWS if name != "sliding_window" or getattr(config, "use_sliding_window", True)]
+    sizes = [getattr(config, name, None) for name in names]
+    return min((size for size in sizes if isinstance(size, int) and size > 0), default=math.inf)
+
+def scaled_from(
+    config: object, # As of `text_config`
+) -> float: # Tokens; infinite where positions do not depend on a text's length
+    "The longest text whose positions are those of pretraining"
+    found = getattr(config, "rope_parameters", None) or {}
+    kinds = [found, *(part for part in found.values() if isinstance(part, dict))] # some models have one for each kind of layer
+    scaled = [kind for kind in kinds if kind.get("rope_type") in ("dynamic", "longrope")]
+    if not scaled: return math.inf
+    pretrained = [kind.get("original_max_position_embeddings") for kind in scaled] + [getattr(config, "original_max_position_embeddings", None)]
+    return min((length for length in pretrained if length), default=config.max_position_embeddings)
+
+def text_reach(
+    model: PreTrainedModel, # A causal model
+) -> Reach: # By its configuration
+    "How long texts may be to be read in a tree, and in a batch"
+    config, batch = text_config(model), scaled_from(text_config(model))
+    stateful = getattr(type(model), "_is_stateful", False) or layer_kinds(config) - PLAIN_LAYERS
+    alibi = getattr(config, "alibi", False) or config.model_type in ("bloom", "mpt")
+    return Reach(0 if stateful or alibi else min(attention_window(config), batch), batch)
+
+# %% ../nbs/40c_likelihood.ipynb #9354131c
+TRIALS, NEIGHBOURS = 8, 4 # Places of the list that are tried, and texts at each
+ROUNDING = {"torch.float32": 1e-5, "torch.float64": 1e-12} # How far, relatively, the same log-likelihood computed in two ways may be away; in shorter numbers 1 part in 100
+
+def trial_pairs(
     pairs: Sequence[Pair], # Sorted pairs
-    rtol: float, # How far numbers of the model's precision may differ
-) -> bool: # Whether trees give the same
-    "Try whether a model reads trees: the longest pair and a neighbour, both ways"
+) -> list[Pair]: # Some of them, in order
+    "The longest pair, and others from all over the list, with their neighbours"
     longest = max(range(len(pairs)), key=lambda i: len(pairs[i].ids))
-    some = pairs[max(0, longest - 1):][:2]
-    plain = score(some, False)
-    try: return np.allclose(score(some, True), plain, rtol=rtol, atol=10*rtol)
+    places = {longest, *range(0, len(pairs), -(-len(pairs)//(TRIALS - 1)))}
+    chosen = {min(place + i, len(pairs) - 1) for place in places for i in range(NEIGHBOURS)}
+    return [pairs[i] for i in sorted(chosen | {max(longest - 1, 0)})]
+
+def reads_trees(
+    score: Callable[[Sequence[Pair], bool, int|None], np.ndarray], # Scores sorted pairs, as trees or as texts, so many tokens at once
+    pairs: Sequence[Pair], # Sorted pairs
+    dtype: torch.dtype, # Of the model
+) -> bool: # Whether trees give the same
+    "Try whether a model reads trees"
+    some = trial_pairs(pairs)
+    plain = score(some, False, None)
+    try: trees = score(some, True, None)
     except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError): return False # as many ways to refuse as there are architectures
+    allowed = ROUNDING.get(str(dtype), 0.01)*(np.abs(plain) + 10)
+    if (np.abs(trees - plain) <= allowed).all(): return True
+    noise = np.abs(score(some, False, 1) - plain).max() # each text by itself
+    return bool((np.abs(trees - plain) <= allowed + 8*noise).all())
 
 # %% ../nbs/40c_likelihood.ipynb #5ee69449
 class Requests(NamedTuple):
@@ -379,7 +484,7 @@ def prepare_requests(
     tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
     pairs: Iterable[tuple[str, str]], # Contexts and choices, the choices with the space in front
     context_length: int, # How many tokens the model reads at once
-    add_bos: bool=True, # Put BOS in front of every text, not only of an empty context
+    add_bos: bool|None=None, # Put BOS in front of every text, or of none but an empty context; by default as the tokenizer does
     rolling: bool=False, # Score a long text in pieces instead of cutting it; for contexts that are empty
 ) -> Requests: # Ready to be scored
     "Encode pairs of texts and fit them to a context"
@@ -400,14 +505,28 @@ def prepare_requests(
 # %% ../nbs/40c_likelihood.ipynb #5f267a41
 PADDED_TOKENS, FLAT_TOKENS = 64, 512 # A row has room for so many tokens, or for twice the longest text: masks and padding grow with it, and without them only memory does
 WINDOW = 2**18 # Tokens that are laid out at once, to bound memory
+UNLIMITED = 10**9 # A tokenizer that states no length gives a larger number
 _tried = weakref.WeakKeyDictionary() # Model -> longest text that it was seen to read in a tree, shortest that it was seen not to
 _kept = weakref.WeakKeyDictionary() # Model -> its parts, or None before they are needed
 
+LENGTHS = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length", "context_length") # What configurations call the context
+
+def stated_length(
+    model: PreTrainedModel, # A causal model
+    tokenizer: PreTrainedTokenizerBase|None=None, # Its tokenizer, which may state a length, too
+) -> int|None: # Tokens; none where neither says so, as for models with a state
+    "How many tokens a model reads at once, by its configuration, or else by its tokenizer"
+    found = [getattr(text_config(model), name, None) for name in LENGTHS]
+    stated = next((length for length in found if isinstance(length, int) and length > 0), None)
+    if stated is None and tokenizer is not None and tokenizer.model_max_length < UNLIMITED: return int(tokenizer.model_max_length)
+    return stated
+
 def context_length(
     model: PreTrainedModel, # A causal model
+    tokenizer: PreTrainedTokenizerBase|None=None, # Its tokenizer, which may state a length, too
 ) -> int: # Tokens
-    "How many tokens a model reads at once; 2,048, the harness's default, where its configuration does not say"
-    return getattr(model.config, "max_position_embeddings", None) or 2048
+    "How many tokens a model reads at once; 2,048, the harness's default, where nothing says so"
+    return stated_length(model, tokenizer) or 2048
 
 # %% ../nbs/40c_likelihood.ipynb #fe34b8ac
 @contextmanager
@@ -420,6 +539,108 @@ def laid_out(
     finally: _kept.pop(model, None)
 
 # %% ../nbs/40c_likelihood.ipynb #56a83773
+def known_tokens(
+    model: PreTrainedModel, # A causal model
+) -> int: # Rows of its table of embeddings
+    "How many tokens a model knows"
+    return model.get_input_embeddings().weight.shape[0]
+
+def check_ids(
+    model: PreTrainedModel, # A causal model
+    ids: Iterable[int], # Some of a tokenizer
+) -> None:
+    "Refuse tokens that a model does not know"
+    largest = max(ids, default=0)
+    if largest < known_tokens(model): return
+    raise InputError(f"the tokenizer makes token {largest}, and the model knows {known_tokens(model)} tokens; take the tokenizer that belongs to the model")
+
+# %% ../nbs/40c_likelihood.ipynb #decfe685
+def check_tokenizer(
+    model: PreTrainedModel, # A causal model
+    tokenizer: PreTrainedTokenizerBase, # What is to encode texts for it
+) -> None:
+    "Refuse a tokenizer that makes tokens of text, or puts marks around it, that the model does not know"
+    added = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special} # such as a padding token, which no text needs
+    marks = [id for id in (tokenizer.bos_token_id, tokenizer.eos_token_id) if id is not None]
+    check_ids(model, itertools.chain((id for id in tokenizer.get_vocab().values() if id not in added), marks))
+
+# %% ../nbs/40c_likelihood.ipynb #4306b83a
+class Scorer:
+    "Scores sorted pairs by a model that is split, and keeps the results"
+    def __init__(self,
+        model: PreTrainedModel, # A causal model
+        parts: Parts, # The same, as of `split_model`
+        pieces: Sequence[Pair], # Pairs that fit its context, sorted by their tokens
+        batch_tokens: int, # Tokens a batch may hold, padding included
+        greedy: bool, # Whether it is wanted that all tokens of a choice are the most probable
+    ):
+        self.model, self.parts, self.pieces, self.batch_tokens, self.greedy = model, parts, pieces, batch_tokens, greedy
+        self.reach, self.sizes = text_reach(model), np.array([len(p.ids) - 1 for p in pieces]) # tokens that are read; the last is only predicted
+        self.logs, self.best = np.zeros(len(pieces)), np.ones(len(pieces), bool)
+
+    def room(self,
+        longest: int, # Tokens of the longest text of a tree
+    ) -> int: # Tokens
+        "How large a row of a tree is"
+        return int(min(max(PADDED_TOKENS if self.parts.padded else FLAT_TOKENS, 2*longest), self.reach.tree))
+
+    def score(self,
+        part: Sequence[Pair], # Sorted pairs
+        trees: bool, # Whether they are read as trees
+        batch_tokens: int, # Tokens a batch may hold
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]: # For each batch the pairs of its predictions, their log-probabilities, and whether they are the most probable
+        "Score pairs batch by batch"
+        rows = lay_rows(part, self.room(max(len(p.ids) for p in part)) if trees else 0)
+        for chosen in make_batches(rows.sizes.tolist(), batch_tokens, self.parts.padded):
+            batch = take_rows(rows, chosen)
+            found, top = token_logprobs(self.parts.head, self.parts.states(batch, trees), batch.which, batch.targets)
+            yield batch.texts, found.double().cpu().numpy(), top.cpu().numpy()
+
+    def trial(self,
+        part: Sequence[Pair], # Sorted pairs
+        trees: bool, # Whether they are read as trees
+        batch_tokens: int|None, # Tokens a batch may hold; by default as usual
+    ) -> np.ndarray: # Log-likelihoods
+        "Score pairs without keeping the results"
+        logs = np.zeros(len(part))
+        for texts, found, _ in self.score(part, trees, batch_tokens or self.batch_tokens): np.add.at(logs, texts, found)
+        return logs
+
+    def reads_trees(self,
+        part: Sequence[Pair], # Sorted pairs that are within reach of a tree
+    ) -> bool: # Remembered for the model
+        "Whether the model reads texts of this length in trees"
+        if not self.parts.padded: return True
+        longest, (able, unable) = max(len(p.ids) for p in part), _tried.get(self.model, (0, math.inf))
+        if len(part) > 1 and able < longest < unable: # as yet unknown
+            able, unable = _tried[self.model] = (longest, unable) if reads_trees(self.trial, part, self.model.dtype) else (able, longest)
+            if longest == unable: logger.info("%s does not read trees of texts: each text is scored by itself, which takes longer", type(self.model).__name__)
+        return longest <= able
+
+    def run(self,
+        chosen: np.ndarray, # Which pairs
+        trees: bool, # Whether they are read as trees
+        batch_tokens: int, # Tokens a batch may hold
+        advance: Callable[[int], object], # Called after each batch with how many pairs it had
+    ) -> None:
+        "Score some pairs and keep the results"
+        windows = self.sizes[chosen].cumsum()//WINDOW
+        for group in np.split(chosen, np.flatnonzero(np.diff(windows)) + 1):
+            for texts, found, top in self.score([self.pieces[i] for i in group], trees, batch_tokens):
+                np.add.at(self.logs, group[texts], found)
+                if self.greedy: np.logical_and.at(self.best, group[texts], top)
+                advance(len(np.unique(texts)))
+
+    def run_all(self,
+        advance: Callable[[int], object], # Called after each batch with how many pairs it had
+    ) -> None:
+        "Score all pairs, each in the way that is right for its length"
+        near, alone = self.sizes <= self.reach.tree, self.sizes > self.reach.batch
+        for mask, tree, tokens in ((near, True, self.batch_tokens), (~near & ~alone, False, self.batch_tokens), (alone, False, 1)):
+            chosen = np.flatnonzero(mask)
+            if len(chosen): self.run(chosen, tree and self.reads_trees([self.pieces[i] for i in chosen]), tokens, advance)
+
+# %% ../nbs/40c_likelihood.ipynb #644e0dde
 def score_pieces(
     model: PreTrainedModel, # A causal model
     pieces: Sequence[Pair], # Pairs that fit its context, sorted by their tokens
@@ -428,37 +649,16 @@ def score_pieces(
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many pairs it had
 ) -> tuple[np.ndarray, np.ndarray]: # float64, bool [pairs]: log-likelihood; whether it is what the model would write (all true unless asked for)
     "Log-likelihoods of encoded pairs"
-    logs, best, batch_tokens = np.zeros(len(pieces)), np.ones(len(pieces), bool), usual_batch(model.device) if batch_tokens is None else batch_tokens
-
-    def score(part, trees, first=0, advance=lambda done: None):
-        longest = max(len(p.ids) for p in part)
-        rows = lay_rows(part, max(PADDED_TOKENS if parts.padded else FLAT_TOKENS, 2*longest) if trees else 0)
-        for chosen in make_batches(rows.sizes.tolist(), batch_tokens, parts.padded):
-            batch = take_rows(rows, chosen)
-            found, top = token_logprobs(parts.head, parts.states(batch, trees), batch.which, batch.targets)
-            np.add.at(logs, batch.texts + first, found.double().cpu().numpy())
-            if greedy: np.logical_and.at(best, batch.texts + first, top.cpu().numpy())
-            advance(len(np.unique(batch.texts)))
-        return logs[first:first + len(part)]
-
-    def trial(part, trees):
-        logs[:len(part)] = 0
-        return score(part, trees).copy()
-
+    batch_tokens = usual_batch(model.device) if batch_tokens is None else batch_tokens
+    check_ids(model, (max(p.ids) for p in pieces))
     keep_memory()
     with torch.inference_mode():
         parts = _kept.get(model) or split_model(model.eval(), batch_tokens)
         if model in _kept: _kept[model] = parts
-        longest, (able, unable) = max(len(p.ids) for p in pieces), _tried.get(model, (0, math.inf))
-        if len(pieces) > 1 and able < longest < unable: # as yet unknown
-            able, unable = _tried[model] = (longest, unable) if reads_trees(trial, pieces, 1e-4 if model.dtype == torch.float32 else 0.03) else (able, longest)
-            if longest == unable: logger.info("%s does not read trees of texts: each text is scored by itself, which takes longer", type(model).__name__)
-        trees = longest <= able
-        logs[:], best[:] = 0, True
-        ends = np.cumsum([len(p.ids) for p in pieces])//WINDOW
-        for first, last in itertools.pairwise([*np.flatnonzero(np.diff(ends, prepend=-1)), len(pieces)]): score(pieces[first:last], trees, first, advance)
-    if not np.isfinite(logs).all(): raise InputError("the model's log-likelihoods are not finite, so its training has failed; train it again with a lower learning rate")
-    return logs, best
+        scorer = Scorer(model, parts, pieces, batch_tokens, greedy)
+        scorer.run_all(advance)
+    if not np.isfinite(scorer.logs).all(): raise InputError("the model's log-likelihoods are not finite, so its training has failed; train it again with a lower learning rate")
+    return scorer.logs, scorer.best
 
 # %% ../nbs/40c_likelihood.ipynb #286fc284
 def score_requests(
@@ -480,13 +680,13 @@ def score_pairs(
     tokenizer: PreTrainedTokenizerBase, # Its tokenizer
     pairs: Iterable[tuple[str, str]], # Contexts and choices, the choices with the space in front
     batch_tokens: int|None=None, # Tokens a batch may hold, padding included; by default 4,096, on an accelerator 65,536
-    add_bos: bool=True, # Put BOS in front of every text, not only of an empty context
+    add_bos: bool|None=None, # Put BOS in front of every text, or of none but an empty context; by default as the tokenizer does
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many pairs it had
     greedy: bool=False, # Whether the column `greedy` is wanted
     rolling: bool=False, # Score a long text in pieces instead of cutting it; for contexts that are empty
 ) -> pd.DataFrame: # As of `score_requests`, in the order of the pairs
     "Log-likelihood of each choice after its context"
-    return score_requests(model, prepare_requests(tokenizer, pairs, context_length(model), add_bos, rolling), batch_tokens, greedy, advance)
+    return score_requests(model, prepare_requests(tokenizer, pairs, context_length(model, tokenizer), add_bos, rolling), batch_tokens, greedy, advance)
 
 # %% ../nbs/40c_likelihood.ipynb #f9333cf8
 def find_model(
@@ -508,26 +708,121 @@ def find_model(
         raise InputError(f"{name}: no such folder, and it cannot be fetched from the Hub ({type(e).__name__}); name a folder in the Hub's layout, or connect to the network") from None
 
 # %% ../nbs/40c_likelihood.ipynb #b2b592c4
+def first_line(
+    error: Exception, # What a library raised
+) -> str: # Its kind and the first line of its message
+    "What to tell of an error"
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+def read_config(
+    folder: Path, # A model in the Hub layout
+) -> object: # Its configuration
+    "Read the configuration of a model that writes texts from left to right"
+    from transformers import AutoConfig
+    try: config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as e: # a damaged file fails in the library in many ways
+        raise InputError(f"{folder}/config.json: not the configuration of a model that transformers knows ({first_line(e)})") from None
+    if config.is_encoder_decoder:
+        raise InputError(f"{folder}: a model of type {config.model_type} has an encoder and a decoder; only causal models, which have a decoder alone, can be scored")
+    if (folder/"adapter_config.json").is_file():
+        raise InputError(f"{folder}: holds an adapter (adapter_config.json); merge it into its model and save that")
+    return config
+
+def counted(
+    names: Sequence[str], # Weights; at least one
+    what: str, # What is said of them
+) -> str: # Such as "2 are missing (lm_head.weight and others)"
+    "Say how many weights there are of a kind, and name one"
+    return f"{len(names)} {'is' if len(names) == 1 else 'are'} {what} ({names[0]}{' and others' if len(names) > 1 else ''})"
+
+def check_weights(
+    folder: Path, # Where the model is
+    model: PreTrainedModel, # As it was loaded
+    loaded: dict, # What transformers tells of loading: names of weights that are missing, unexpected, and of another shape
+) -> None:
+    "Refuse a model that is not wholly in its folder, or not alone"
+    for name, stored, wanted in sorted(loaded["mismatched_keys"]):
+        raise InputError(f"{folder}: the weight {name} has shape {tuple(stored)}, and by config.json it has {tuple(wanted)}; copy config.json and weights of one model")
+    computed = {name for name, _ in model.named_buffers()}
+    found = {"missing": sorted(loaded["missing_keys"]), "unexpected": sorted(set(loaded["unexpected_keys"]) - computed)}
+    wrong = [counted(names, what) for what, names in found.items() if names]
+    if wrong: raise InputError(f"{folder}: its weights are not those of a {type(model).__name__} with this config.json: {', '.join(wrong)}; save the whole model with save_pretrained, without anything around it")
+    for name, weight in model.state_dict().items():
+        if weight.is_floating_point() and weight.numel() and not all(map(math.isfinite, weight.aminmax())):
+            raise InputError(f"{folder}: the weight {name} holds numbers that are not finite; its training has failed, or the file is damaged")
+
+# %% ../nbs/40c_likelihood.ipynb #8487fa26
+GLANCE = 8 # Tokens of a text that tells how a model reads
+
+def check_causal(
+    folder: Path, # Where the model is
+    model: PreTrainedModel, # A model that may be causal
+) -> None:
+    "Refuse a model in which a later token changes what is said about an earlier one"
+    length, known = min(GLANCE, context_length(model)), known_tokens(model)
+    if length < 2 or known < 2: return
+    half, draws = length//2, torch.Generator().manual_seed(0)
+    one = torch.randint(known, (length,), generator=draws)
+    step = torch.randint(1, known, (length,), generator=draws)
+    step[:half] = 0
+    texts = torch.stack([one, (one + step) % known]) # (2, length)
+    try:
+        with torch.inference_mode(): logits = model(texts.to(model.device)).logits[:, :half].float()
+    except Exception as e: # as many ways to refuse as there are architectures
+        raise InputError(f"{folder}: a {type(model).__name__} cannot read a text by itself ({first_line(e)}); only causal language models can be scored") from None
+    logits = logits - logits.mean(-1, keepdim=True)
+    limit = 1e-5 if model.dtype in (torch.float32, torch.float64) else 1e-2
+    if (logits[1] - logits[0]).norm() > limit*logits[0].norm():
+        raise InputError(f"{folder}: a {type(model).__name__} lets later tokens change the probability of earlier ones, so it is an encoder; only causal models can be scored")
+
+# %% ../nbs/40c_likelihood.ipynb #a83c2506
 @uncollected()
 def load_model(
     folder: str|Path, # A model in the Hub layout
     precision: str="float32", # Numbers it computes with: "float32" or "bfloat16"
     device: str|None=None, # Where it computes; by default an accelerator if there is one
 ) -> PreTrainedModel: # Ready to be scored
-    "Load a causal model from its folder, without pickles, or code from the folder"
+    "Load a causal model from its folder, without pickles, or code from the folder; only if it is whole"
     folder = find_model(folder)
     from transformers import AutoModelForCausalLM # it cannot be loaded lazily: it replaces itself while it is imported
-    from safetensors import SafetensorError
     from transformers.utils import logging
+    config, verbosity = read_config(folder), logging.get_verbosity()
     logging.disable_progress_bar() # small models load in a moment
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    logging.set_verbosity(logging.CRITICAL) # what it would warn of is refused
     safe = dict(local_files_only=True, use_safetensors=True, trust_remote_code=False)
-    try: model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision), **safe)
-    except (OSError, ValueError, SafetensorError) as e:
-        raise InputError(f"{folder}: not a causal model that transformers can load ({str(e).strip().splitlines()[0]})") from None
-    return model.to(device).eval()
+    try: model, loaded = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=getattr(torch, precision), output_loading_info=True, ignore_mismatched_sizes=True, **safe)
+    except Exception as e: # a damaged file fails in the library in many ways
+        raise InputError(f"{folder}: not a causal model that transformers can load ({first_line(e)})") from None
+    finally: logging.set_verbosity(verbosity)
+    check_weights(folder, model, loaded)
+    model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    check_causal(folder, model)
+    return model
 
 # %% ../nbs/40c_likelihood.ipynb #33464530
+def opening(
+    tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
+    prompts: Sequence[str], # How texts begin
+    add_bos: bool|None=None, # As of `front_tokens`
+) -> list[list[int]]: # The tokens of each; at least one
+    "Encode prompts as contexts are encoded"
+    front, start = front_tokens(tokenizer, add_bos), start_token(tokenizer)
+    alone = front if start is None else [start]
+    ids = [i if i[:1] == [start] else (front if i else alone) + i for i in token_ids(tokenizer, list(prompts))]
+    if not all(ids): raise InputError("the tokenizer has neither BOS nor EOS, so an empty prompt cannot be continued; begin the text")
+    return ids
+
+def continuation(
+    tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
+    ids: list[int], # A prompt
+    written: list[int], # What follows it
+) -> str: # As text, without special tokens
+    "Decode what follows a prompt as part of the whole text, so that a space in front of it is kept"
+    prompt, whole = (tokenizer.decode(tokens, skip_special_tokens=True) for tokens in (ids, [*ids, *written]))
+    return whole[len(prompt):]
+
+# %% ../nbs/40c_likelihood.ipynb #c3631c55
 def generate_text(
     model: PreTrainedModel, # A causal model
     tokenizer: PreTrainedTokenizerBase, # Its tokenizer
@@ -535,23 +830,25 @@ def generate_text(
     max_tokens: int=64, # Tokens to write at most; fewer where the model's context ends
     temperature: float=1.0, # 0 for the most probable token each time
     seed: int=0, # Of the draws
+    add_bos: bool|None=None, # Put BOS in front, or only of an empty prompt; by default as the tokenizer does
 ) -> str: # What follows the prompt
     "Let a model go on from a prompt"
     if temperature < 0: raise InputError(f"temperature {temperature}: it cannot be negative; 0 takes the most probable token")
-    ids = [start_token(tokenizer, True), *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
-    room = model.config.max_position_embeddings - len(ids)
-    if room < 1: raise InputError(f"the prompt has {len(ids)} tokens with BOS, the model's context {model.config.max_position_embeddings}; shorten it")
+    ids, = opening(tokenizer, [prompt], add_bos)
+    check_ids(model, ids)
+    context = stated_length(model, tokenizer) or math.inf
+    if len(ids) >= context: raise InputError(f"the prompt has {len(ids)} tokens, the model's context {context}; shorten it")
     draws, written, cache = torch.Generator().manual_seed(seed), [], None
+    caches = "past_key_values" in inspect.signature(model.forward).parameters
     with torch.inference_mode():
-        fresh = torch.tensor([ids], device=model.device)
-        while len(written) < min(max_tokens, room):
-            step = model(fresh, past_key_values=cache, use_cache=True)
-            logits, cache = step.logits[0, -1].float().cpu(), step.past_key_values
+        while len(written) < min(max_tokens, context - len(ids)):
+            fresh = torch.tensor([written[-1:] if cache is not None else [*ids, *written]], device=model.device)
+            step = model(fresh, **(dict(past_key_values=cache, use_cache=True) if caches else dict(use_cache=False)))
+            logits, cache = step.logits[0, -1].float().cpu(), step.past_key_values if caches else None # a state of another kind is computed again each time
             token = int(logits.argmax() if temperature == 0 else torch.multinomial((logits/temperature).softmax(-1), 1, generator=draws))
             if token == tokenizer.eos_token_id: break
             written.append(token)
-            fresh = torch.tensor([[token]], device=model.device)
-    return tokenizer.decode(ids[1:] + written, skip_special_tokens=True)[len(tokenizer.decode(ids[1:], skip_special_tokens=True)):]
+    return continuation(tokenizer, ids, written)
 
 # %% ../nbs/40c_likelihood.ipynb #86778a1c
 def generate_texts(
@@ -561,16 +858,16 @@ def generate_texts(
     max_tokens: int=256, # Tokens to write at most
     stop: Sequence[str]=(), # Texts that end an answer
     batch_tokens: int|None=None, # Tokens of a batch, prompts and answers, padding included; by default 4,096, on an accelerator 65,536
-    add_bos: bool=True, # Put BOS in front of every prompt
+    add_bos: bool|None=None, # Put BOS in front of every prompt, or of none but an empty one; by default as the tokenizer does
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many prompts it had
 ) -> tuple[list[str], np.ndarray]: # What follows each prompt; bool: whether the prompt was cut
     "Let a model go on from many prompts, always with the most probable token"
-    front = [start_token(tokenizer, True)] if add_bos else []
-    ids = [front + i for i in tokenizer(list(prompts), add_special_tokens=False)["input_ids"]] if len(prompts) else []
-    room, batch_tokens = max(1, context_length(model) - max_tokens), usual_batch(model.device) if batch_tokens is None else batch_tokens
+    ids, context = opening(tokenizer, prompts, add_bos), context_length(model, tokenizer)
+    check_ids(model, (max(i) for i in ids))
+    room, batch_tokens = max(1, context - max_tokens), usual_batch(model.device) if batch_tokens is None else batch_tokens
     kept, texts = [i[-room:] for i in ids], [""]*len(ids)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
-    longest = min(max_tokens, context_length(model) - 1)
+    pad = next((id for id in (tokenizer.pad_token_id, tokenizer.eos_token_id) if id is not None and id < known_tokens(model)), 0)
+    longest = min(max_tokens, context - 1)
     for rows in make_batches([len(i) + longest for i in kept], batch_tokens):
         width = max(len(kept[i]) for i in rows)
         tokens = torch.tensor([[pad]*(width - len(kept[i])) + kept[i] for i in rows], device=model.device)
@@ -579,8 +876,8 @@ def generate_texts(
             written = tokenizer.batch_decode(all_ids[:, width:], skip_special_tokens=True)
             return torch.tensor([any(s in text for s in stop) for text in written], device=all_ids.device)
         with torch.inference_mode():
-            out = model.generate(tokens, attention_mask=mask, max_new_tokens=min(longest, context_length(model) - width), do_sample=False, pad_token_id=pad,
+            out = model.generate(tokens, attention_mask=mask, max_new_tokens=min(longest, context - width), do_sample=False, pad_token_id=pad,
                                  eos_token_id=tokenizer.eos_token_id, stopping_criteria=[finished] if stop else None)
-        for i, row in zip(rows, out): texts[i] = tokenizer.decode([*kept[i], *row[width:].tolist()], skip_special_tokens=True)[len(tokenizer.decode(kept[i], skip_special_tokens=True)):]
+        for i, row in zip(rows, out): texts[i] = continuation(tokenizer, kept[i], row[width:].tolist())
         advance(len(rows))
     return texts, np.array([len(k) < len(i) for k, i in zip(kept, ids)], bool)

@@ -118,8 +118,8 @@ def ours(model, tokenizer, pairs):
 def product_seconds(model, tokenizer, pairs, seconds=1):
     """How long this package's products of matrices take at the rate of a large one."""
     flops = 0
-    def counting(weight, rows):
-        multiply = multiplier(weight, rows)
+    def counting(weight, rows, **options):
+        multiply = multiplier(weight, rows, **options)
         def run(x, *then):
             nonlocal flops
             flops += 2*len(x)*weight.numel()
