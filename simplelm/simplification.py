@@ -110,28 +110,29 @@ def first_one(typing, bits):
 # %% ../nbs/11_simplification.ipynb #0a10fe17
 @kernel
 def mark_bytes(data, i, valid):
-    "Letters, digits, sentence ends, ' and first bytes beyond ASCII of the 64 bytes from `i`, of which those in `valid` are text"
-    letters = bytes_between(data, i, 0x61, 0x7A) | bytes_between(data, i, 0x41, 0x5A)
+    "Letters, digits, sentence ends, ', first bytes and all bytes beyond ASCII of the 64 bytes from `i`, of which those in `valid` are text"
+    beyond = bytes_between(data, i, 0x80, 0xFF) & valid
+    letters = bytes_between(data, i, 0x61, 0x7A) | bytes_between(data, i, 0x41, 0x5A) | beyond
     digits = bytes_between(data, i, 0x30, 0x39)
     ends = (bytes_between(data, i, 0x2E, 0x2E) | bytes_between(data, i, 0x21, 0x21) | bytes_between(data, i, 0x3F, 0x3F)
             | bytes_between(data, i, 0x0A, 0x0D))
     straight, leads = bytes_between(data, i, 0x27, 0x27), bytes_between(data, i, 0xC0, 0xFF)
-    return letters & valid, digits & valid, ends & valid, straight & valid, leads & valid
+    return letters & valid, digits & valid, ends & valid, straight & valid, leads & valid, beyond
 
 @kernel
 def mark_listed_bytes(data, i, valid):
-    "The same by the released list of delimiters; of bytes beyond ASCII those that may open a ’"
+    "The same by the released list of delimiters; of bytes beyond ASCII only those that may open a ’, as no word is folded"
     digits = bytes_between(data, i, 0x30, 0x39)
     delimiters = (bytes_between(data, i, 0x20, 0x2F) | bytes_between(data, i, 0x3A, 0x40) | bytes_between(data, i, 0x5B, 0x5E)
                   | bytes_between(data, i, 0x7B, 0x7E) | bytes_between(data, i, 0x09, 0x0A))
     ends = (bytes_between(data, i, 0x2E, 0x2E) | bytes_between(data, i, 0x21, 0x21) | bytes_between(data, i, 0x3F, 0x3F)
             | bytes_between(data, i, 0x0A, 0x0A))
     straight, leads = bytes_between(data, i, 0x27, 0x27), bytes_between(data, i, 0xE2, 0xE2)
-    return ~delimiters & ~digits & valid, digits & valid, ends & valid, straight & valid, leads & valid
+    return ~delimiters & ~digits & valid, digits & valid, ends & valid, straight & valid, leads & valid, np.uint64(0)
 
 # %% ../nbs/11_simplification.ipynb #0257c650
-WORD, DIGIT, ENDS, JOINT, FOLD, BLANK, JOINER, LEAD, STARTS, STOPS = range(10) # rows of the marks of a text
-_LETTER, _MARK, _NUMERAL, _APOSTROPHE, _IGNORABLE, _SPACE, _LINE, _END = map(int, list(CharacterClass)[1:])
+WORD, DIGIT, ENDS, JOINT, FOLD, BLANK, JOINER, LEAD, EXTENDS, STARTS, STOPS = range(11) # rows of the marks of a text
+_DELIMITER, _LETTER, _MARK, _NUMERAL, _APOSTROPHE, _IGNORABLE, _SPACE, _LINE, _END = map(int, CharacterClass)
 
 @kernel
 def before(marks, row, k):
@@ -150,10 +151,8 @@ def is_marked(marks, row, place):
 
 @kernel
 def add_marks(marks, row, place, length):
-    "Mark `length` bytes from `place`, at most 63"
-    bits, k, shift = (np.uint64(1) << np.uint64(length)) - np.uint64(1), place >> 6, np.uint64(place & 63)
-    marks[row, k] |= bits << shift
-    marks[row, k + 1] |= (bits >> np.uint64(1)) >> (np.uint64(63) - shift)
+    "Mark some bytes from `place`"
+    for p in range(place, place + length): marks[row, p >> 6] |= np.uint64(1) << np.uint64(p & 63)
 
 # %% ../nbs/11_simplification.ipynb #a9111f36
 @kernel
@@ -161,33 +160,66 @@ def decode(data, i, stop):
     "Code point of the character that starts at `i`, and how many bytes it has; 0 and 1 if it is no UTF-8"
     first = np.int64(data[i])
     if first < 0x80: return first, 1
-    length = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
-    if first < 0xC0 or i + length > stop: return 0, 1
-    code = first & (0x7F >> length)
-    for k in range(i + 1, i + length): code = (code << 6) | (np.int64(data[k]) & 0x3F)
-    return (code, length) if code < 0x110000 else (0, 1)
+    if first < 0xE0 and i + 1 < stop: return ((first & 0x1F) << 6) | (data[i + 1] & 0x3F), 2
+    if first < 0xF0 and i + 2 < stop: return ((first & 0x0F) << 12) | ((data[i + 1] & 0x3F) << 6) | (data[i + 2] & 0x3F), 3
+    if i + 3 >= stop: return 0, 1
+    code = ((first & 0x07) << 18) | ((data[i + 1] & 0x3F) << 12) | ((data[i + 2] & 0x3F) << 6) | (data[i + 3] & 0x3F)
+    return (code, 4) if code < 0x110000 else (0, 1)
 
 @kernel
-def mark_characters(data, begin, stop, chunks, classes, splits, marks):
-    "Mark the characters beyond ASCII by their classes; marks and ignorable characters belong to what stands before them"
+def mark_character(marks, place, length, kind):
+    "Mark a character that is no letter"
+    k, shift = place >> 6, np.uint64(place & 63)
+    bits = (np.uint64(1) << np.uint64(length)) - np.uint64(1)
+    marks[WORD, k] &= ~(bits << shift)
+    marks[FOLD, k] &= ~(bits << shift)
+    if place + length > 64 * (k + 1):
+        marks[WORD, k + 1] &= ~(bits >> (np.uint64(64) - shift))
+        marks[FOLD, k + 1] &= ~(bits >> (np.uint64(64) - shift))
+    if kind == _NUMERAL: add_marks(marks, DIGIT, place, length)
+    elif kind == _SPACE or kind == _LINE: add_marks(marks, BLANK, place, length)
+    elif kind == _APOSTROPHE: add_marks(marks, JOINER, place, 1)
+    elif kind == _MARK or kind == _IGNORABLE: add_marks(marks, EXTENDS, place, 1)
+    if kind == _LINE or kind == _END: add_marks(marks, ENDS, place + length - 1, 1)
+
+@kernel
+def mark_characters(data, begin, stop, chunks, classes, marks):
+    "Mark the characters beyond ASCII by their classes; returns whether some belong to what stands before them"
+    extends, one = False, np.uint64(1)
     for k in range(chunks):
-        leads = marks[LEAD, k]
+        leads, taken, joiners = marks[LEAD, k], np.uint64(0), np.uint64(0)
         while leads:
-            place = 64 * k + first_one(leads)
-            leads &= leads - np.uint64(1)
-            code, length = decode(data, begin + place, stop)
+            shift = first_one(leads)
+            leads &= leads - one
+            code, length = decode(data, begin + 64 * k + shift, stop)
             kind = classes[code]
-            if kind == _MARK or kind == _IGNORABLE:
-                if place and is_marked(marks, WORD, place - 1): kind = _LETTER
-                elif place and is_marked(marks, DIGIT, place - 1): kind = _NUMERAL
-                elif kind == _IGNORABLE: kind = _SPACE
-            if kind == _LETTER:
+            if kind == _LETTER: continue
+            if (kind == _DELIMITER or kind == _APOSTROPHE) and shift + length <= 64:
+                taken |= ((one << np.uint64(length)) - one) << np.uint64(shift)
+                if kind == _APOSTROPHE: joiners |= one << np.uint64(shift)
+            else: mark_character(marks, 64 * k + shift, length, kind)
+            extends |= kind == _MARK or kind == _IGNORABLE
+        if taken:
+            marks[WORD, k] &= ~taken
+            marks[FOLD, k] &= ~taken
+            marks[JOINER, k] |= joiners
+    return extends
+
+# %% ../nbs/11_simplification.ipynb #634f5f8f
+@kernel
+def extend_words(data, begin, stop, chunks, classes, marks):
+    "Give marks and ignorable characters to the word or number before them"
+    for k in range(chunks):
+        bits = marks[EXTENDS, k]
+        while bits:
+            place = 64 * k + first_one(bits)
+            bits &= bits - np.uint64(1)
+            code, length = decode(data, begin + place, stop)
+            if place and is_marked(marks, WORD, place - 1):
                 add_marks(marks, WORD, place, length)
                 add_marks(marks, FOLD, place, length)
-            elif kind == _NUMERAL: add_marks(marks, DIGIT, place, length)
-            elif kind == _APOSTROPHE and not splits: add_marks(marks, JOINER, place, 1)
-            elif kind == _SPACE or kind == _LINE: add_marks(marks, BLANK, place, length)
-            if kind == _LINE or kind == _END: add_marks(marks, ENDS, place + length - 1, 1)
+            elif place and is_marked(marks, DIGIT, place - 1): add_marks(marks, DIGIT, place, length)
+            elif classes[code] == _IGNORABLE: add_marks(marks, BLANK, place, length)
 
 # %% ../nbs/11_simplification.ipynb #1468e855
 @kernel
@@ -198,7 +230,7 @@ def join_ascii(marks, chunks):
     for k in range(chunks): marks[WORD, k] |= marks[JOINT, k]
 
 @kernel
-def join_letters(data, begin, stop, chunks, classes, marks):
+def join_letters(data, begin, stop, chunks, marks):
     "Give each apostrophe between letters back to its word, with what cannot be seen behind it"
     for k in range(chunks):
         joiners = marks[JOINER, k]
@@ -208,14 +240,11 @@ def join_letters(data, begin, stop, chunks, classes, marks):
             if not place or not is_marked(marks, WORD, place - 1): continue
             width = decode(data, begin + place, stop)[1]
             after = place + width
-            while begin + after < stop and data[begin + after] >= 0x80:
-                code, length = decode(data, begin + after, stop)
-                if classes[code] != _MARK and classes[code] != _IGNORABLE: break
-                after += length
-            if begin + after >= stop or not is_marked(marks, WORD, after): continue
+            while is_marked(marks, EXTENDS, after): after += decode(data, begin + after, stop)[1]
+            if not is_marked(marks, WORD, after): continue
             add_marks(marks, JOINT, place, width)
-            for p in range(place, after): add_marks(marks, WORD, p, 1)
-            for p in range(place + width, after): add_marks(marks, FOLD, p, 1)
+            add_marks(marks, WORD, place, after - place)
+            add_marks(marks, FOLD, place + width, after - place - width)
 
 @kernel
 def open_after_digits(marks, chunks):
@@ -230,14 +259,11 @@ def open_after_digits(marks, chunks):
 def clear_curly(data, begin, stop, chunks, marks):
     "By the released list all bytes beyond ASCII are letters; keep of the first bytes of ’ those that are some, and take them from the letters"
     for k in range(chunks):
-        leads, found = marks[LEAD, k], np.uint64(0)
+        leads = marks[LEAD, k]
         while leads:
             place = 64 * k + first_one(leads)
             leads &= leads - np.uint64(1)
-            if decode(data, begin + place, stop)[0] != 0x2019: continue
-            found |= np.uint64(1) << np.uint64(place & 63)
-            for p in range(place, place + 3): marks[WORD, p >> 6] &= ~(np.uint64(1) << np.uint64(p & 63))
-        marks[JOINER, k] |= found
+            if decode(data, begin + place, stop)[0] == 0x2019: mark_character(marks, place, 3, _APOSTROPHE)
 
 # %% ../nbs/11_simplification.ipynb #1aa09cd5
 @kernel
@@ -259,14 +285,14 @@ def mark_text(data, begin, stop, rules, classes, marks, rest):
         else:
             rest[:left] = data[i:stop]
             found = mark_block(rest, 0, valid, listed)
-        marks[WORD, k], marks[DIGIT, k], marks[ENDS, k], marks[LEAD, k] = found[0], found[1], found[2], found[4]
+        marks[WORD, k], marks[DIGIT, k], marks[ENDS, k], marks[LEAD, k], marks[FOLD, k] = found[0], found[1], found[2], found[4], found[5]
         if not splits: marks[JOINER, k] = found[3]
         joiners |= marks[JOINER, k]
         leads |= found[4]
     if listed and not splits and leads: clear_curly(data, begin, stop, chunks, marks)
-    elif not listed and leads: mark_characters(data, begin, stop, chunks, classes, splits, marks)
+    elif not listed and leads and mark_characters(data, begin, stop, chunks, classes, marks): extend_words(data, begin, stop, chunks, classes, marks)
     if not splits:
-        if leads: join_letters(data, begin, stop, chunks, classes, marks)
+        if leads: join_letters(data, begin, stop, chunks, marks)
         elif joiners: join_ascii(marks, chunks)
     if digit_quirk: open_after_digits(marks, chunks)
     words = 0
@@ -576,7 +602,7 @@ def find_spans(data, offsets, table, characters, rules, limits):
     codes = np.empty(longest_word(words_table), np.int32)
     key = np.empty(4 * len(codes), np.uint8)
     for row in range(len(offsets) - 1): longest = max(longest, offsets[row + 1] - offsets[row])
-    marks, rest = np.empty((10, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
+    marks, rest = np.empty((11, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
     for row in range(len(offsets) - 1):
         begin, stop = offsets[row], offsets[row + 1]
         if begin == stop: continue
@@ -714,7 +740,7 @@ def count_words_of(data, offsets, rules, classes):
     "The number of words of each text"
     counts, longest = np.zeros(len(offsets) - 1, np.int64), 0
     for row in range(len(counts)): longest = max(longest, offsets[row + 1] - offsets[row])
-    marks, rest = np.empty((10, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
+    marks, rest = np.empty((11, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
     for row in range(len(counts)): counts[row] = mark_text(data, offsets[row], offsets[row + 1], rules, classes, marks, rest)
     return counts
 
