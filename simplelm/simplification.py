@@ -560,7 +560,7 @@ def lookup_table(
 ) -> tuple: # bytes of the words, their offsets, tags, slots; the table of short words, its shift
     "A vocabulary as the kernel reads it"
     without_apostrophes = str.maketrans("", "", APOSTROPHES)
-    if not rules.ascii_delimiters: listed = map(word_key, vocabulary.words)
+    if not rules.ascii_delimiters: listed = (unicodedata.normalize("NFD", word_key(word)) for word in vocabulary.words)
     elif rules.split_apostrophes: listed = vocabulary.words
     else: listed = (word.translate(without_apostrophes) for word in vocabulary.words)
     words = pa.array(dict.fromkeys(listed), pa.large_string()) # most vocabularies list frequent words first

@@ -25,7 +25,7 @@ from .artifacts import InputError, atomic_write, find_data, fingerprint
 # %% auto #0
 __all__ = ['DELIMITERS', 'DIGITS', 'APOSTROPHES', 'CharacterClass', 'character_classes', 'class_string', 'split_words',
            'split_released_words', 'lower_ascii', 'folded_characters', 'word_key', 'is_number', 'count_words',
-           'entry_problem', 'Vocabulary', 'coverage_check', 'coverage_curve']
+           'entry_problem', 'Vocabulary', 'apostrophe_parts', 'coverage_check', 'coverage_curve']
 
 # %% ../nbs/10_vocabulary.ipynb #c9dd085a
 class CharacterClass(IntEnum):
@@ -99,14 +99,14 @@ def word_key(
 ) -> str: # How it is looked up
     "A word in lower case and in one Unicode form, without apostrophes and ignorable characters"
     if word.isascii(): return word.translate(_key)
-    return unicodedata.normalize("NFD", word.translate(folded_characters()))
+    return unicodedata.normalize("NFC", word.translate(folded_characters()))
 
 # %% ../nbs/10_vocabulary.ipynb #0dd4a586
 def is_number(
     word: str, # A word as `split_words` gives it
 ) -> bool: # Whether it is a run of digits
     "Whether a word is a number; every vocabulary allows numbers"
-    return character_classes()[ord(word[0])] == CharacterClass.DIGIT
+    return bool(character_classes()[ord(word[0])] == CharacterClass.DIGIT)
 
 def count_words(
     texts: Iterable[str], # A corpus, read once
@@ -279,12 +279,18 @@ Vocabulary.to_csv = _to_csv
 # %% ../nbs/10_vocabulary.ipynb #48c59d81
 _apostrophe = re.compile("[" + "".join(map(chr, np.flatnonzero(character_classes() == CharacterClass.JOINER))) + "]")
 
+def apostrophe_parts(
+    word: str, # A word as `split_words` gives it
+) -> list[str]: # The word itself if it has no apostrophe
+    "The parts of a word between its apostrophes"
+    return _apostrophe.split(word)
+
 def _allows(self,
     word: str, # A word as `split_words` gives it
 ) -> bool: # Whether simple text may hold it
     "Whether a word is a number, or in the vocabulary without its apostrophes, or made of such parts"
     if word_key(word) in self.keys or is_number(word): return True
-    parts = _apostrophe.split(word)
+    parts = apostrophe_parts(word)
     return len(parts) > 1 and self.keys.issuperset(map(word_key, parts))
 
 def _coverage(self,
