@@ -20,6 +20,7 @@ class Passage(NamedTuple):
     oov_count: int
 
 
+@lru_cache(maxsize=None)
 def character_kind(character):
     """What a character does to words, from Python's own tables: a letter of L M D J I, or S N E and blank for those that separate words."""
     category = unicodedata.category(character)
@@ -103,6 +104,7 @@ def word_count(text, digit_quirk, split_apostrophes, ascii_delimiters):
 def without_apostrophes(word): return word.replace(STRAIGHT, b"").replace(CURLY, b"")
 
 
+@lru_cache(maxsize=None)
 def folded(word):
     """A word as it is looked up: without apostrophes and what cannot be seen, in one case and one form."""
     seen = "".join(c for c in word if character_kind(c) not in "JI")
