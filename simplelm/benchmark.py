@@ -25,7 +25,7 @@ from urllib.request import getproxies
 from .artifacts import Deferred, InputError, find_data
 from .configuration import check_least, check_types, parse_config
 from .story_tasks import STORYWORLD_TASKS, storyworld_items
-from .vocabulary import Vocabulary, split_words
+from .vocabulary import Vocabulary, entry_problem, split_released_words, split_words
 
 # %% auto #0
 __all__ = ['datasets', 'pd', 'KINDS', 'KIND_METRICS', 'REVISIONS', 'PACKAGED', 'PIQA', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP',
@@ -341,7 +341,7 @@ def strict_words(
 ) -> list[str]: # All words, as they stand
     "The words that the filter of the training corpus would see in an item"
     if segmentation not in ("words", "paper"): raise InputError(f"strict={segmentation!r}: choose 'words' or 'paper'")
-    return split_words(text.replace("'", " ") if segmentation == "paper" else text)
+    return split_released_words(text) if segmentation == "paper" else split_words(text)
 
 # %% ../nbs/40_benchmark.ipynb #d95b4cce
 def is_simple(
@@ -352,7 +352,8 @@ def is_simple(
     "Whether every word of an item is in the vocabulary"
     if not all(w in vocabulary for w in simple_words(text)): return False
     if not strict: return True
-    words = vocabulary if hasattr(vocabulary, "allows") else Vocabulary.from_words(vocabulary)
+    words = vocabulary if hasattr(vocabulary, "allows") else Vocabulary.from_words(w for w in vocabulary if not entry_problem(w))
+    if strict == "paper": return all(w.isdigit() or w in words for w in strict_words(text, strict))
     return all(map(words.allows, strict_words(text, "words" if strict is True else strict)))
 
 # %% ../nbs/40_benchmark.ipynb #14cd68bf

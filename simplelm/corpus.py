@@ -27,7 +27,7 @@ from .artifacts import (InputError, Manifest, NoResult, atomic_write, find_data,
                                 read_manifest)
 from .formats import BLOCK_BYTES, FORMATS, Block, file_format, read_blocks
 from .json_lines import read_strings
-from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, join_spans, simplify_column
+from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, count_array_words, join_spans, simplify_column
 from .statistics import collect, describe, oov_counts
 from .vocabulary import Vocabulary
 
@@ -796,6 +796,27 @@ def reuse_groups(
 GROUPS = ".groups.json" # In the hidden folder: the names of the sources of each group
 
 # %% ../nbs/12_corpus.ipynb #72485bb0
+def _nothing_left(
+    sources: list[Source], # What was to be simplified
+    vocabulary: Vocabulary, # The simple language
+    config: SimplificationConfig, # What counts as a simple passage
+    totals: Counter, # Of all parts
+    text_column: str, # Field or column that holds the text
+) -> str: # One line
+    "Why no passage was kept, and what to do"
+    label = ", ".join(source.name for source in sources[:3]) + ", …" * (len(sources) > 3)
+    begins = f"{label}: nothing is left of {totals['documents']:,} documents"
+    if not totals["words"]: return f"{begins}: they hold no word; give texts with words"
+    sample = sample_texts([s.path for s in sources if s.path], text_column)
+    words = int(count_array_words(pa.array(sample, pa.large_string())).sum())
+    missing = oov_counts(sample, vocabulary)
+    if words and missing.total() > config.max_oov * words:
+        examples = ", ".join(word for word, _ in missing.most_common(3))
+        return (f"{begins}: {1 - missing.total() / words:.0%} of the words at their beginning are in {vocabulary.name} (missing are {examples}); "
+                f"take another vocabulary, a higher --max-oov or a --min-words below {config.min_words}")
+    return f"{begins}: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a --min-words below {config.min_words}"
+
+# %% ../nbs/12_corpus.ipynb #04804a83
 COUNTS = ("documents", "documents_kept", "documents_emptied", "documents_rejected", "spans", "words", "words_kept", "words_closing",
           "words_in_short_spans", "bytes", "bytes_kept")
 
@@ -827,7 +848,7 @@ def simplify_corpus(
             simplify_groups(simplify, waiting, workers, bar.update)
         totals = sum(map(simplify, groups), Counter())
         if not totals["documents"]: raise NoResult(f"{source_label(source)}: no document in it")
-        if not totals["spans"]: raise NoResult(f"{source_label(source)}: nothing is left of {totals['documents']:,} documents: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a lower --min-words or another vocabulary")
+        if not totals["spans"]: raise NoResult(_nothing_left(sources, vocabulary, config, totals, text_column))
         _gather_rejected(folder)
         write_statistics(folder, sources, vocabulary, totals, text_column, joined)
         for g in groups: simplify.done(g).unlink()
@@ -836,7 +857,7 @@ def simplify_corpus(
     request = dict(simplification=config, vocabulary=dict(name=vocabulary.name, words=len(vocabulary), fingerprint=vocabulary.fingerprint),
                    sources=[s.label for s in sources], text_column=text_column,
                    joined=joined, bad_records=bad_records, columns=list(columns), books_twice=books_twice, part_bytes=PART_BYTES, group_bytes=GROUP_BYTES)
-    return make_artifact(out, "simplify", request, build, inputs={s.name: s.path for s in sources if s.path}, format=2,
+    return make_artifact(out, "simplify", request, build, inputs={s.name: s.path for s in sources if s.path}, format=3,
                          reuse=partial(reuse_groups, groups=groups))
 
 # %% ../nbs/12_corpus.ipynb #1c628903

@@ -14,14 +14,13 @@ from numba import njit
 
 from .artifacts import Deferred, InputError
 from .corpus import read_corpus
-from .simplification import (DIGIT, ENDS, KEPT, WORD, SimplificationConfig, copy_spans, is_long_known, lookup_table, mark_text, simplify_column,
-                                     string_buffers)
-from .vocabulary import APOSTROPHES, DELIMITERS, Vocabulary, lower_ascii, word_key
+from .simplification import (DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules, character_tables, copy_spans, is_long_known, is_marked,
+                                     lookup_table, mark_text, simplify_column, string_buffers)
+from .vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii, word_key
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'kernel', 'NEVER', 'KNOWN', 'END', 'is_marked', 'find_missing', 'MissingWords', 'trace_column', 'step',
-           'filter_rule', 'run_stretch', 'count_gains', 'thin', 'choose_words', 'Gain', 'GainCounter',
-           'vocabulary_gain', 'gain_chart']
+__all__ = ['alt', 'pd', 'kernel', 'NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_column', 'step', 'filter_rule',
+           'run_stretch', 'count_gains', 'thin', 'choose_words', 'Gain', 'GainCounter', 'vocabulary_gain', 'gain_chart']
 
 # %% ../nbs/16_gain.ipynb #ecf14749
 alt, pd = Deferred("altair"), Deferred("pandas")
@@ -30,17 +29,14 @@ alt, pd = Deferred("altair"), Deferred("pandas")
 kernel = njit(nogil=True, cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed
 
 @kernel
-def is_marked(marks, row, place): return (marks[row, place >> 6] >> np.uint64(place & 63)) & np.uint64(1)
-
-@kernel
-def find_missing(data, offsets, table, from_sentence_start, split_apostrophes, digit_quirk):
+def find_missing(data, offsets, table, from_sentence_start, rules, classes):
     "Rows of (text, first byte, end byte, known words before, of these before a sentence starts or -1), and where those of each text start and the last end"
     found, count, bounds, longest = np.empty((64, 5), np.int64), 0, np.zeros(len(offsets), np.int64), 0
     for text in range(len(offsets) - 1): longest = max(longest, offsets[text + 1] - offsets[text])
-    marks, rest = np.empty((8, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
+    marks, rest = np.empty((11, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
     for text in range(len(offsets) - 1):
         begin, length = offsets[text], offsets[text + 1] - offsets[text]
-        mark_text(data, begin, begin + length, split_apostrophes, digit_quirk, marks, rest)
+        mark_text(data, begin, begin + length, rules, classes, marks, rest)
         place, known, opens, starts = 0, 0, -1, not from_sentence_start
         while True:
             while place < length and not is_marked(marks, WORD, place) and not is_marked(marks, DIGIT, place):
@@ -71,7 +67,7 @@ NEVER, KNOWN, END = range(3) # numbers of no particular word
 class MissingWords:
     "Numbers of words that a vocabulary does not allow, and the additions that would"
     listed: frozenset[str] # Words as they are looked up
-    splits: bool # Whether an apostrophe cuts a word
+    rules: WordRules # How words are cut
     additions: dict[str, int] = field(default_factory=dict) # What can be added -> its number
     words: dict[str, int] = field(default_factory=dict) # Word in lower case -> its number
     ways: list[tuple[int, int]] = field(default_factory=lambda: [(-1, -1)]*3) # By number of a word: additions that allow it, -1 for none
@@ -81,20 +77,39 @@ class MissingWords:
         return self.additions.setdefault(name, len(self.additions))
 
 # %% ../nbs/16_gain.ipynb #6d1ce7ad
+def _looked_up(
+    word: str, # As it stands in a text
+    rules: WordRules, # How words are cut
+) -> tuple[str, tuple[str, ...]]: # The word as a whole, and its parts between apostrophes
+    "How the filter looks a word up"
+    if not rules.ascii_delimiters: return word_key(word), tuple(map(word_key, apostrophe_parts(word)))
+    if rules.split_apostrophes: return lower_ascii(word), (lower_ascii(word),)
+    parts = tuple(lower_ascii(word).replace("’", "'").split("'"))
+    return "".join(parts), parts
+
+def listed_words(
+    vocabulary: Vocabulary, # The simple language
+    rules: WordRules, # How words are cut
+) -> frozenset[str]: # Its words as they are looked up
+    "The words of a vocabulary as the filter looks them up"
+    return frozenset(_looked_up(word, rules)[0] for word in vocabulary.words)
+
 def _word_number(self, word: str) -> int: # As it stands in a text
     "The number of a word that was not found as it stands"
     if not word: return END
-    if word[0] in DELIMITERS: return NEVER
-    word = lower_ascii(word) if self.splits else lower_ascii(word).replace(APOSTROPHES[1], APOSTROPHES[0])
-    if word in self.words: return self.words[word]
-    whole, parts = (word, {word}) if self.splits else (word_key(word), set(word.split(APOSTROPHES[0])))
-    if whole in self.listed or not (missing := parts - self.listed): return KNOWN
-    others = sorted(missing - {whole})
-    ways, parts = self.number(whole), [self.number(part) for part in others]
-    if len(parts) > 1: self.together[len(self.ways)] = frozenset(parts)
-    self.words[word] = len(self.ways)
-    self.ways.append((ways, parts[0] if len(parts) == 1 else -1))
-    return self.words[word]
+    whole, parts = _looked_up(word, self.rules)
+    if not all(parts): return NEVER # an apostrophe opens it
+    spelling = "'".join(parts)
+    if spelling in self.words: return self.words[spelling]
+    missing = set(parts) - self.listed
+    if whole in self.listed or not missing: return KNOWN
+    others = [] if any(map(entry_problem, missing)) else sorted(missing - {whole})
+    if entry_problem(whole) and not others: return NEVER
+    way, others = -1 if entry_problem(whole) else self.number(whole), [self.number(part) for part in others]
+    if len(others) > 1: self.together[len(self.ways)] = frozenset(others)
+    self.words[spelling] = len(self.ways)
+    self.ways.append((way, others[0] if len(others) == 1 else -1))
+    return self.words[spelling]
 
 MissingWords.word_number = _word_number
 
@@ -107,8 +122,9 @@ def trace_column(
 ) -> tuple[np.ndarray, np.ndarray]: # int32 (rows, 3): word, known words before, of these before a sentence starts; where the rows of each text start and the last end
     "The traces of a column of texts"
     data, offsets = string_buffers(texts)
-    quirk = config.segmentation == "paper" if config.digit_quirk is None else config.digit_quirk
-    found, bounds = find_missing(data, offsets, lookup_table(vocabulary, config.splits)[:4], config.from_sentence_start, config.splits, quirk)
+    rules = config.word_rules
+    table, classes = lookup_table(vocabulary, rules)[:4], character_tables(rules.ascii_delimiters).classes
+    found, bounds = find_missing(data, offsets, table, config.from_sentence_start, rules, classes)
     copied, starts = copy_spans(data, found)
     spellings = pa.Array.from_buffers(pa.large_string(), len(found), [None, pa.py_buffer(starts), pa.py_buffer(copied)]).dictionary_encode()
     numbers = np.array([missing.word_number(word) for word in spellings.dictionary.to_pylist()], np.int32)
@@ -262,7 +278,7 @@ class GainCounter:
     max_rows: int # Keep so many rows of trace
 
     def __post_init__(self):
-        self.missing = MissingWords(self.vocabulary.word_set if self.config.splits else self.vocabulary.keys, self.config.splits)
+        self.missing = MissingWords(listed_words(self.vocabulary, self.config.word_rules), self.config.word_rules)
         self.counts, self.kept, self.documents, self.dropped, self.stride = np.zeros((0, 3), np.int64), 0, 0, 0, 1 # counts: gain, cuts, count by addition
         self.traces, self.bounds, self.rows = [], [], 0
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from .artifacts import Deferred, InputError
-from .vocabulary import APOSTROPHES, DELIMITERS, DIGITS, Vocabulary, split_words, word_key
+from .vocabulary import Vocabulary, class_string, is_number, split_words, word_key
 
 # %% auto #0
 __all__ = ['alt', 'pd', 'SENTENCE_END', 'RANKS', 'READABILITY_VERSIONS', 'READABILITY', 'FATES', 'TextStatistics',
@@ -42,14 +42,13 @@ class TextStatistics:
     sample: str # The beginning of the text, a line end behind each document
 
 # %% ../nbs/11b_statistics.ipynb #97335758
-SENTENCE_END = re.compile(r"[.?!\n]+")
-_in_word = re.compile(f"[^{re.escape(DELIMITERS + APOSTROPHES)}]")
+SENTENCE_END = re.compile("[EN]+") # of the classes of characters: ends of sentences and of lines
 
 def count_sentences(
     text: str, # Any text
 ) -> int: # Pieces between sentence ends that hold a word
     "How many sentences a text has"
-    return sum(_in_word.search(piece) is not None for piece in SENTENCE_END.split(text))
+    return sum("L" in piece or "D" in piece for piece in SENTENCE_END.split(class_string(text)))
 
 # %% ../nbs/11b_statistics.ipynb #e6afe80b
 def collect(
@@ -69,7 +68,7 @@ def collect(
             room -= len(sample[-1])
     types = Counter()
     for word, n in raw.items():
-        if word[0] not in DIGITS: types[word_key(word)] += n
+        if not is_number(word): types[word_key(word)] += n
     words = raw.total()
     return TextStatistics(documents, characters, words, words - types.total(), sentences, types, "".join(sample))
 

@@ -7,34 +7,26 @@ import reference
 from conftest import call, write_jsonl
 from simplelm.gain import vocabulary_gain
 from simplelm.simplification import SimplificationConfig
-from simplelm.vocabulary import Vocabulary
+from simplelm.vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii, word_key
 from test_fuzz import expected, random_config, random_document, random_vocabulary
-
-
-def cut(config):
-    """The digit quirk and the splitting of apostrophes as a configuration has them."""
-    paper = config.segmentation == "paper"
-    return paper if config.digit_quirk is None else config.digit_quirk, config.splits
 
 
 def kept(texts, vocabulary, config):
     """Words of the passages that the reference keeps, without those that closed them."""
-    quirk, split = cut(config)
-    return sum(not reference.is_delimiter(token, split) for text in texts for passage in expected(text, vocabulary, config)
-               for token in reference.tokens(passage.text.encode(), quirk, split))
+    return sum(reference.word_count(passage.text, **config.word_rules._asdict()) for text in texts for passage in expected(text, vocabulary, config))
 
 
 def candidates(texts, vocabulary, config):
     """Every word that could be added, and for words with apostrophes their parts."""
-    quirk, split = cut(config)
-    found = set()
+    rules, found = config.word_rules, set()
     for text in texts:
-        for token in reference.tokens(text.encode(), quirk, split):
-            if reference.is_delimiter(token, split) or reference.is_allowed(token, vocabulary.words, split) or token[:1] in reference.DELIMITERS: continue
-            lowered = token.lower()
-            if split: found.add(lowered.decode())
-            else: found |= {reference.without_apostrophes(lowered).decode(), *lowered.decode().replace("’", "'").split("'")}
-    return found - set(vocabulary.words)
+        for token, kind in reference.tokens(text.encode(), **rules._asdict()):
+            if kind != "L" or reference.is_allowed(token, vocabulary.words, rules.split_apostrophes, rules.ascii_delimiters): continue
+            word = token.decode()
+            if not rules.ascii_delimiters: found |= {word_key(word), *map(word_key, apostrophe_parts(word))}
+            elif rules.split_apostrophes: found.add(lower_ascii(word))
+            else: found |= {lower_ascii(part) for part in (word.replace("’", "").replace("'", ""), *word.replace("’", "'").split("'"))}
+    return {word for word in found if not entry_problem(word)} - set(vocabulary.words)
 
 
 @pytest.mark.parametrize("seed", range(25))
