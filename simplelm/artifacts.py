@@ -415,12 +415,13 @@ def _make(
     if self.sealed():
         self.publish()
         return check_files(self.folder)
-    folder, started = self.begin(reuse), time.monotonic()
-    try: return self.commit(build(folder), time.monotonic() - started)
-    except InputError as e:
-        if isinstance(e, NoResult) or not has_parts(folder): shutil.rmtree(folder, ignore_errors=True)
-        else: logger.info("%s: what was finished stays in %s", self.folder, folder)
-        raise
+    try:
+        folder, started = self.begin(reuse), time.monotonic()
+        try: return self.commit(build(folder), time.monotonic() - started)
+        except InputError as e:
+            if isinstance(e, NoResult) or not has_parts(folder): shutil.rmtree(folder, ignore_errors=True)
+            else: logger.info("%s: what was finished stays in %s", self.folder, folder)
+            raise
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT): raise
         raise InputError(f"{self.folder}: no space left on its disk; free some and give the same command again, "
