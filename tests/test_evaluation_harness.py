@@ -100,3 +100,21 @@ def test_mutual_information(model, tmp_path):
     lm = HFLM(pretrained=str(model), dtype="float32", batch_size=32, device="cpu", prefix_token_id=0)
     pairs = [("", choice) for item in load_items("piqa", limit=40) for _, choice in item.pairs]
     np.testing.assert_allclose(pd.read_parquet(tmp_path/"scores"/"choices.parquet").unconditional, harness_logs(lm, pairs), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("adds", [False, True])
+def test_bos_follows_the_tokenizer(model, tmp_path, adds):
+    """Whether a tokenizer puts BOS in front of texts by itself or not, both sides do what it does, and what stood there is recorded."""
+    import shutil
+    from lm_eval.models.huggingface import HFLM
+    from tokenizers import Tokenizer, processors
+    folder = shutil.copytree(model, tmp_path/"model")
+    if adds:
+        bpe = Tokenizer.from_file(str(folder/"tokenizer.json"))
+        bpe.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+        bpe.save(str(folder/"tokenizer.json"))
+    made = evaluate_model(folder, tmp_path/"scores", EvaluationConfig(("piqa",), ("standard",), limit=30, pmi=False))
+    assert made.counts["front"] == json.loads((tmp_path/"scores"/"provenance.json").read_text())["front"] == ["<s>"]*adds
+    lm = HFLM(pretrained=str(folder), dtype="float32", batch_size=32, device="cpu")
+    expected = harness_logs(lm, [p for i in load_items("piqa", limit=30) for p in i.pairs])
+    np.testing.assert_allclose(pd.read_parquet(tmp_path/"scores"/"choices.parquet").loglikelihood, expected, rtol=0, atol=1e-3)
