@@ -58,10 +58,10 @@ PIECES = ["the", "The", "cat", "café", "cafe\u0301", "CAFÉ", "zug", "don't", "
 
 
 def uax_words(text):
-    """Words of a Unicode segmenter that hold a letter or digit, cut where a letter meets a digit: simplelm's one rule beyond UAX 29 for these texts."""
+    """Words of a Unicode segmenter that hold a letter or digit, with two exceptions: a cut where letter and digit meet, and no mark opens a word."""
     found = []
     for segment in regex.split(r"(?w)\b", text, flags=regex.VERSION1):
-        if regex.search(r"[\p{L}\p{N}]", segment): found += regex.findall(r"[\p{L}\p{M}\p{Cf}'’]+|[\p{N}\p{M}\p{Cf}]+", segment)
+        if regex.search(r"[\p{L}\p{N}]", segment): found += regex.findall(r"\p{L}[\p{L}\p{M}\p{Cf}'’]*|\p{N}[\p{N}\p{M}\p{Cf}]*", segment)
     return found
 
 
