@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from .artifacts import Deferred, InputError, Manifest, make_artifact
-from .tokenization import TokenBlocks
+from .model import write_older_keys
+from .tokenization import TokenBlocks, copy_tokenizer
 
 # %% auto #0
 __all__ = ['torch', 'pd', 'MODEL_FILES', 'check_extension', 'extend_context', 'loss_by_position', 'position_chart']
@@ -34,7 +35,8 @@ def check_extension(
     except ValueError as e: raise InputError(f"{folder}/config.json: cannot be read ({e})") from None
     if config.get("model_type") != "llama": raise InputError(f"{folder}: is a model of type {config.get('model_type')!r}; only LLaMA models can be extended")
     rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    if rope.get("rope_type", "default") != "default": raise InputError(f"{folder}: its positions are scaled already ({rope['rope_type']}); extend the model that it was made from")
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind != "default": raise InputError(f"{folder}: its positions are scaled already ({kind}); extend the model that it was made from")
     if context <= config["max_position_embeddings"]: raise InputError(f"context {context}: the model reads {config['max_position_embeddings']} tokens already; the factor must be above 1")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights: raise InputError(f"{folder}: holds no weights (no .safetensors file); copy the whole folder of the model")
@@ -43,7 +45,7 @@ def check_extension(
         except (SafetensorError, OSError) as e: raise InputError(f"{path}: cannot be read ({e}); copy it again") from None
 
 # %% ../nbs/32_context.ipynb #997fe96b
-MODEL_FILES = ("*.safetensors", "model.safetensors.index.json", "generation_config.json", "tokenizer*.json", "special_tokens_map.json")
+MODEL_FILES = ("*.safetensors", "model.safetensors.index.json", "generation_config.json")
 
 def extend_context(
     model: str|Path, # Folder of a trained LLaMA model
@@ -61,8 +63,10 @@ def extend_context(
         for pattern in MODEL_FILES:
             for path in Path(model).glob(pattern): shutil.copyfile(path, folder/path.name)
         config.save_pretrained(folder)
+        write_older_keys(folder)
+        copy_tokenizer(model, folder, context)
         return dict(context=context, trained_context=trained, factor=context/trained)
-    return make_artifact(out, "extend", dict(context=context), build, dict(model=model))
+    return make_artifact(out, "extend", dict(context=context), build, dict(model=model), format=2)
 
 # %% ../nbs/32_context.ipynb #cace0c34
 def loss_by_position(

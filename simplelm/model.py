@@ -5,21 +5,23 @@
 # %% ../nbs/30_model.ipynb #e8235351
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 
-from .artifacts import Deferred, InputError
+from .artifacts import Deferred, InputError, atomic_write
 from .configuration import check_types
 from .tokenization import SPECIAL_TOKENS
 
 # %% auto #0
 __all__ = ['torch', 'pd', 'PAPER_SIZES', 'SPECIAL_IDS', 'WRITTEN_DOWN', 'BASE_MEMORY', 'HEAP_FACTOR', 'ModelConfig', 'model_size',
-           'llama_config', 'build_model', 'non_embedding_parameter_count', 'parameter_count', 'forward_flops',
-           'training_flops', 'loss_chunk', 'stored_bytes', 'training_memory', 'process_memory', 'size_table',
-           'size_chart']
+           'llama_config', 'build_model', 'write_older_keys', 'non_embedding_parameter_count', 'parameter_count',
+           'forward_flops', 'training_flops', 'loss_chunk', 'stored_bytes', 'training_memory', 'process_memory',
+           'size_table', 'size_chart']
 
 # %% ../nbs/30_model.ipynb #211c3f7a
 torch = Deferred("torch")
@@ -74,6 +76,7 @@ SPECIAL_IDS = {key: SPECIAL_TOKENS.index(token) for key, token in dict(pad_token
 # %% ../nbs/30_model.ipynb #d1d634f8
 def llama_config(
     config: ModelConfig, # Dimensions
+    special_ids: Mapping[str, int|None]=SPECIAL_IDS, # `pad_token_id`, `bos_token_id` and `eos_token_id` of the tokenizer; None for one it lacks
 ): # The same as a `LlamaConfig` of transformers
     "The configuration that stands in a model folder's `config.json`"
     from transformers import LlamaConfig # it cannot be loaded lazily: it replaces itself while it is imported
@@ -81,18 +84,32 @@ def llama_config(
         vocab_size=config.vocab_size, hidden_size=config.hidden, intermediate_size=config.intermediate,
         num_hidden_layers=config.layers, num_attention_heads=config.heads, num_key_value_heads=config.heads,
         max_position_embeddings=config.context, rope_parameters=dict(rope_type="default", rope_theta=config.rope_theta),
-        tie_word_embeddings=config.tie_embeddings, initializer_range=0.02, rms_norm_eps=1e-6, **SPECIAL_IDS)
+        tie_word_embeddings=config.tie_embeddings, initializer_range=0.02, rms_norm_eps=1e-6, **special_ids)
 
 # %% ../nbs/30_model.ipynb #1d2a6a22
 def build_model(
     config: ModelConfig, # Dimensions
     seed: int=0, # What the initial weights depend on
+    special_ids: Mapping[str, int|None]=SPECIAL_IDS, # As of `llama_config`
 ) -> torch.nn.Module: # A `LlamaForCausalLM` in 32-bit floats, on the CPU, in training mode
     "Build a model with fresh weights"
     from transformers import LlamaForCausalLM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LlamaForCausalLM(llama_config(config)).train()
+        return LlamaForCausalLM(llama_config(config, special_ids)).train()
+
+# %% ../nbs/30_model.ipynb #982ee687
+def write_older_keys(
+    folder: str|Path, # A model's folder, as `save_pretrained` wrote it
+) -> None:
+    "State the rotary embedding and the type of numbers in `config.json` also under the names that transformers 4 reads"
+    path = Path(folder)/"config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    rope = dict(config["rope_parameters"])
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = None if rope.get("rope_type", "default") == "default" else rope
+    config["torch_dtype"] = config["dtype"]
+    with atomic_write(path) as f: json.dump(config, f, indent=2, sort_keys=True)
 
 # %% ../nbs/30_model.ipynb #154fd5a9
 def non_embedding_parameter_count(

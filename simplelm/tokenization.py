@@ -30,10 +30,11 @@ __all__ = ['tokenizers', 'SPECIAL_TOKENS', 'LETTER', 'NUMBER', 'SIGN', 'SPACE', 
            'character_classes', 'character', 'run_end', 'contraction', 'word_end', 'find_word', 'number_words',
            'spread_ids', 'words_of', 'encode_words', 'FastEncoder', 'Piece', 'make_piece', 'corpus_pieces',
            'corpus_request', 'write_rejected', 'document_hash', 'document_numbers', 'sample_texts', 'drop_rows',
-           'write_tokenizer', 'train_tokenizer', 'load_tokenizer', 'DocumentTokenizer', 'read_tokenizer',
-           'document_marks', 'measure_tokenizer', 'PackingConfig', 'held_out', 'token_type', 'lay_rows', 'Packed',
-           'pack_split', 'encode_piece', 'deal_blocks', 'write_index', 'index_path', 'pack_shard', 'shards_of',
-           'pack_rows', 'join_validation', 'block_counts', 'pack_blocks', 'check_split', 'TokenBlocks', 'open_blocks']
+           'opening_template', 'write_tokenizer', 'train_tokenizer', 'load_tokenizer', 'copy_tokenizer',
+           'DocumentTokenizer', 'read_tokenizer', 'document_marks', 'measure_tokenizer', 'PackingConfig', 'held_out',
+           'token_type', 'lay_rows', 'Packed', 'pack_split', 'encode_piece', 'deal_blocks', 'write_index', 'index_path',
+           'pack_shard', 'shards_of', 'pack_rows', 'join_validation', 'block_counts', 'pack_blocks', 'check_split',
+           'TokenBlocks', 'open_blocks']
 
 # %% ../nbs/20_tokenization.ipynb #5a186c02
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
@@ -424,7 +425,15 @@ def drop_rows(
     return texts.filter(pa.array(stay)), sizes[stay], numbers[stay]
 
 # %% ../nbs/20_tokenization.ipynb #0b172ac6
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
+
+def opening_template(
+    bpe: tokenizers.Tokenizer, # A tokenizer with our special tokens
+) -> tokenizers.processors.TemplateProcessing: # Puts `<s>` in front of a text, and of each text of a pair
+    "What adds the marker that opens a document, where special tokens are requested"
+    start = SPECIAL_TOKENS[3]
+    return tokenizers.processors.TemplateProcessing(single=f"{start} $A", pair=f"{start} $A {start}:1 $B:1",
+                                                    special_tokens=[(start, bpe.token_to_id(start))])
 
 def write_tokenizer(
     bpe: tokenizers.Tokenizer, # A trained tokenizer
@@ -433,7 +442,9 @@ def write_tokenizer(
     "Write a tokenizer as `transformers` reads it"
     unk, pad, mask, start, end = SPECIAL_TOKENS
     config = dict(tokenizer_class="PreTrainedTokenizerFast", backend="tokenizers", unk_token=unk, pad_token=pad, mask_token=mask,
-                  bos_token=start, eos_token=end, split_special_tokens=True, clean_up_tokenization_spaces=False)
+                  bos_token=start, eos_token=end, padding_side="left", clean_up_tokenization_spaces=False,
+                  model_input_names=["input_ids", "attention_mask"])
+    bpe.post_processor = opening_template(bpe)
     with atomic_write(folder/"tokenizer.json") as f: f.write(bpe.to_str(pretty=True))
     with atomic_write(folder/"tokenizer_config.json") as f: json.dump(config, f, indent=1)
 
@@ -455,7 +466,7 @@ def train_tokenizer(
         write_tokenizer(bpe, folder)
         return dict(entries=bpe.get_vocab_size(), rejected=write_rejected(rejected, folder), **counts)
     request, inputs = corpus_request(source, config, text_column=text_column, bad_records=bad_records)
-    return make_artifact(out, "tokenizer", request, build, inputs)
+    return make_artifact(out, "tokenizer", request, build, inputs, format=2)
 
 # %% ../nbs/20_tokenization.ipynb #f9405908
 @uncollected()
@@ -467,20 +478,41 @@ def load_tokenizer(
         raise InputError(f"{folder}: holds no tokenizer (tokenizer_config.json is missing); make one with `simplelm tokenize`")
     if is_artifact(folder): read_manifest(folder) # which compares the sizes of its files
     from transformers import AutoTokenizer # takes two seconds to import, and only this function needs it
-    try: return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    try: return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as e: # a damaged file fails in the library in many ways
         raise InputError(f"{folder}: its tokenizer cannot be read ({type(e).__name__}: {str(e).splitlines()[0]}); make it again") from None
 
-# %% ../nbs/20_tokenization.ipynb #744bf409
+# %% ../nbs/20_tokenization.ipynb #27f7371c
+def copy_tokenizer(
+    source: str|Path, # A folder with a tokenizer in the Hub's layout
+    target: Path, # Where its files go
+    context: int|None=None, # Tokens that a model reads at once, for `model_max_length`; unset: left as it is
+) -> None:
+    "Copy all files of a tokenizer as they are, but for the length of texts"
+    for name in TOKENIZER_FILES:
+        if (Path(source)/name).is_file(): shutil.copyfile(Path(source)/name, target/name)
+    if context is None: return
+    path = target/"tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"model_max_length": context}
+    with atomic_write(path) as f: json.dump(config, f, indent=1)
+
+# %% ../nbs/20_tokenization.ipynb #b31cfe61
 class DocumentTokenizer(NamedTuple):
     "A tokenizer and the ids that open and close a document"
     bpe: tokenizers.Tokenizer # For bulk work
-    start: int # Id of `<s>`
-    end: int # Id of `</s>`
+    start: int|None # Id of the marker that opens a document, such as `<s>`
+    end: int|None # Id of the marker that closes one, such as `</s>`
     entries: int # One more than the largest id
     encoder: FastEncoder # The tokenizer with its table of words
 
-# %% ../nbs/20_tokenization.ipynb #27f7371c
+    def marks(self,
+        wanted: bool, # Whether rows get marks
+    ) -> tuple[int, int]: # Ids before and behind a row; -1 for nothing
+        "What stands around a row"
+        if not wanted: return -1, -1
+        return -1 if self.start is None else self.start, -1 if self.end in (None, self.start) else self.end
+
+# %% ../nbs/20_tokenization.ipynb #8cbfc9b0
 def read_tokenizer(
     folder: str|Path, # A tokenizer in the Hub's layout
 ) -> DocumentTokenizer: # Ready for `encode_texts`
@@ -492,17 +524,21 @@ def read_tokenizer(
     bpe.no_truncation()
     bpe.no_padding()
     start, end = (bpe.token_to_id(token) if token else None for token in document_marks(Path(folder)/"tokenizer_config.json"))
-    if start is None or end is None: raise InputError(f"{folder}: its tokenizer has no bos_token and eos_token, which open and close a document; take one that has")
     return DocumentTokenizer(bpe, start, end, max(bpe.get_vocab().values()) + 1, FastEncoder(bpe))
 
-# %% ../nbs/20_tokenization.ipynb #d515275c
+# %% ../nbs/20_tokenization.ipynb #a0a1ce9d
 def document_marks(
     path: Path, # A tokenizer_config.json
 ) -> tuple[str|None, str|None]: # The tokens that open and close a document
-    "What a tokenizer calls its first and last token of a document"
+    "What a tokenizer calls its first and last token of a document; older folders say it in special_tokens_map.json alone"
     if not path.is_file(): raise InputError(f"{path}: is missing, so which tokens open and close a document is not known")
-    try: config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e: raise InputError(f"{path}: not JSON ({e}); make the tokenizer again") from None
+    config = {}
+    for file in (path.with_name("special_tokens_map.json"), path):
+        if not file.is_file(): continue
+        try: found = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as e: raise InputError(f"{file}: not JSON ({e}); make the tokenizer again") from None
+        if not isinstance(found, dict): raise InputError(f"{file}: not a JSON object; make the tokenizer again")
+        config |= {name: found[name] for name in ("bos_token", "eos_token") if found.get(name)}
     marks = (config.get("bos_token"), config.get("eos_token"))
     return tuple(mark["content"] if isinstance(mark, dict) else mark for mark in marks)
 
@@ -557,17 +593,17 @@ def token_type(
 
 # %% ../nbs/20_tokenization.ipynb #b799155c
 @kernel
-def lay_rows(ids, offsets, rows, start, end, marks, laid):
-    "Copy the ids of some rows one after the other, each between its marks if there are any"
+def lay_rows(ids, offsets, rows, start, end, laid):
+    "Copy the ids of some rows one after the other, each between its marks; a mark of -1 is none"
     n = 0
     for row in rows:
-        if marks:
+        if start >= 0:
             laid[n] = start
             n += 1
         for k in range(offsets[row], offsets[row + 1]):
             laid[n] = ids[k]
             n += 1
-        if marks:
+        if end >= 0:
             laid[n] = end
             n += 1
 
@@ -588,14 +624,16 @@ def pack_split(
 ) -> Packed: # The rows of the split
     "Lay the chosen rows end to end"
     ids, offsets = encoded
-    lengths = np.diff(offsets)[chosen] + 2*marks
+    start, end = tokenizer.marks(marks)
+    each = (start >= 0) + (end >= 0) # marks of a row
+    lengths = np.diff(offsets)[chosen] + each
     laid = np.empty(lengths.sum(), token_type(tokenizer.entries))
-    lay_rows(ids, offsets, chosen, tokenizer.start, tokenizer.end, marks, laid)
+    lay_rows(ids, offsets, chosen, start, end, laid)
     filled = lengths > 0 # without marks an empty text has no tokens
     rows, starts = chosen[filled], (np.cumsum(lengths) - lengths)[filled]
     begins = np.diff(np.cumsum(piece.first)[rows], prepend=-1) != 0
     index = [(piece.documents[row], piece.sources[row], int(start)) for row, start in zip(rows[begins], starts[begins])]
-    counts = Counter(documents=int(piece.first[chosen].sum()), rows=len(chosen), tokens=len(laid), marks=2*marks*len(chosen), text_bytes=int(piece.sizes[chosen].sum()))
+    counts = Counter(documents=int(piece.first[chosen].sum()), rows=len(chosen), tokens=len(laid), marks=each*len(chosen), text_bytes=int(piece.sizes[chosen].sum()))
     return Packed(laid, counts, index)
 
 # %% ../nbs/20_tokenization.ipynb #047c4e6b
@@ -610,7 +648,7 @@ def encode_piece(
     fraction = config.validation_fraction if config.split == "documents" else 0
     held, rows = document_numbers(piece, config.seed) < np.uint64(fraction * 2**64), len(piece.texts)
     if config.max_tokens:
-        lengths = np.diff(encoded[1]) + 2*config.marks
+        lengths = np.diff(encoded[1]) + sum(mark >= 0 for mark in tokenizer.marks(config.marks))
         rows = 1 + int(np.searchsorted(tokens + np.where(held, 0, lengths).cumsum(), config.max_tokens))
     return {split: pack_split(piece, np.flatnonzero(mine[:rows]), encoded, tokenizer, config.marks) for split, mine in (("train", ~held), ("validation", held))}
 
@@ -749,10 +787,12 @@ def pack_blocks(
     "Encode a corpus, hold documents out, and pack both splits into blocks; the tokenizer's files go along"
     def build(folder):
         reader, rejected = read_tokenizer(tokenizer), []
+        if config.marks and reader.marks(True) == (-1, -1):
+            raise InputError(f"{tokenizer}: its tokenizer has no bos_token and eos_token, which open and close a document; take one that has, or pack without marks (--no-marks)")
         batches = read_corpus(source, text_column, bad_records, rejected, desc="blocks")
         splits = {split: block_counts(counts, config.context) for split, counts in pack_rows(batches, reader, folder, config).items()}
         for split, counts in splits.items(): check_split(source, split, counts, config)
-        for name in TOKENIZER_FILES: shutil.copyfile(Path(tokenizer)/name, folder/name)
+        copy_tokenizer(tokenizer, folder)
         join_validation(folder)
         return dict(entries=reader.entries, rejected=write_rejected(rejected, folder), **splits)
     request, inputs = corpus_request(source, config, text_column=text_column, bad_records=bad_records)

@@ -26,10 +26,10 @@ import numpy as np
 from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, progress, read_manifest
 from .configuration import check_seeds, check_types
 from .kernels import exponentiate, keep_memory, target_logprobs
-from .model import (WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count, parameter_count,
-                            training_flops)
+from .model import (SPECIAL_IDS, WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count,
+                            parameter_count, training_flops, write_older_keys)
 from .threads import choose_threads, torch_threads
-from .tokenization import TOKENIZER_FILES, TokenBlocks, load_tokenizer, open_blocks
+from .tokenization import TokenBlocks, copy_tokenizer, load_tokenizer, open_blocks
 
 # %% auto #0
 __all__ = ['torch', 'pd', 'CHOICES', 'SHORT_RUN', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'epoch_order', 'block_order',
@@ -322,6 +322,12 @@ class Run:
         self.sequences = min(len(self.validation), c.evaluate_sequences or len(self.validation))
         check_run(self)
 
+    @property
+    def special_ids(self) -> dict[str, int|None]: # As of `llama_config`
+        ids = {key: getattr(self.tokenizer, key) for key in SPECIAL_IDS}
+        if ids["pad_token_id"] in (ids["bos_token_id"], ids["eos_token_id"]): ids["pad_token_id"] = None # its row would not be trained
+        return ids
+
     def rate(self, step: int) -> float: # Learning rate of a step, counted from 0
         c = self.config
         return rate_at((step + 1)*self.step_tokens, self.steps*self.step_tokens, self.warmup, self.peak, c.schedule, c.final_fraction, c.decay_fraction)
@@ -350,6 +356,7 @@ def check_run(
         f"packed for context {b.context}, the model has {m.context}; pack them anew, or set the model's context to {b.context}": b.context != m.context,
         f"the validation split has {run.validation.tokens} tokens, less than one block of {m.context}; pack them with a larger validation_fraction": not run.sequences,
         f"the training split has {len(b)} sequences, fewer than batch_size {c.batch_size}; add text, or lower batch_size": len(b) < c.batch_size,
+        "its tokenizer has no token that opens a document (bos_token), so where documents begin is not known; leave mask_documents": c.mask_documents and run.tokenizer.bos_token_id is None,
         "packed without marks, so where documents begin is not known; pack them with marks, or leave mask_documents": c.mask_documents and not read_manifest(run.blocks).config.get("marks", True),
     }.items():
         if bad: raise InputError(f"{run.blocks}: {complaint}")
@@ -408,7 +415,7 @@ def set_up(
 ) -> Setup: # In float32 as yet
     "Build a fresh model with all its options, ready for steps"
     check_device(run.config, accelerator.device)
-    bare = build_model(run.model, run.config.seed)
+    bare = build_model(run.model, run.config.seed, run.special_ids)
     if run.config.gradient_checkpointing: getattr(bare, "activation_checkpointing_enable", bare.gradient_checkpointing_enable)(dict(use_reentrant=False)) # its name before transformers 6
     whole = training_module()(bare, torch.float32, run.config.attention, run.tokenizer.bos_token_id if run.config.mask_documents else None)
     if run.config.compile:
@@ -687,7 +694,7 @@ def whole_model(
     "Undo FSDP, for which every process has to call it"
     if not any(hasattr(p, "full_tensor") for p in model.parameters()): return model
     weights = {name: gathered(p) for name, p in model.named_parameters()}
-    copy = build_model(run.model)
+    copy = build_model(run.model, special_ids=run.special_ids)
     copy.load_state_dict(weights, strict=False) # tied tables have one name here
     return copy
 
@@ -702,7 +709,8 @@ def write_model(
     logging.disable_progress_bar() # one file, written in a moment
     for debris in folder.glob(".tmp*"): debris.unlink() # of a kill at this point
     with disk_errors(): model.save_pretrained(folder)
-    for name in TOKENIZER_FILES: shutil.copyfile(run.blocks/name, folder/name)
+    write_older_keys(folder)
+    copy_tokenizer(run.blocks, folder, run.model.context)
 
 # %% ../nbs/31_training.ipynb #3fe1c85b
 @contextmanager
