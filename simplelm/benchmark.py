@@ -143,10 +143,13 @@ def check_task(
         try: groups = re.compile(task.answer).groups
         except re.error as e: refuse(f"answer {task.answer!r} is no pattern ({e})")
         if not groups: refuse(f"answer {task.answer!r} needs a group in brackets around the final answer")
-    if task.metric not in (fitting := KIND_METRICS[task.kind]): refuse(f"metric {task.metric!r} does not suit kind {task.kind}; choose {' or '.join(fitting)}")
-    if task.metric == "mc2" and not task.truths: refuse("metric mc2 needs truths, the field that says of each choice whether it is right")
+    if task.metric not in (fitting := KIND_METRICS[task.kind]):
+        refuse(f"metric {task.metric!r} does not suit kind {task.kind}; choose {' or '.join(fitting)}")
+    if task.metric == "mc2" and not task.truths:
+        refuse("metric mc2 needs truths, the field that says of each choice whether it is right")
     if "" in task.stop: refuse("stop holds an empty text, which would end every answer at once; remove it")
-    if isinstance(task.choices, tuple) and len(task.choices) < (least := 2 if task.kind == "choice" else 1): refuse(f"choices needs {least} or more")
+    if isinstance(task.choices, tuple) and len(task.choices) < (least := 2 if task.kind == "choice" else 1):
+        refuse(f"choices needs {least} or more")
     if isinstance(task.choices, tuple) and isinstance(task.label, int) and task.label not in range(len(task.choices)):
         refuse(f"label {task.label} is not one of 0 to {len(task.choices) - 1}")
 
@@ -159,10 +162,12 @@ def template_parts(
 ) -> list[tuple[str, str|None]]: # Pieces of text, and the field after each; `None` if there is none
     "Take a template apart, or say why it is none"
     try: parts = list(string.Formatter().parse(template))
-    except ValueError as e: raise InputError(f"template {template!r}: {e}; double the braces that belong to the text") from None
+    except ValueError as e:
+        raise InputError(f"template {template!r}: {e}; double the braces that belong to the text") from None
     for _, name, shape, turn in parts:
         if name is not None and (shape or turn or not FIELD.fullmatch(name)):
-            raise InputError(f"template {template!r}: what stands in braces must be the name of a field, such as {{question}} or {{choices.text}}")
+            raise InputError(f"template {template!r}: what stands in braces must be the name of a field, "
+                             f"such as {{question}} or {{choices.text}}")
     return [(text, name) for text, name, _, _ in parts]
 
 # %% ../nbs/40_benchmark.ipynb #4ffe7b4c
@@ -176,7 +181,9 @@ def check_templates(
         for template in templates: template_parts(template)
     except InputError as e: raise InputError(f"task {task.name}: {e}") from None
     for name in names:
-        if isinstance(name, str) and name and not FIELD.fullmatch(name): raise InputError(f"task {task.name}: {name!r} is not the name of a field; write it without braces")
+        if isinstance(name, str) and name and not FIELD.fullmatch(name):
+            raise InputError(f"task {task.name}: {name!r} is not the name of a field; "
+                             f"write it without braces")
 
 # %% ../nbs/40_benchmark.ipynb #cfc27154
 def describe_task(
@@ -201,7 +208,8 @@ def read_field(
         if not isinstance(record, Mapping) or part not in record: raise KeyError(name)
         record = record[part]
     if hasattr(record, "tolist"): record = record.tolist() # data sets in the formats of numpy and pandas
-    if record is None or isinstance(record, float) and math.isnan(record): raise InputError(f"field {name!r} is null")
+    if record is None or isinstance(record, float) and math.isnan(record):
+        raise InputError(f"field {name!r} is null")
     return record
 
 class Record(dict):
@@ -218,7 +226,8 @@ def field_text(
     "The text of a field"
     if isinstance(value, str): return value
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError(f"field {name!r} holds {json.dumps(value, default=str)}, where a text or a number is needed")
+        raise InputError(f"field {name!r} holds {json.dumps(value, default=str)}, "
+                         f"where a text or a number is needed")
     return str(value)
 
 def field_texts(
@@ -227,7 +236,8 @@ def field_texts(
 ) -> list[str]: # The texts in it
     "The texts that a field lists"
     value = read_field(record, name)
-    if not isinstance(value, (list, tuple)): raise InputError(f"field {name!r} holds {json.dumps(value, default=str)}, where a list is needed")
+    if not isinstance(value, (list, tuple)):
+        raise InputError(f"field {name!r} holds {json.dumps(value, default=str)}, where a list is needed")
     return [field_text(v, name) for v in value]
 
 def fill(
@@ -244,7 +254,8 @@ def key_text(
     "What a label says"
     if isinstance(value, str): return value.strip()
     if isinstance(value, float) and value.is_integer(): value = int(value)
-    if not isinstance(value, (bool, int, float)): raise InputError(f"label or key {json.dumps(value, default=str)} is no text and no number")
+    if not isinstance(value, (bool, int, float)):
+        raise InputError(f"label or key {json.dumps(value, default=str)} is no text and no number")
     return json.dumps(value)
 
 def label_index(
@@ -254,10 +265,14 @@ def label_index(
 ) -> int: # Of the right choice
     "Which choice a label names"
     said, names = key_text(label), [key_text(k) for k in keys]
-    if names and (len(names) != count or len(set(names)) < count): raise InputError(f"{count} choices need as many different keys; theirs are {', '.join(names)}")
-    if names and said not in names: raise InputError(f"label {label!r} is not one of {', '.join(map(repr, keys))}")
+    if names and (len(names) != count or len(set(names)) < count):
+        raise InputError(f"{count} choices need as many different keys; theirs are {', '.join(names)}")
+    if names and said not in names:
+        raise InputError(f"label {label!r} is not one of {', '.join(map(repr, keys))}")
     if names: return names.index(said)
-    if isinstance(label, bool): raise InputError(f"label {said} is no index; give the task keys in the order of its choices, such as keys = [false, true]")
+    if isinstance(label, bool):
+        raise InputError(f"label {said} is no index; give the task keys in the order of its choices, "
+                         f"such as keys = [false, true]")
     if said not in map(str, range(count)): raise InputError(f"label {label!r} is not one of 0 to {count - 1}")
     return int(said)
 
@@ -297,13 +312,16 @@ def read_item(
     "Make an item of the fields of a record"
     context = fill(task.context, record)
     choices = field_texts(record, task.choices) if isinstance(task.choices, str) else [fill(c, record) for c in task.choices]
-    if len(choices) < (least := 2 if task.kind == "choice" else 1): raise InputError(f"{task.name} needs a list of {least} choices or more")
+    if len(choices) < (least := 2 if task.kind == "choice" else 1):
+        raise InputError(f"{task.name} needs a list of {least} choices or more")
     for i, choice in enumerate(choices):
         if not choice.strip(): raise InputError(f"choice {i} is empty or no text")
     contexts = tuple(field_texts(record, task.contexts)) if task.contexts else ()
-    if task.contexts and len(contexts) != len(choices): raise InputError(f"{len(contexts)} contexts for {len(choices)} choices")
+    if task.contexts and len(contexts) != len(choices):
+        raise InputError(f"{len(contexts)} contexts for {len(choices)} choices")
     truths = tuple(read_field(record, task.truths)) if task.truths else ()
-    if task.truths and (len(truths) != len(choices) or {*truths} != {0, 1}): raise InputError(f"{task.truths} must say 1 or 0 for each choice, both at least once")
+    if task.truths and (len(truths) != len(choices) or {*truths} != {0, 1}):
+        raise InputError(f"{task.truths} must say 1 or 0 for each choice, both at least once")
     keys = read_field(record, task.keys) if isinstance(task.keys, str) and task.keys else task.keys
     label = read_field(record, task.label) if isinstance(task.label, str) else task.label
     label = truths.index(1) if truths else label_index(label, keys, len(choices))
@@ -320,7 +338,8 @@ def check_choices(
     right = item.truths or [i == item.label for i in range(len(item.choices))]
     asked = [(context, choice.strip()) for context, choice in item.pairs]
     for i, j in itertools.combinations(range(len(asked)), 2):
-        if asked[i] == asked[j] and right[i] != right[j]: raise InputError(f"choices {i} and {j} are equal and only one of them is right")
+        if asked[i] == asked[j] and right[i] != right[j]:
+            raise InputError(f"choices {i} and {j} are equal and only one of them is right")
 
 # %% ../nbs/40_benchmark.ipynb #0a58655f
 _deleted = str.maketrans("", "", "0123456789!:&“”—-_,@#$?;’.'()\"")
@@ -816,7 +835,9 @@ def load_items(
     task = TASKS[names[0]]
     shots = shots or task.shots
     own = [make_item(task, r, i, where) for i, (where, r) in enumerate(read_records(task, form, limit, seed))]
-    if not own: raise InputError(f"task {task.name}: {task_file(task) or task.hub or 'its maker'} holds no record; name another file")
+    if not own:
+        raise InputError(f"task {task.name}: {task_file(task) or task.hub or 'its maker'} holds no record; "
+                         f"name another file")
     items = select_items(task, own, form, vocabulary, limit, seed, strict)
     easy = "standard" if form == "standard" else "simple" # examples of a twin are simple, too
     pool = select_items(task, example_pool(task, own, easy, draw, shots_from), easy, vocabulary, strict=strict) if shots else []

@@ -117,6 +117,8 @@ def check_shares(
 ) -> None:
     "Refuse impossible numbers, before anything is begun"
     require_datatrove()
+    for name, value in (("tasks", tasks), ("workers", workers)):
+        if isinstance(value, bool) or not isinstance(value, int): raise InputError(f"{name}={value!r}: must be a whole number")
     if tasks < 1: raise InputError(f"tasks={tasks}: must be 1 or more")
     if workers < 1 and workers != -1: raise InputError(f"workers={workers}: must be 1 or more, or -1 for no limit")
 

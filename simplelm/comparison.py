@@ -61,7 +61,8 @@ def compare_items(
     other: list[pd.DataFrame], # The same items of the other
 ) -> dict: # items, seeds, difference, low, high, p
     "Paired comparison over the same items: mean difference, 95% interval, p"
-    if any(t.isna().any(axis=None) for t in (*one, *other)): raise InputError("an item has no value for one of the models; score it, or leave it out of both")
+    if any(t.isna().any(axis=None) for t in (*one, *other)):
+        raise InputError("an item has no value for one of the models; score it, or leave it out of both")
     d = [a.mean(axis=1) - b.mean(axis=1) for a, b in zip(one, other)]
     scale = max(float(t.abs().to_numpy().max()) for t in (*one, *other))
     items, difference, seeds = sum(map(len, d)), float(np.mean([x.mean() for x in d])), min(one[0].shape[1], other[0].shape[1])
@@ -119,7 +120,8 @@ def check_rows(
     twice = items.duplicated([c for c in ("task", "form", "draw", "item") if c in items])
     if not twice.any(): return
     row = items[twice].iloc[0]
-    raise InputError(f"{folder}/items.parquet: item {row['item']} of {row.task} ({row.form} form) is there twice, {twice.sum()} rows are too many; evaluate the model again")
+    raise InputError(f"{folder}/items.parquet: item {row['item']} of {row.task} ({row.form} form) "
+                     f"is there twice, {twice.sum()} rows are too many; evaluate the model again")
 
 def training_precision(
     folder: Path, # Made by `simplelm evaluate`
@@ -129,7 +131,8 @@ def training_precision(
     for path in sorted(folder.resolve().parent.glob("*/manifest.json")):
         try: model = read_manifest(path.parent)
         except InputError: continue
-        if model.stage == "train" and model.fingerprint == manifest.inputs.get("model"): return model.counts.get("precision")
+        if model.stage == "train" and model.fingerprint == manifest.inputs.get("model"):
+            return model.counts.get("precision")
     return None
 
 # %% ../nbs/43_comparison.ipynb #4aeef2bd
@@ -143,14 +146,16 @@ def read_scored(
     if manifest.stage != "evaluate": raise InputError(f"{folder}: holds the result of {manifest.stage}, not scores; name a folder that simplelm evaluate has made")
     try: asked = json.loads((folder/"provenance.json").read_text(encoding="utf-8"))["tasks"]
     except FileNotFoundError: raise InputError(f"{folder}: was scored by an earlier version, which did not note its prompts; evaluate the model again") from None
-    except (KeyError, TypeError, ValueError): raise InputError(f"{folder}/provenance.json: is damaged; evaluate the model again") from None
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{folder}/provenance.json: is damaged; evaluate the model again") from None
     try:
         items, scores = pd.read_parquet(folder/"items.parquet"), pd.read_csv(folder/"scores.csv")
         check_rows(folder, items)
         metrics = dict(zip(scores.task, scores.metric))
     except (AttributeError, KeyError, OSError, ValueError) as e:
         if isinstance(e, InputError): raise
-        raise InputError(f"{folder}: its items or scores cannot be read ({str(e).splitlines()[0]}); evaluate the model again") from None
+        raise InputError(f"{folder}: its items or scores cannot be read ({str(e).splitlines()[0]}); "
+                         f"evaluate the model again") from None
     scoring = manifest.config.get("evaluation", {}).get("precision")
     return Scored(folder, items, asked, metrics, dict(scoring=scoring, training=training_precision(folder, manifest)))
 
@@ -166,7 +171,8 @@ def shared_tasks(
         if left := [t for t in a.tasks if t not in b.tasks]: logger.warning("%s alone has %s: not compared", a.folder, ", ".join(left))
     for what in one.precisions:
         a, b = one.precisions[what], other.precisions[what]
-        if a and b and a != b: raise InputError(f"{one.folder} and {other.folder}: their {what} was done in different precisions ({a} and {b}); do both in one")
+        if a and b and a != b:
+            raise InputError(f"{one.folder} and {other.folder}: their {what} was done in different precisions ({a} and {b}); do both in one")
     for name in names:
         a, b = one.tasks[name], other.tasks[name]
         if differ := [what for what in ("version", "task", "data", "items", "prompts") if a.get(what) != b.get(what)]:
@@ -181,10 +187,14 @@ def item_values(
 ) -> pd.Series: # By item; mean over draws
     "What the conventional metric of a task averages"
     needed = ["loglikelihood", "bytes"] if metric == "bits_per_byte" else [CONVENTIONS.get(metric)]
-    if missing := [c for c in needed if c not in part]: raise InputError(f"{where}: nothing is known of metric {metric!r} (no column {missing[0]}); evaluate again")
+    if missing := [c for c in needed if c not in part]:
+        raise InputError(f"{where}: nothing is known of metric {metric!r} (no column {missing[0]}); "
+                         f"evaluate again")
     values = -part.loglikelihood/part.bytes/math.log(2) if metric == "bits_per_byte" else part[needed[0]].astype(float)
     bad = ~np.isfinite(values.to_numpy(float))
-    if bad.any(): raise InputError(f"{where}: {bad.sum()} of {len(values)} items have no {metric}, the first is item {part.item.to_numpy()[bad][0]}; evaluate again")
+    if bad.any():
+        raise InputError(f"{where}: {bad.sum()} of {len(values)} items have no {metric}, "
+                         f"the first is item {part.item.to_numpy()[bad][0]}; evaluate again")
     return values.groupby(part.item.to_numpy(), sort=False).mean()
 
 # %% ../nbs/43_comparison.ipynb #34c3e488
@@ -209,7 +219,9 @@ def compare_scores(
         sides.setdefault((group, key[1], metric), []).append((a.to_frame(), b.to_frame()))
         rows.append(dict(task=key[0], form=key[1], metric=metric, items=len(d), one=a.mean(), other=b.mean(), difference=d.mean(), low=low, high=high,
                          only_one=int((d > 0).sum()), only_other=int((d < 0).sum()), p=found["p"], seen=smallest_difference(d, binary=binary)))
-    if not rows: raise InputError(f"{one.folder} and {other.folder}: no item was scored in both; evaluate both on the same")
+    if not rows:
+        raise InputError(f"{one.folder} and {other.folder}: no item was scored in both; "
+                         f"evaluate both on the same")
     table = pd.DataFrame(rows)
     groups = pd.DataFrame([compare_group(*key, pairs) for key, pairs in sides.items() if key[0] and len(pairs) > 1])
     return pd.concat([t.assign(p_holm=holm(t.p), significant=holm(t.p) < 0.05) for t in (table, groups) if len(t)], ignore_index=True)

@@ -36,11 +36,13 @@ def type_words(
 ) -> str: # For example "a list of texts"
     "What values of a type are, in words"
     inner = [t for t in get_args(hint) if t is not ...]
-    if len(options := alternatives(hint)) > 1: return " or ".join(type_words(t) for t in options if t is not NoneType)
+    if len(options := alternatives(hint)) > 1:
+        return " or ".join(type_words(t) for t in options if t is not NoneType)
     if get_origin(hint) is Literal: return "one of " + ", ".join(map(str, inner))
     if is_dataclass(hint): return "a table"
     if get_origin(hint) is dict: return f"a table, each value of which is {type_words(inner[1])}"
-    if get_origin(hint) is tuple and ... in get_args(hint): return f"a list, each item of which is {type_words(inner[0])}"
+    if get_origin(hint) is tuple and ... in get_args(hint):
+        return f"a list, each item of which is {type_words(inner[0])}"
     if get_origin(hint) is tuple: return f"a list of {len(inner)} items, each {type_words(inner[0])}"
     return NAMES.get(hint, "a function" if get_origin(hint) is Callable else "of another type")
 
@@ -53,14 +55,16 @@ def fits(
     if len(options := alternatives(hint)) > 1: return any(fits(value, t) for t in options)
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Literal: return any(type(value) is type(v) and value == v for v in inner)
-    if origin is dict: return isinstance(value, dict) and all(fits(k, inner[0]) and fits(v, inner[1]) for k, v in value.items())
+    if origin is dict:
+        return isinstance(value, dict) and all(fits(k, inner[0]) and fits(v, inner[1]) for k, v in value.items())
     if origin is tuple:
         if not isinstance(value, tuple): return False
         wanted = inner[:1]*len(value) if ... in inner else inner
         return len(value) == len(wanted) and all(map(fits, value, wanted))
     if hint is object: return True
     if hint is int: return isinstance(value, int) and not isinstance(value, bool)
-    if hint is float: return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(value, origin or hint)
 
 # %% ../nbs/01_configuration.ipynb #a0f28f6a
@@ -73,8 +77,10 @@ def settle(
     for option in alternatives(hint):
         inner = [t for t in get_args(option) if t is not ...]
         if option is tuple and isinstance(value, list): return tuple(value)
-        if get_origin(option) is tuple and isinstance(value, (list, tuple)): return tuple(settle(v, inner[0]) for v in value)
-        if get_origin(option) is dict and isinstance(value, dict): return {k: settle(v, inner[1]) for k, v in value.items()}
+        if get_origin(option) is tuple and isinstance(value, (list, tuple)):
+            return tuple(settle(v, inner[0]) for v in value)
+        if get_origin(option) is dict and isinstance(value, dict):
+            return {k: settle(v, inner[1]) for k, v in value.items()}
     return value
 
 def check_types(
@@ -96,7 +102,8 @@ def check_least(
     "Refuse numbers that are too small"
     for name, low in least.items():
         value = getattr(config, name)
-        if value is not None and value < low: raise InputError(f"{name} is {value}; it must be at least {low}")
+        if value is not None and value < low:
+            raise InputError(f"{name} is {value}; it must be at least {low}")
 
 def check_seeds(
     name: str, # What an error calls them
@@ -104,7 +111,8 @@ def check_seeds(
 ) -> None: # Nothing, or an error
     "Refuse seeds that a generator of random numbers does not take"
     for seed in seeds:
-        if not 0 <= seed < SEEDS: raise InputError(f"{name} is {seed}; a seed is a whole number from 0 to {SEEDS - 1:,}")
+        if not 0 <= seed < SEEDS:
+            raise InputError(f"{name} is {seed}; a seed is a whole number from 0 to {SEEDS - 1:,}")
 
 # %% ../nbs/01_configuration.ipynb #c22eb565
 def read_value(
@@ -118,7 +126,8 @@ def read_value(
         if is_dataclass(option) and isinstance(value, dict): return read_table(option, value, f"{path}.")
         if get_origin(option) is tuple and is_dataclass(inner[0]) and isinstance(value, list) and all(isinstance(v, dict) for v in value):
             return tuple(read_table(inner[0], v, f"{path}.") for v in value)
-        if get_origin(option) is tuple and isinstance(value, list) and inner[0] is float and all(fits(v, float) for v in value): value = tuple(map(float, value))
+        if get_origin(option) is tuple and isinstance(value, list) and inner[0] is float and all(fits(v, float) for v in value):
+            value = tuple(map(float, value))
         if option is float and fits(value, float) and int not in alternatives(hint): value = float(value)
     value = settle(value, hint)
     if not fits(value, hint): raise InputError(f"`{path}` is {value!r}; it must be {type_words(hint)}")
@@ -135,9 +144,11 @@ def read_table(
     for key in table:
         if key in known: continue
         near = get_close_matches(key, known, n=1)
-        raise InputError(f"unknown key `{path}{key}`; " + (f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"))
+        raise InputError(f"unknown key `{path}{key}`; "
+                         f"" + (f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"))
     needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
-    if missing := [name for name in needed if name not in table]: raise InputError(f"`{path}{missing[0]}` is missing; needed are {', '.join(needed)}")
+    if missing := [name for name in needed if name not in table]:
+        raise InputError(f"`{path}{missing[0]}` is missing; needed are {', '.join(needed)}")
     hints = declared_types(kind)
     values = {key: read_value(value, hints[key], f"{path}{key}") for key, value in table.items()}
     try: return kind(**values)

@@ -834,6 +834,7 @@ def simplify_corpus(
     run: Callable|None=None, # An engine that applies a `Simplifier` to groups wherever it likes; by default the threads of this process
 ) -> Manifest: # Its counts: documents = kept + emptied + rejected
     "Simplify a corpus of any size into Parquet parts"
+    if isinstance(columns, str): raise InputError(f"columns is {columns!r}; it must be a list of names")
     sources, columns = open_sources(source, without=(out, f"{out}-logs")), tuple(columns)
     groups = group_sources(sources)
     taken = {"text", "document", "source", "start", "end", "word_count", "oov_count", "spans", "row"} & {*columns}

@@ -92,6 +92,7 @@ def crossing(
 ) -> np.ndarray: # [draws] log of the axis; minus infinity if it is passed from the start, infinity if never
     "Where rising curves pass a level, by isotonic regression and straight lines between sizes"
     rising = levelled(values)
+    if len(u) == 1: return np.where(rising[:, 0] >= level, -np.inf, np.inf)
     k = np.clip((rising >= level).argmax(1), 1, None)
     before, after = np.take_along_axis(rising, np.stack([k - 1, k], 1), 1).T
     with np.errstate(divide="ignore", invalid="ignore"): at = u[k - 1] + (level - before)/(after - before)*(u[k] - u[k - 1])

@@ -314,8 +314,10 @@ class EvaluationConfig:
         check_least(self, limit=1, shots=0)
         check_seeds("seed", self.seed)
         if not self.tasks: raise InputError("tasks is empty; name one or more, such as blimp or storyworld")
-        if len(set(self.forms)) < len(self.forms): raise InputError(f"forms names one twice: {', '.join(self.forms)}")
-        if self.style not in (None, "cloze", "letters"): raise InputError(f"style {self.style!r}: choose cloze or letters")
+        if len(set(self.forms)) < len(self.forms):
+            raise InputError(f"forms names one twice: {', '.join(self.forms)}")
+        if self.style not in (None, "cloze", "letters"):
+            raise InputError(f"style {self.style!r}: choose cloze or letters")
         if self.precision not in ("float32", "bfloat16"): raise InputError(f"precision {self.precision!r}: choose float32 or bfloat16")
         if not self.forms: raise InputError("no form named; choose of standard, simple and twin")
         for name in ("batch_tokens", "draws", "max_tokens", "threads"):

@@ -81,7 +81,8 @@ def check_runs(
 ):
     "Refuse runs that determine no frontier, in one line"
     check_numbers({c: runs[c].to_numpy(float) for c in ("parameters", "flops", "loss")})
-    if all_equal(runs.loss): raise FitRefused(f"all {len(runs)} losses are equal ({runs.loss.iloc[0]:.6g}), so no size is best")
+    if all_equal(runs.loss):
+        raise FitRefused(f"all {len(runs)} losses are equal ({runs.loss.iloc[0]:.6g}), so no size is best")
     if (sizes := runs.parameters.round(-int(np.log10(runs.parameters.min())) + 2).nunique()) < 3: raise FitRefused(f"3 sizes are needed for a frontier; the {len(runs)} runs have {sizes}")
 
 # %% ../nbs/50b_frontier.ipynb #d6a7f3f4

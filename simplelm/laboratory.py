@@ -62,7 +62,8 @@ class Dial:
         check_types(self)
         object.__setattr__(self, "values", tuple(plain(v) for v in self.values)) # a pair is a list, as TOML has it
         if wrong := [v for v in self.values if not (isinstance(v, str) or is_number(v) or isinstance(v, list) and len(v) == 2 and all(map(is_number, v)))]:
-            raise InputError(f"dial {self.name}: {wrong[0]!r} is no value; take numbers, names, or pairs [low, high]")
+            raise InputError(f"dial {self.name}: {wrong[0]!r} is no value; take numbers, names, "
+                             f"or pairs [low, high]")
         if not self.setting: object.__setattr__(self, "setting", self.name)
         if len(self.values) < 2: raise InputError(f"dial {self.name}: needs two values or more")
         if self.setting == "vocabulary" and (wrong := [v for v in self.values if v not in VOCABULARIES]):
@@ -100,7 +101,8 @@ class Laboratory(Recipe):
     def __post_init__(self):
         super().__post_init__()
         check_seeds("draw", self.draw)
-        if self.training.tokens is None: raise InputError("training.tokens is not set; name the tokens that every model reads")
+        if self.training.tokens is None:
+            raise InputError("training.tokens is not set; name the tokens that every model reads")
         for what, named in (("dial", self.dials), ("text", self.texts)):
             if twice := [name for name, n in Counter(x.name for x in named).items() if n > 1]: raise InputError(f"{what} {twice[0]}: the name is given twice; choose another")
         if not self.dials: raise InputError("dials: none named; give at least one")

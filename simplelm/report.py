@@ -61,7 +61,8 @@ def read_items(
     twice = table.duplicated([*keys, *(["draw"] if "draw" in names else [])])
     if twice.any():
         r = table[twice].iloc[0]
-        raise InputError(f"{path}: {r.language} {r['size']}, seed {r.seed} has item {r['item']} of {r.task} ({r.form} form) twice; gather the run's tables again")
+        raise InputError(f"{path}: {r.language} {r['size']}, "
+                         f"seed {r.seed} has item {r['item']} of {r.task} ({r.form} form) twice; gather the run's tables again")
     return table[COLUMNS["items"]]
 
 # %% ../nbs/61_report.ipynb #4d744c8a
@@ -87,7 +88,8 @@ def numerics_text(
     "How the models of a run were computed, in words"
     unknown, named = int(models.precision.isna().sum()), models.precision.dropna().unique()
     if not len(named): text = "The precision of training is not recorded."
-    else: text = f"Precision of training: {named[0]}" + (f"; not recorded for {unknown} of {len(models)} models." if unknown else ", all models.")
+    else:
+        text = f"Precision of training: {named[0]}" + (f"; not recorded for {unknown} of {len(models)} models." if unknown else ", all models.")
     threads = models.threads.dropna().astype(int).value_counts(sort=False).sort_index()
     if threads.empty: return f"{text} The number of threads is not recorded."
     if len(threads) == 1: return f"{text} Threads a model: {threads.index[0]}."
@@ -890,7 +892,8 @@ def settings_section(
     run: Run, # A run
 ) -> str: # HTML
     "Configuration and versions"
-    if not run.study: return f"<p>The run folder holds no study.json, so its configuration is not known. {escape(numerics_text(run.models))}</p>"
+    if not run.study:
+        return f"<p>The run folder holds no study.json, so its configuration is not known. {escape(numerics_text(run.models))}</p>"
     parts = {"Configuration": {k: v for k, v in run.study.items() if k != "versions"}, "Versions": run.study.get("versions", {})}
     computed = f"<p>{escape(numerics_text(run.models))}</p>"
     return computed + "".join(f"<h3>{heading}</h3>" + html_table([], [("", [f"<code>{escape(k)}</code>", f"<code>{escape(v)}</code>"]) for k, v in flatten(values).items()])

@@ -349,7 +349,8 @@ def check_parametric(
     "Refuse runs that determine no parametric law, in one line"
     columns = {"parameters": N, "tokens": D, "loss": loss}
     check_numbers(columns | ({} if flops is None else {"flops": flops}))
-    if all_equal(loss): raise FitRefused(f"all {len(loss)} losses are equal ({loss[0]:.6g}), so there is no fall to explain")
+    if all_equal(loss):
+        raise FitRefused(f"all {len(loss)} losses are equal ({loss[0]:.6g}), so there is no fall to explain")
     if len(N) < 6: raise FitRefused(f"6 runs are needed for E, A, B, alpha and beta; there {'is' if len(N) == 1 else 'are'} {len(N)}")
     for name, v in (("parameters", N), ("tokens", D)):
         if (distinct := len(np.unique(v))) < 3: raise FitRefused(f"3 different numbers of {name} are needed; the {len(v)} runs have {distinct}")
@@ -486,7 +487,8 @@ def profile_interval(
     check_points(x, loss, offset)
     values = np.linspace(-0.5, EXPONENT_BOUND, 451) if values is None else np.asarray(values, float)
     u, y, size = np.log(x) - np.log(x).mean(), np.log(loss), 3 if offset else 2
-    if all_equal(loss): raise FitRefused(f"all {len(loss)} losses are equal ({loss[0]:.6g}), so every exponent fits")
+    if all_equal(loss):
+        raise FitRefused(f"all {len(loss)} losses are equal ({loss[0]:.6g}), so every exponent fits")
     if len(x) <= size: raise FitRefused(f"{len(x)} points leave nothing to tell the error of {size} constants; a profile needs one more")
     law = partial(log_law, u=u[None])
     starts = np.array([s for s in law_starts(u, y, offset) if s[-1] == 0.35])[::2]
@@ -578,7 +580,9 @@ def read_csv(
     try:
         with open(path, encoding="utf-8-sig", newline="") as f: head = next(csv.reader(f), [])
     except csv.Error as e: raise InputError(f"{path}: not a CSV file ({e})") from None
-    if twice := [name for name in head if name and head.count(name) > 1]: raise InputError(f"{path}: the column {twice[0]!r} is there {head.count(twice[0])} times; rename or remove one")
+    if twice := [name for name in head if name and head.count(name) > 1]:
+        raise InputError(f"{path}: the column {twice[0]!r} is there {head.count(twice[0])} times; "
+                         f"rename or remove one")
     return pd.read_csv(path, **options)
 
 # %% ../nbs/50_scaling.ipynb #ca39d4f7
@@ -694,7 +698,8 @@ def verdict(
 ) -> str: # One or two sentences
     "What a fit shows, and what it does not"
     if isinstance(law, FitRefused): return f"No law in {x}: {law}."
-    if law.alpha == law.alpha_low == law.alpha_high == 0: return f"No slope: the loss does not change with {x} (alpha = 0; all {law.points} losses are {law.lowest:.6g})."
+    if law.alpha == law.alpha_low == law.alpha_high == 0:
+        return f"No slope: the loss does not change with {x} (alpha = 0; all {law.points} losses are {law.lowest:.6g})."
     if not law.determined: return f"Alpha = {law.alpha:.3g} in {x}, but {law.points} points for 3 constants leave nothing to tell its error: not a result."
     interval = f"alpha = {law.alpha:.3g}, 95% interval {law.alpha_low:.3g} to {law.alpha_high:.3g}, {count_text(law)}"
     if law.significant: text = f"The loss falls with {x} ({interval})."

@@ -68,13 +68,16 @@ class ModelGrid:
         for key in ("sizes", "seeds"):
             values = getattr(self, key)
             if not values: raise InputError(f"{key} is empty; name at least one")
-            if len(set(values)) < len(values): raise InputError(f"{key} names one twice: {', '.join(map(str, values))}")
+            if len(set(values)) < len(values):
+                raise InputError(f"{key} names one twice: {', '.join(map(str, values))}")
         for size in self.sizes: model_size(size)
         check_seeds("seeds", *self.seeds)
         for size, more in self.more_seeds.items(): check_seeds(f"more_seeds: {size}", *more)
         for size, more in self.more_seeds.items():
-            if size not in self.sizes: raise InputError(f"more_seeds: {size} is not among the sizes {', '.join(self.sizes)}")
-            if len(set(more) | set(self.seeds)) < len(more) + len(self.seeds): raise InputError(f"more_seeds: {size} has a seed twice")
+            if size not in self.sizes:
+                raise InputError(f"more_seeds: {size} is not among the sizes {', '.join(self.sizes)}")
+            if len(set(more) | set(self.seeds)) < len(more) + len(self.seeds):
+                raise InputError(f"more_seeds: {size} has a seed twice")
 
     def seeds_of(self, size: str) -> tuple[int, ...]: return self.seeds + tuple(self.more_seeds.get(size, ()))
 
@@ -112,7 +115,9 @@ class Recipe:
 
     def __post_init__(self):
         check_types(self)
-        if not self.name.strip() or "/" in self.name: raise InputError(f"name is {self.name!r}; it names the run folder, so it must not be empty or hold a slash")
+        if not self.name.strip() or "/" in self.name:
+            raise InputError(f"name is {self.name!r}; it names the run folder, "
+                             f"so it must not be empty or hold a slash")
 
 # %% ../nbs/60_study.ipynb #91892b52
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +179,8 @@ def plan_study(
     "What every model of a study needs, computed from sizes alone: no data, no accelerator"
     speed = training_speed(accelerator, count, utilization)
     if study.training.tokens is None:
-        raise InputError(f"{study.name}: training.tokens is not set, so its cost is not known before its text is there; name the tokens")
+        raise InputError(f"{study.name}: training.tokens is not set, "
+                         f"so its cost is not known before its text is there; name the tokens")
     there = here = study.training.precision
     if there == "auto":
         there = "float32" if accelerator in ONLY_FLOAT16 else "bfloat16"
@@ -367,7 +373,8 @@ def check_workers(
     workers: int, # Threads that simplify
 ) -> None: # Nothing, or an error
     "Refuse a number of threads that is none, before anything is begun"
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1: raise InputError(f"workers is {workers!r}; it must be a whole number from 1 on")
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise InputError(f"workers is {workers!r}; it must be a whole number from 1 on")
 
 # %% ../nbs/60_study.ipynb #b9e90cb1
 def check_inputs(

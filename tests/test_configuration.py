@@ -9,6 +9,7 @@ from conftest import call
 from simplelm.artifacts import InputError
 from simplelm.benchmark import PIQA, Task
 from simplelm.configuration import alternatives, declared_types, parse_config
+from simplelm.corpus import simplify_corpus
 from simplelm.evaluation import EvaluationConfig
 from simplelm.laboratory import CommonText, Dial, Laboratory, load_laboratory
 from simplelm.model import ModelConfig
@@ -17,6 +18,7 @@ from simplelm.storyworld import StoryWorldConfig
 from simplelm.study import CorpusConfig, ModelGrid, SampleConfig, Study, load_study
 from simplelm.tokenization import PackingConfig, TokenizerConfig
 from simplelm.training import TrainingConfig
+from simplelm.vocabulary import Vocabulary
 
 GOOD = {c: c() for c in (EvaluationConfig, PackingConfig, SampleConfig, SimplificationConfig, StoryWorldConfig, TokenizerConfig, TrainingConfig)} | {
     CorpusConfig: CorpusConfig(sources=("a.jsonl",)), ModelGrid: ModelGrid(("32x2",)), ModelConfig: ModelConfig(64, 2), Dial: Dial("depth", (0, 1)),
@@ -112,3 +114,7 @@ def test_the_command_refuses_before_any_work(tmp_path, options, said):
     done = call("run", "mine.toml", "--out", "out", *options, cwd=tmp_path)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert not (tmp_path/"out").exists()
+
+
+def test_columns_of_a_corpus_are_a_list(tmp_path):
+    with pytest.raises(InputError, match="columns is 'abc'"): simplify_corpus("a.jsonl", tmp_path/"out", Vocabulary.from_words(["a"]), columns="abc")
