@@ -161,7 +161,7 @@ def _sort_files(
             real = os.path.realpath(path)
             if real in without: continue
             if not path.is_file(): others.append(f"{below}{name} (no file)")
-            elif not file_format(name): others.append(f"{below}{name}")
+            elif name == "manifest.json" or not file_format(name): others.append(f"{below}{name}") # somebody's list of files is no text
             elif real not in files: files[real] = path
             else:
                 first, second = sorted((files[real], path), key=lambda p: (p.is_symlink(), p))

@@ -796,7 +796,7 @@ def pack_blocks(
         join_validation(folder)
         return dict(entries=reader.entries, rejected=write_rejected(rejected, folder), **splits)
     request, inputs = corpus_request(source, config, text_column=text_column, bad_records=bad_records)
-    return make_artifact(out, "blocks", request, build, {**inputs, "tokenizer": tokenizer}, config.seed, format=2, reuse=only_set_aside)
+    return make_artifact(out, "blocks", request, build, {**inputs, "tokenizer": tokenizer}, config.seed, format=3, reuse=only_set_aside)
 
 # %% ../nbs/20_tokenization.ipynb #b1ce3004
 def check_split(

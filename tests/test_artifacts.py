@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import call, hashes, kill_when, write_jsonl
-from simplelm import artifacts, corpus
+from simplelm import artifacts, corpus, formats
 from simplelm.artifacts import (InputError, atomic_write, check_files, find_leftovers, make_artifact, read_manifest, remove_leftover,
                                 restarting, source_fingerprint)
 from simplelm.simplification import SimplificationConfig
@@ -181,6 +181,7 @@ def write_corpus(folder, bad):
 @pytest.fixture
 def small_parts(monkeypatch):
     for name, value in (("PART_BYTES", 500), ("BLOCK_BYTES", 200), ("GROUP_BYTES", 1000)): monkeypatch.setattr(corpus, name, value)
+    monkeypatch.setattr(formats, "BLOCK_BYTES", 200)
 
 
 def parts_of(folder): return {p.name: p.stat().st_mtime_ns for p in folder.glob("part-*")}

@@ -174,6 +174,7 @@ def test_scores_with_and_without(tmp_path, scores):
 def test_scores_of_another_version_are_refused(tmp_path, scores):
     manifest = json.loads((scores/"manifest.json").read_text())
     manifest["config"]["tasks"]["storyworld_agreement"]["context"] = "Once {context}"
+    manifest["files"] = {} # those are not copied
     (tmp_path/"old").mkdir()
     (tmp_path/"old"/"manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="storyworld_agreement was scored in another version \\(its context differ\\)"):
