@@ -113,18 +113,18 @@ def test_commands_read_the_split_that_is_named(tmp_path, words):
 # What is left out
 
 def test_every_file_that_is_left_out_is_named(tmp_path, caplog):
-    fill(tmp_path, "a.jsonl", "b.csv", "c/d.doc", "e.parquet.bak", ".hidden.jsonl")
+    fill(tmp_path, "a.jsonl", "b.bin", "c/d.doc", "e.parquet.bak", ".hidden.jsonl")
     (tmp_path/"gone.jsonl").symlink_to("nowhere")
     assert found(tmp_path) == ["a.jsonl"]
     said, = [r.getMessage() for r in caplog.records]
-    assert "4 files are left out (b.csv, c/d.doc, e.parquet.bak, gone.jsonl (no file))" in said
+    assert "4 files are left out (b.bin, c/d.doc, e.parquet.bak, gone.jsonl (no file))" in said
 
 
 def test_many_files_that_are_left_out_are_counted(tmp_path, caplog):
-    fill(tmp_path, "a.jsonl", *(f"{n:02}.csv" for n in range(20)))
+    fill(tmp_path, "a.jsonl", *(f"{n:02}.bin" for n in range(20)))
     find_sources(tmp_path)
     said, = [r.getMessage() for r in caplog.records]
-    assert "20 files are left out (00.csv, 01.csv, 02.csv, 03.csv, 04.csv and 15 more)" in said
+    assert "20 files are left out (00.bin, 01.bin, 02.bin, 03.bin, 04.bin and 15 more)" in said
 
 
 def test_links(tmp_path, caplog):

@@ -75,6 +75,8 @@ def test_old_blocks_have_no_index(tmp_path):
     pack_blocks(corpus, tmp_path/"tokenizer", tmp_path/"blocks", PackingConfig(context=8, validation_fraction=0.2))
     assert open_blocks(tmp_path/"blocks").documents(0) == ["corpus:0"]
     for index in (tmp_path/"blocks").glob("*.parquet"): index.unlink()
+    label = tmp_path/"blocks"/"manifest.json"
+    label.write_text(json.dumps(json.loads(label.read_text()) | {"files": {}})) # manifests of then listed no files
     with pytest.raises(InputError, match="no index of documents"): open_blocks(tmp_path/"blocks").documents(0)
 
 
