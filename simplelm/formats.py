@@ -297,10 +297,11 @@ def _read_text(name: str, path: Path, stream: pa.NativeFile, file: pa.NativeFile
     "A file of text as one block, or as several if it is long; `begin` has been read already"
     number, rest = 0, begin
     while True:
-        text = rest + stream.read(TEXT_BYTES - len(rest))
-        cut = _cut_text(text) if len(text) == TEXT_BYTES else len(text)
+        text = rest + stream.read(max(TEXT_BYTES - len(rest), 0))
+        ended = len(text) < TEXT_BYTES
+        cut = len(text) if ended else _cut_text(text[:TEXT_BYTES])
         if text or not number: yield Block(name, str(path), number, text[:cut], file.tell(), unit="")
-        if len(text) < TEXT_BYTES: return
+        if ended: return
         number, rest = number + 1, text[cut:]
 
 # %% ../nbs/11d_formats.ipynb #10e65e18
