@@ -18,12 +18,13 @@ import numpy as np
 
 from .artifacts import Deferred, InputError
 from .benchmark import FORM_MAKERS, Item, _deleted, is_simple, simple_words
+from .vocabulary import joiners, split_words, word_places
 
 # %% auto #0
 __all__ = ['pd', 'PRONOUNS', 'word_forms', 'analyses', 'Replacement', 'read_synonyms', 'is_pair', 'neighbour_class', 'find_names',
-           'Slots', 'slot_words', 'cosines', 'read_beings', 'expand_contractions', 'replace_words', 'replace_fields',
-           'item_texts', 'contrast', 'keeps_contrast', 'words_of', 'begins_alike', 'replacements', 'try_replacement',
-           'find_twin', 'twin_items', 'with_twins']
+           'Slots', 'slot_row', 'slot_words', 'cosines', 'read_beings', 'expand_contractions', 'places_of', 'words_of',
+           'in_case_of', 'replace_words', 'replace_fields', 'item_texts', 'contrast', 'keeps_contrast', 'begins_alike',
+           'replacements', 'try_replacement', 'find_twin', 'twin_items', 'with_twins']
 
 # %% ../nbs/40b_twins.ipynb #66ee3af8
 pd = Deferred("pandas")
@@ -81,7 +82,7 @@ def is_pair(
 ) -> bool: # Whether it is two versions of one sentence
     "Whether an item is a minimal pair: no context, two choices that share half of their words or more"
     if item.context or item.contexts or len(item.choices) != 2: return False
-    a, b = (Counter(choice.lower().split()) for choice in item.choices)
+    a, b = (Counter(split_words(choice.lower())) for choice in item.choices)
     return 2*(a & b).total() >= max(a.total(), b.total())
 
 def neighbour_class(
@@ -107,12 +108,19 @@ class Slots:
     names: set[str] # Names, lowered
     fitting: dict[str, list[str]] # Word -> others that fit into its places, best first
 
+def slot_row(
+    sentence: str, # A sentence
+) -> list[str]: # Its words as they stand; the possessive of a plural, such as patients', is another word than the plural
+    "The words of a sentence, by which places are compared"
+    ends = [(start, end + sentence.startswith(tuple(joiners()), end)) for start, end in word_places(sentence)]
+    return [sentence[start:end] for start, end in ends]
+
 def slot_words(
     sentences: Sequence[str], # Right sentences of one task
     least: float=0.5, # Smallest fit
 ) -> Slots: # What fits where
     "Which words of a task fit into each other's places"
-    rows = [[w for token in sentence.split() if (w := token.strip(".,?!\"“”"))] for sentence in sentences]
+    rows = [slot_row(sentence) for sentence in sentences]
     names, places = find_names(rows), (defaultdict(Counter), defaultdict(Counter))
     for row in rows:
         classes = ["", *(neighbour_class(w, names) for w in row), ""]
@@ -143,7 +151,8 @@ def read_beings() -> dict[str, str]: # Noun -> person, animal or group
     with (files("simplelm")/"lexicon"/"beings.csv").open(encoding="utf-8", newline="") as f: return {row["word"]: row["kind"] for row in csv.DictReader(f)}
 
 # %% ../nbs/40b_twins.ipynb #94263ed4
-_contraction = re.compile(r"\b(ca|wo|[a-z]+?)(n['’]t|['’](?:ll|ve|re|m))\b", re.IGNORECASE)
+_joiner = f"[{joiners()}]"
+_contraction = re.compile(rf"\b(ca|wo|[a-z]+?)(n{_joiner}t|{_joiner}(?:ll|ve|re|m))\b", re.IGNORECASE)
 _opened = {"n't": "not", "'ll": "will", "'ve": "have", "'re": "are", "'m": "am"}
 _stems = {"ca": "can", "wo": "will"}
 
@@ -152,23 +161,48 @@ def expand_contractions(
 ) -> str|None: # `None` if one stands in a question
     "Open contractions: isn't becomes is not"
     if any(_contraction.search(sentence) for sentence in re.findall(r"[^.!?]*\?", text)): return None
-    return _contraction.sub(lambda m: f"{_stems.get(m[1].lower(), m[1]) if m[2][0] in 'nN' else m[1]} {_opened[m[2].lower().replace('’', chr(39))]}", text)
+    def opened(match):
+        stem, end = match.groups()
+        if end[0] in "nN": stem = _stems.get(stem.lower(), stem)
+        return f"{stem} {_opened[re.sub(_joiner, chr(39), end.lower())]}"
+    return _contraction.sub(opened, text)
 
 # %% ../nbs/40b_twins.ipynb #9ef42e99
-_token = re.compile(r"(\s+)")
-_core = re.compile(r"^(\W*)(.*?)((?:['’]s)?\W*)$", re.DOTALL)
+_possessive = re.compile(f"{_joiner}s$")
+
+def places_of(
+    text: str, # Any text
+) -> list[tuple[int, int]]: # First and end character of each word, without the `'s` of a possessive
+    "Where the words are that can be replaced"
+    return [(start, start + len(_possessive.sub("", text[start:end]))) for start, end in word_places(text)]
+
+def words_of(
+    text: str, # Any text
+) -> list[str]: # As `replace_words` sees them
+    "The words of a text, lowered"
+    return [text[start:end].lower() for start, end in places_of(text)]
+
+def in_case_of(
+    word: str, # As it stands in a text
+    by: str, # A lowered word
+) -> str: # The second, with the first one's capitals
+    "Give a word the capitals of another"
+    if word.isupper() and len(word) > 1: return by.upper()
+    return by.capitalize() if word[0].isupper() else by
 
 def replace_words(
     text: str, # A field of an item
     forms: dict[str, str], # Word, lowered -> what takes its place
 ) -> str: # With the same number of words
     "Replace words, keeping capitals and punctuation"
-    def new(token):
-        before, core, behind = _core.match(token).groups()
-        by = forms.get(core.lower())
-        if by is None: return token
-        return before + (by.upper() if core.isupper() and len(core) > 1 else by.capitalize() if core[0].isupper() else by) + behind
-    return "".join(part if k%2 else new(part) for k, part in enumerate(_token.split(text)))
+    pieces, done = [], 0
+    for start, end in places_of(text):
+        word = text[start:end]
+        by = forms.get(word.lower())
+        if by is None: continue
+        pieces += [text[done:start], in_case_of(word, by)]
+        done = end
+    return "".join([*pieces, text[done:]])
 
 def replace_fields(
     item: Item, # An item
@@ -185,7 +219,7 @@ def contrast(
     second: str, # and another
 ) -> list: # Where they differ: positions in both
     "The places in which the two sentences of a pair differ"
-    return [code for code in difflib.SequenceMatcher(None, first.split(), second.split(), autojunk=False).get_opcodes() if code[0] != "equal"]
+    return [code for code in difflib.SequenceMatcher(None, split_words(first), split_words(second), autojunk=False).get_opcodes() if code[0] != "equal"]
 
 def keeps_contrast(
     item: Item, # A minimal pair
@@ -194,12 +228,6 @@ def keeps_contrast(
     "Whether replacing a word leaves the contrast of a pair as it is"
     counts = [Counter(w for w in words_of(choice) if w in forms) for choice in item.choices]
     return counts[0].total() == counts[1].total()
-
-def words_of(
-    text: str, # Any text
-) -> list[str]: # As `replace_words` sees them
-    "The words of a text, lowered"
-    return [_core.match(token)[2].lower() for token in text.split()]
 
 def begins_alike(
     texts: Iterable[str], # Of an item

@@ -24,8 +24,9 @@ from .artifacts import InputError, atomic_write, find_data, fingerprint
 
 # %% auto #0
 __all__ = ['DELIMITERS', 'DIGITS', 'APOSTROPHES', 'CharacterClass', 'character_classes', 'class_string', 'split_words',
-           'split_released_words', 'lower_ascii', 'folded_characters', 'word_key', 'is_number', 'count_words',
-           'entry_problem', 'Vocabulary', 'apostrophe_parts', 'coverage_check', 'coverage_curve']
+           'word_places', 'joiners', 'split_released_words', 'lower_ascii', 'folded_characters', 'word_key',
+           'is_number', 'count_words', 'entry_problem', 'Vocabulary', 'apostrophe_parts', 'coverage_check',
+           'coverage_curve']
 
 # %% ../nbs/10_vocabulary.ipynb #c9dd085a
 class CharacterClass(IntEnum):
@@ -58,7 +59,18 @@ def split_words(
 ) -> list[str]: # Its words as they stand; numbers are words, delimiters are not
     "The words of a text: runs of letters, which may hold apostrophes, and runs of digits"
     if text.isascii(): return _ascii_word.findall(text)
-    return [text[match.start():match.end()] for match in _word.finditer(class_string(text))]
+    return [text[start:end] for start, end in word_places(text)]
+
+def word_places(
+    text: str, # Any text
+) -> list[tuple[int, int]]: # First and end character of each word
+    "Where the words of a text are"
+    found = _ascii_word.finditer(text) if text.isascii() else _word.finditer(class_string(text))
+    return [match.span() for match in found]
+
+def joiners() -> str: # Such as ' and ’
+    "The characters that join the parts of a word"
+    return "".join(map(chr, np.flatnonzero(character_classes() == CharacterClass.JOINER)))
 
 # %% ../nbs/10_vocabulary.ipynb #2364bb2e
 DELIMITERS = " .,:;?!\n\t-()[]{}=<>\"'&^%$#@*+/|\\~"
