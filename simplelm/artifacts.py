@@ -33,10 +33,10 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['logger', 'PUBLIC_HOMES', 'InputError', 'NoResult', 'Busy', 'plain', 'fingerprint', 'atomic_write', 'Manifest',
-           'check_files', 'read_manifest', 'source_fingerprint', 'package_versions', 'PartialArtifact', 'make_artifact',
-           'restarting', 'Leftover', 'find_leftovers', 'remove_leftover', 'find_data', 'progress', 'uncollected',
-           'Deferred']
+__all__ = ['logger', 'PUBLIC_HOMES', 'InputError', 'NoResult', 'Busy', 'plain', 'fingerprint', 'check_place', 'atomic_write',
+           'Manifest', 'check_files', 'read_manifest', 'source_fingerprint', 'package_versions', 'PartialArtifact',
+           'make_artifact', 'restarting', 'Leftover', 'find_leftovers', 'remove_leftover', 'data_folder', 'find_data',
+           'progress', 'uncollected', 'Deferred']
 
 # %% ../nbs/00_artifacts.ipynb #f825282b
 class InputError(ValueError):
@@ -52,6 +52,10 @@ class Busy(InputError):
 logger = logging.getLogger("simplelm") # the command line shows it; a library stays silent unless asked
 
 # %% ../nbs/00_artifacts.ipynb #540abbe5
+def _plain_all(values: Iterable) -> list:
+    "Reduce many values; words, of which there may be millions, are plain already"
+    return list(values) if all(type(v) is str for v in values) else [plain(v) for v in values]
+
 def plain(
     value: object, # A configuration: dataclasses, mappings, sequences, sets and JSON's own types
 ) -> object: # The same in JSON's own types; dataclasses become dictionaries, sets sorted lists
@@ -59,8 +63,8 @@ def plain(
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping): return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (set, frozenset)): return sorted(plain(v) for v in value)
-    if isinstance(value, (list, tuple)): return [plain(v) for v in value]
+    if isinstance(value, (set, frozenset)): return sorted(_plain_all(value))
+    if isinstance(value, (list, tuple)): return _plain_all(value)
     if value is None or isinstance(value, (str, int, float, bool)): return value
     raise TypeError(f"a configuration cannot hold a {type(value).__name__}")
 
@@ -110,6 +114,22 @@ def sync(
     finally: os.close(handle)
 
 # %% ../nbs/00_artifacts.ipynb #f7cb4c9f
+def check_place(
+    path: str|Path, # A file to be written
+) -> None:
+    "Raise an InputError if a file cannot be written there, before anything is computed for it"
+    path = Path(path)
+    shown = str(path) if len(str(path)) <= 100 else f"{str(path)[:60]}…"
+    try: folder = path.is_dir()
+    except OSError as e: raise InputError(f"{shown}: cannot be written ({e.strerror}); name another file") from None
+    if folder: raise InputError(f"{shown}: is a folder; name a file in it")
+    if not path.parent.is_dir(): raise InputError(f"{shown}: its folder {path.parent} does not exist; make it first")
+    try: longest = os.pathconf(path.parent, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError): longest = 255
+    if len(os.fsencode(path.name)) > longest: raise InputError(f"{shown}: its name is too long; take a shorter one")
+    if not os.access(path.parent, os.W_OK): raise InputError(f"{shown}: its folder may not be written to; name another one")
+
+# %% ../nbs/00_artifacts.ipynb #75ac686a
 @contextmanager
 def atomic_write(
     path: str|Path, # Where the file goes; its folder must exist
@@ -119,12 +139,16 @@ def atomic_write(
     path = Path(path)
     partial = temporary_sibling(path)
     text = {} if "b" in mode else dict(encoding="utf-8", newline="")
+    try: file = partial.open(mode, **text)
+    except OSError:
+        check_place(path) # it says in the user's words what is wrong
+        raise
     try:
-        with partial.open(mode, **text) as f: yield f
+        with file as f: yield f
         sync(partial)
         os.replace(partial, path)
         # In an unfinished artifact a name that a power cut loses costs one file, which is made again.
-        if path.parent.suffix != ".partial": sync(path.parent)
+        if not any(folder.suffix == ".partial" for folder in path.parents): sync(path.parent)
     finally: partial.unlink(missing_ok=True)
 
 # %% ../nbs/00_artifacts.ipynb #a7768b8f
@@ -166,7 +190,7 @@ def load_manifest(
         manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
         checked_list(manifest.files)
     except FileNotFoundError: raise InputError(f"{folder}: not an artifact (it has no manifest.json)") from None
-    except (TypeError, ValueError) as e: raise InputError(f"{path}: not a manifest ({e}); make the artifact again") from None
+    except (TypeError, ValueError, RecursionError) as e: raise InputError(f"{path}: not a manifest ({e}); make the artifact again") from None
     return manifest
 
 def is_artifact(
@@ -175,7 +199,7 @@ def is_artifact(
     "Whether a folder has a manifest of this package"
     try: found = json.loads((Path(folder)/"manifest.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError): return False
-    except (OSError, ValueError): return True
+    except (OSError, ValueError, RecursionError): return True
     return isinstance(found, dict) and {"stage", "fingerprint"} <= found.keys()
 
 # %% ../nbs/00_artifacts.ipynb #cb257a3b
@@ -196,13 +220,16 @@ def check_file(
     if hashes and file_hash(path) != said["sha256"]: raise InputError(f"{differs} (other bytes, the same size); {remedy}")
 
 def check_member(
-    path: Path, # A file in the folder of an artifact
+    path: Path, # A file, which may be a part of an artifact
 ) -> None:
-    "Raise an InputError unless the file is what the manifest beside it says, if it says anything of it"
-    label = path.parent/"manifest.json"
+    "Raise an InputError if an artifact's manifest says something else of a file in it or in its `data` folder"
+    folder = next((folder for folder in (path.parent, path.parent.parent) if is_artifact(folder)), None)
+    if folder is None: return
+    label = folder/"manifest.json"
     about = label.stat()
-    said = _listed(str(label), about.st_ino, about.st_size, about.st_mtime_ns).get(path.name)
-    if said: check_file(path.parent, path.name, said, hashes=True)
+    listed = _listed(str(label), about.st_ino, about.st_size, about.st_mtime_ns)
+    name = path.relative_to(folder).as_posix()
+    if name in listed: check_file(folder, name, listed[name], hashes=True)
 
 @lru_cache(maxsize=16)
 def _listed(label: str, *stamp: int) -> dict:
@@ -234,7 +261,7 @@ def source_fingerprint(
     "Fingerprint of an input: an artifact's own, else that of the bytes of the file or of all files of the folder"
     path = Path(path)
     if path.is_file():
-        if is_artifact(path.parent): check_member(path)
+        check_member(path)
         return file_hash(path)[:16]
     if not path.is_dir(): raise InputError(f"{path}: no such file or folder")
     if is_artifact(path): return check_files(path).fingerprint
@@ -281,12 +308,18 @@ def partial_request(
     if not os.path.lexists(partial): return None
     for name in ("request.json", "manifest.json"):
         try: found = json.loads((partial/name).read_text(encoding="utf-8"))
-        except (OSError, ValueError): continue
+        except (OSError, ValueError, RecursionError): continue
         if isinstance(found, dict) and found.keys() >= {*REQUEST}: return {key: found[key] for key in REQUEST}
     if partial.is_dir() and all(TEMPORARY.fullmatch(path.name) for path in partial.iterdir()): return None
     raise InputError(f"{partial}: is in the way, and simplelm did not make it; move it, or name another folder")
 
 # %% ../nbs/00_artifacts.ipynb #3ac6aaf1
+def umask() -> int:
+    "Permissions that new files of this process do not get"
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
 def seal_files(
     folder: Path, # The hidden folder of an artifact, all made
 ) -> dict[str, dict]: # For the manifest: path below the folder -> size and sha256
@@ -295,7 +328,10 @@ def seal_files(
     for path in paths:
         if TEMPORARY.fullmatch(path.name): path.unlink()
     data = [path for path in paths if path.exists() and path not in (folder/"request.json", folder/"manifest.json")]
+    allowed = umask()
     def seal(path):
+        # safetensors writes a temporary file that nobody else may read, and renames it
+        if os.name == "posix": path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o666 & ~allowed)
         sync(path)
         with path.open("rb") as f: digest = hashlib.file_digest(f, "sha256").hexdigest()
         return dict(size=path.stat().st_size, sha256=digest)
@@ -600,13 +636,21 @@ PUBLIC_HOMES = {
 } # Name under $SIMPLELM_DATA -> its address and SHA-256
 
 # %% ../nbs/00_artifacts.ipynb #03f99588
+def data_folder() -> Path|None: # `None` if the variable is not set
+    "The folder that `$SIMPLELM_DATA` names, or an InputError if there is none"
+    data = os.environ.get("SIMPLELM_DATA")
+    if not data: return None
+    if not Path(data).is_dir(): raise InputError(f"SIMPLELM_DATA={data}: is no folder; correct the variable, or unset it")
+    return Path(data)
+
+# %% ../nbs/00_artifacts.ipynb #65e1061e
 def find_data(
     name: str, # A path of the user's, or a name below $SIMPLELM_DATA such as "corpora/regular.jsonl.zst"
 ) -> Path: # Where it lies on this machine
     "Find a file or folder of real data: as a path, below `$SIMPLELM_DATA`, or fetched from its public home"
     if Path(name).exists(): return Path(name)
-    data = os.environ.get("SIMPLELM_DATA")
-    if data and (Path(data)/name).exists(): return Path(data)/name
+    data = data_folder()
+    if data and (data/name).exists(): return data/name
     looked = f"SIMPLELM_DATA={data} does not hold it" if data else "SIMPLELM_DATA is not set"
     if name not in PUBLIC_HOMES:
         raise InputError(f"{name}: not found; name an existing path, or set SIMPLELM_DATA to a folder that holds it ({looked}); it has no public home to fetch it from")

@@ -22,23 +22,25 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from .artifacts import Deferred, InputError, find_data
+import regex
+
+from .artifacts import Deferred, InputError, data_folder, find_data
 from .configuration import check_least, check_types, parse_config
 from .story_tasks import STORYWORLD_TASKS, storyworld_items
 from .vocabulary import Vocabulary, entry_problem, split_released_words, split_words
 
 # %% auto #0
-__all__ = ['datasets', 'pd', 'KINDS', 'KIND_METRICS', 'REVISIONS', 'PACKAGED', 'PIQA', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP',
-           'MRPC', 'RTE', 'MNLI', 'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG', 'WINOGRANDE', 'SOCIAL_IQA',
-           'COMMONSENSE_QA', 'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ', 'PRIMER', 'TRUTHFULQA_MC1',
-           'TRUTHFULQA_MC2', 'LAMBADA', 'GSM8K', 'STORYWORLD', 'FEW_SHOT', 'WORKED', 'PUBLIC', 'TASKS', 'FORMS',
-           'FORM_MAKERS', 'Item', 'Task', 'check_task', 'describe_task', 'read_field', 'Record', 'find_answer',
-           'make_item', 'simple_words', 'strict_words', 'is_simple', 'blimp_task', 'close_hypothesis', 'anli_task',
-           'cut_word', 'connect_clauses', 'clean_hellaswag', 'prepare_hellaswag', 'fill_blank', 'strip_question',
-           'strip_support', 'cut_last_word', 'storyworld_task', 'register', 'read_declaration', 'load_task',
-           'task_names', 'task_file', 'read_file', 'is_offline', 'read_hub', 'read_records', 'select_items',
-           'letter_item', 'tidy_item', 'worked_example', 'add_shots', 'ask_item', 'pose_items', 'example_pool',
-           'load_items', 'guess_accuracy', 'cut_answer', 'count_simple', 'local_tasks']
+__all__ = ['datasets', 'pd', 'KINDS', 'KIND_METRICS', 'REVISIONS', 'PACKAGED', 'PIQA', 'PATTERN_SECONDS', 'BLIMP_NAMES', 'GLUE',
+           'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI', 'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG', 'WINOGRANDE',
+           'SOCIAL_IQA', 'COMMONSENSE_QA', 'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ', 'PRIMER',
+           'TRUTHFULQA_MC1', 'TRUTHFULQA_MC2', 'LAMBADA', 'GSM8K', 'STORYWORLD', 'FEW_SHOT', 'WORKED', 'PUBLIC',
+           'TASKS', 'FORMS', 'FORM_MAKERS', 'Item', 'Task', 'check_task', 'describe_task', 'read_field', 'Record',
+           'find_answer', 'make_item', 'simple_words', 'strict_words', 'is_simple', 'blimp_task', 'close_hypothesis',
+           'anli_task', 'cut_word', 'connect_clauses', 'clean_hellaswag', 'prepare_hellaswag', 'fill_blank',
+           'strip_question', 'strip_support', 'cut_last_word', 'storyworld_task', 'register', 'read_declaration',
+           'load_task', 'task_names', 'task_file', 'read_file', 'is_offline', 'read_hub', 'read_records',
+           'select_items', 'letter_item', 'tidy_item', 'worked_example', 'add_shots', 'ask_item', 'pose_items',
+           'example_pool', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple', 'local_tasks']
 
 # %% ../nbs/40_benchmark.ipynb #cc392bd1
 datasets = Deferred("datasets") # only a task that is fetched from the Hub needs it
@@ -140,8 +142,8 @@ def check_task(
     if not 0 <= task.chance <= 1: refuse(f"chance {task.chance} is no share from 0 to 1")
     if not task.fields: refuse("fields is empty; name the fields that must be simple")
     if task.kind == "generate":
-        try: groups = re.compile(task.answer).groups
-        except re.error as e: refuse(f"answer {task.answer!r} is no pattern ({e})")
+        try: groups = regex.compile(task.answer).groups
+        except regex.error as e: refuse(f"answer {task.answer!r} is no pattern ({e})")
         if not groups: refuse(f"answer {task.answer!r} needs a group in brackets around the final answer")
     if task.metric not in (fitting := KIND_METRICS[task.kind]):
         refuse(f"metric {task.metric!r} does not suit kind {task.kind}; choose {' or '.join(fitting)}")
@@ -277,12 +279,17 @@ def label_index(
     return int(said)
 
 # %% ../nbs/40_benchmark.ipynb #753e9e2c
+PATTERN_SECONDS = 1.0 # Longest search for an answer in one text
+
 def find_answer(
-    pattern: str, # Python's `re`; its first group is the final answer
+    pattern: str, # A regular expression of Python's; its first group is the final answer
     text: str, # A worked answer, or what a model wrote
 ) -> str|None: # `None` if the pattern is not found
     "The final answer of a text: the first match, without `,` and `$` and the last full stop, in lower case"
-    found = re.search(pattern, text)
+    try: found = regex.search(pattern, text, timeout=PATTERN_SECONDS)
+    except TimeoutError:
+        raise InputError(f"pattern {pattern!r}: takes more than {PATTERN_SECONDS} s for one text of {len(text):,} characters; "
+                         "simplify it, for repeats within repeats take forever") from None
     return found and re.sub(r"\.$", "", re.sub("[,$]", "", found[1].strip())).lower()
 
 # %% ../nbs/40_benchmark.ipynb #f03c6d5c
@@ -587,6 +594,11 @@ def read_declaration(
     "Read the file of a task"
     try: text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e: raise InputError(f"{path}: cannot be read ({e})") from None
+    try: return _parse_declaration(path, text)
+    except RecursionError: raise InputError(f"{path}: is nested too deeply; flatten it") from None
+
+def _parse_declaration(path: Path, text: str) -> dict:
+    "The table in the text of a task file"
     if path.suffix == ".toml":
         try: return tomllib.loads(text)
         except tomllib.TOMLDecodeError as e: raise InputError(f"{path}: not TOML ({e}); correct the file") from None
@@ -618,7 +630,7 @@ def task_names(
         members = [t.name for t in TASKS.values() if name in (t.name, t.group)] if name else []
         if not members:
             near = difflib.get_close_matches(name, [*TASKS, "anli", "blimp", "storyworld"], n=3, cutoff=0.4)
-            raise InputError(f"no task or group {name!r}; " + (f"the nearest are {', '.join(near)}" if near else f"choose of {', '.join(TASKS)}"))
+            raise InputError(f"no task or group {name!r}; " + (f"the nearest are {', '.join(near)}" if near else f"choose of {', '.join(dict.fromkeys(t.group or t.name for t in TASKS.values()))}"))
         found |= dict.fromkeys(members)
     if not found: raise InputError("no task named; name one or more, such as blimp or storyworld")
     return list(found)
@@ -631,6 +643,7 @@ def task_file(
     "The local file of a task"
     path = task.shots_path if examples else task.path
     if not path: return None
+    data_folder() # a wrong $SIMPLELM_DATA is named before the Hub is tried
     try: return find_data(path)
     except InputError: return None
 
@@ -647,7 +660,9 @@ def read_file(
                 if not isinstance(record, dict): raise InputError(f"{path}, line {number}: not a JSON object; correct the line")
                 yield f"{path}, line {number}", record
     except (EOFError, OSError) as e: raise InputError(f"{path}: cannot be read after line {number} ({e}); fetch it again") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as e: raise InputError(f"{path}, line {number}: not JSON in UTF-8 ({e}); correct the line") from None
+    except (ValueError, RecursionError) as e:
+        if isinstance(e, InputError): raise
+        raise InputError(f"{path}, line {number}: not JSON in UTF-8 ({e}); correct the line") from None
 
 # %% ../nbs/40_benchmark.ipynb #02c57390
 def is_offline() -> bool: # Whether there is no use in trying

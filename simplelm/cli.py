@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,13 +29,13 @@ from .artifacts import Deferred, InputError
 from .threads import set_waiting
 
 # %% auto #0
-__all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'gain', 'model', 'forecast', 'frontier',
-           'report', 'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary', 'laboratory', 'pd',
-           'contamination', 'harness', 'COMMANDS', 'NESTED', 'stage', 'Vocabulary', 'Gain', 'Engine', 'Simplify',
-           'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'score_folders', 'score_text', 'Compare',
-           'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'print_plan', 'Fit', 'fit_run', 'attempt',
-           'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report', 'Clean', 'Version', 'parse',
-           'main']
+__all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'formats', 'gain', 'model', 'forecast',
+           'frontier', 'report', 'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary',
+           'laboratory', 'pd', 'contamination', 'harness', 'COMMANDS', 'NESTED', 'stage', 'Vocabulary', 'Gain',
+           'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'score_folders', 'score_text',
+           'Compare', 'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'print_plan', 'Fit', 'fit_run',
+           'attempt', 'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report', 'Clean', 'Version',
+           'parse', 'main']
 
 # %% ../nbs/62_cli.ipynb #1bf5cba1
 def stage(
@@ -41,7 +44,7 @@ def stage(
     "Import a module of the package lazily"
     return Deferred(f"simplelm.{name}")
 
-benchmark, cluster, comparison, context, corpus, evaluation, gain, model = map(stage, ("benchmark", "cluster", "comparison", "context", "corpus", "evaluation", "gain", "model"))
+benchmark, cluster, comparison, context, corpus, evaluation, formats, gain, model = map(stage, ("benchmark", "cluster", "comparison", "context", "corpus", "evaluation", "formats", "gain", "model"))
 forecast, frontier = map(stage, ("forecast", "frontier"))
 report, scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("report", "scaling", "simplification", "study", "tokenization", "training", "vocabulary"))
 laboratory = stage("laboratory")
@@ -64,10 +67,12 @@ class Vocabulary:
     out: Path|None = None # CSV file to write the new vocabulary to
     text_column: str = "text" # The column that holds the text
     split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
+    reading: OmitArgPrefixes[formats.Reading]
 
     def __call__(self):
+        if self.out: simplelm.artifacts.check_place(self.out)
         if self.words is None and self.out is None: raise InputError("--out: name the CSV to write, or give --words to measure a vocabulary")
-        sources = corpus.open_sources(list(self.source), self.split)
+        sources = corpus.open_sources(list(self.source), self.split, reading=self.reading)
         counts = vocabulary.count_words(corpus.corpus_texts(sources, text_column=self.text_column))
         if self.words: found = vocabulary.Vocabulary.from_csv(self.words)
         else:
@@ -90,11 +95,13 @@ class Gain:
     out: Path|None = None # CSV file to write the additions to
     text_column: str = "text" # The column that holds the text
     split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
+    reading: OmitArgPrefixes[formats.Reading]
     verify: bool = False # Read the corpus again and measure the whole list, and as many of the most frequent missing words, by the filter
     config: OmitArgPrefixes[simplification.SimplificationConfig]
 
     def __call__(self):
-        sources = corpus.open_sources(list(self.source), self.split)
+        if self.out: simplelm.artifacts.check_place(self.out)
+        sources = corpus.open_sources(list(self.source), self.split, reading=self.reading)
         found = gain.vocabulary_gain(sources, vocabulary.Vocabulary.from_csv(self.words), self.config, text_column=self.text_column,
                                      size=self.size, verify=self.verify)
         if self.out:
@@ -160,6 +167,7 @@ class Simplify:
     vocabulary: str = "vocab/aochildes_word_frequency.csv" # CSV with a `word` column, or a word list; by default the words of AO-CHILDES
     text_column: str = "text" # The column that holds the text
     split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
+    reading: OmitArgPrefixes[formats.Reading]
     columns: tuple[str, ...] = () # Further columns to carry along, as strings
     joined: bool = False # One row a document, its spans joined as the paper's `<s> ... </s>`, instead of one row a span
     books_twice: bool = False # Let documents of every source but ArXiv enter a second time, as the released code does
@@ -171,7 +179,7 @@ class Simplify:
     def __call__(self):
         words = vocabulary.Vocabulary.from_csv(self.vocabulary)
         without = [path for path in (self.out, f"{self.out}-logs", self.engine.logs) if path]
-        sources = corpus.open_sources(list(self.source), self.split, without)
+        sources = corpus.open_sources(list(self.source), self.split, without, self.reading)
         make = partial(corpus.simplify_corpus, sources, self.out, words, self.config, text_column=self.text_column,
                        joined=self.joined, bad_records=self.bad_records, columns=self.columns, books_twice=self.books_twice)
         if made := self.engine(make, self.out): print_counts(self.out, made)
@@ -207,6 +215,7 @@ class Tokenize:
     tokenizer: Path|None = None # Use this tokenizer folder instead of training one
     text_column: str = "text" # The column that holds the text
     split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
+    reading: OmitArgPrefixes[formats.Reading]
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or write it to rejected.jsonl and go on
     restart: bool = False # Delete an unfinished result of other options and begin anew
     config: OmitArgPrefixes[tokenization.TokenizerConfig]
@@ -215,7 +224,7 @@ class Tokenize:
     def __call__(self):
         tokenizer = self.tokenizer or self.out/"tokenizer"
         read = dict(text_column=self.text_column, bad_records=self.bad_records)
-        sources = corpus.open_sources(list(self.source), self.split, without=[self.out])
+        sources = corpus.open_sources(list(self.source), self.split, [self.out], self.reading)
         if self.tokenizer is None:
             print_counts(tokenizer, tokenization.train_tokenizer(sources, tokenizer, self.config, **read))
         blocks = self.out/"blocks"
@@ -267,6 +276,7 @@ class Rate:
     config: OmitArgPrefixes[training.TrainingConfig]
 
     def __call__(self):
+        if self.out: simplelm.artifacts.check_place(self.out)
         blocks = tokenization.open_blocks(self.blocks)
         shape = model.model_size(self.size, vocab_size=blocks.vocab_size, context=blocks.context)
         table = training.find_rate(shape, self.blocks, self.config, self.lowest, self.highest, self.steps)
@@ -361,6 +371,7 @@ class Compare:
     out: Path|None = None # CSV file to write the table to
 
     def __call__(self):
+        if self.out: simplelm.artifacts.check_place(self.out)
         table = comparison.compare_scores(*self.runs)
         if self.out:
             with simplelm.artifacts.atomic_write(self.out) as f: table.to_csv(f, index=False, lineterminator="\n")
@@ -391,6 +402,7 @@ class Contamination:
     workers: int = 1 # Threads; the result does not depend on it
     text_column: str = "text" # The column that holds the text
     split: str|None = None # Split of a folder or Hub data set to read, such as validation, or all; by default train
+    reading: OmitArgPrefixes[formats.Reading]
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or go on without it
     restart: bool = False # Delete an unfinished result of other options and begin anew
     expected_words: int|None = None # A corpus of fewer words is an error, lest a part of it is forgotten
@@ -400,7 +412,7 @@ class Contamination:
         scored = Path(self.what).is_dir()
         twins = scored and "twin" in contamination.check_versions(self.what).config["evaluation"]["forms"]
         out = self.out or Path(self.what.rstrip("/").replace(",", "-") + "-contamination")
-        sources = corpus.open_sources(list(self.corpus), self.split, without=[out])
+        sources = corpus.open_sources(list(self.corpus), self.split, [out], self.reading)
         contamination.check_contamination(Path(self.what) if scored else self.what, sources, out, self.workers, self.text_column, self.bad_records, self.expected_words,
                                           vocabulary.Vocabulary.from_csv(self.vocabulary) if twins else None)
         table = pd.read_csv(out/"contamination.csv")
@@ -562,6 +574,7 @@ class Fit:
     out: Path|None = None # Write what was fitted to this CSV or, for a CSV file, JSON file
 
     def __call__(self):
+        if self.out: simplelm.artifacts.check_place(self.out)
         if self.bootstraps < 0 or self.drop < 0: raise InputError(f"--{'bootstraps' if self.bootstraps < 0 else 'drop'}: must not be negative")
         fit_run(self) if self.source.is_dir() else fit_file(self)
 
@@ -683,6 +696,7 @@ class Calibrate:
     out: Path|None = None # CSV file for the table
 
     def __call__(self):
+        if self.out: simplelm.artifacts.check_place(self.out)
         if not 0 < self.level < 1: raise InputError(f"--level {self.level}: must lie between 0 and 1")
         table = forecast.calibrate(report.read_table(self.run, "models"), self.x, self.level)
         print(table.round(4).to_string(index=False))
@@ -698,6 +712,7 @@ class Report:
     out: Path|None = None # HTML file; by default report.html in the run folder
 
     def __call__(self):
+        if self.out: simplelm.artifacts.check_place(self.out)
         write = laboratory.write_laboratory_report if (self.run/"conditions.csv").is_file() else report.write_report
         print(f"report: {write(self.run, self.out)}")
 
@@ -739,36 +754,124 @@ COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tok
 NESTED = {("vocabulary", "gain"): Gain, ("train", "rate"): Rate, ("evaluate", "export"): Export, ("forecast", "score"): Score, ("forecast", "calibrate"): Calibrate}
 
 # %% ../nbs/62_cli.ipynb #1072d7a8
+def read_options(
+    command: type, # One of the commands
+    name: list[str], # As it is typed
+    arguments: list[str], # What follows
+) -> object: # The command, ready to be called
+    "Read a command's options; a value that the command itself refuses is an InputError, like those of its work"
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told): return tyro.cli(command, prog=f"simplelm {' '.join(name)}", args=arguments)
+    except SystemExit as e:
+        cause = e
+        while cause is not None and not isinstance(cause, InputError): cause = cause.__cause__ or cause.__context__
+        if cause is not None: raise InputError(f"{cause}; see simplelm {' '.join(name)} --help") from None
+        print(told.getvalue(), end="", file=sys.stderr)
+        raise
+
+# %% ../nbs/62_cli.ipynb #067a05a3
 def parse(
     arguments: list[str], # What stands after `simplelm`
 ) -> object: # The command, ready to be called
     "Pick the command and read its options"
-    if command := NESTED.get(tuple(arguments[:2])): return tyro.cli(command, prog=f"simplelm {' '.join(arguments[:2])}", args=arguments[2:])
-    if arguments and arguments[0] in COMMANDS:
-        name, *rest = arguments
-        return tyro.cli(COMMANDS[name], prog=f"simplelm {name}", args=rest)
+    if command := NESTED.get(tuple(arguments[:2])): return read_options(command, arguments[:2], arguments[2:])
+    if arguments and arguments[0] in COMMANDS: return read_options(COMMANDS[arguments[0]], arguments[:1], arguments[1:])
     overview = {name: type(name, (), {"__doc__": (command.__doc__ or "").split("\n")[0]}) for name, command in COMMANDS.items()}
     return tyro.extras.subcommand_cli_from_dict(overview, prog="simplelm", args=arguments,
         description="How much of what a language model can do comes from its size, and how much from the language it reads?")
 
 # %% ../nbs/62_cli.ipynb #5342d9b2
+MOST = 2**63 - 1 # Largest integer of an array
+
+def check_arguments(
+    arguments: list[str], # As the shell gives them
+) -> None:
+    "Refuse arguments that are not text"
+    for argument in arguments:
+        try: argument.encode()
+        except UnicodeEncodeError:
+            shown = argument.encode(errors="backslashreplace").decode()
+            raise InputError(f"{shown}: is not UTF-8, so no result could name it; rename it") from None
+
+def check_numbers(
+    options: object, # A command, or a configuration in it
+) -> None:
+    "Refuse integers beyond 64 bits"
+    for option in fields(options):
+        value = getattr(options, option.name)
+        if is_dataclass(value): check_numbers(value)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and abs(number) > MOST:
+                name = option.name.replace("_", "-")
+                raise InputError(f"--{name}: {str(number)[:20]}… is larger than 2^63; give a smaller number")
+
+# %% ../nbs/62_cli.ipynb #7b9e11d8
+def machine_fault(
+    error: Exception, # Any error
+) -> str|None: # One line; `None` for a fault of the package
+    "What to tell a user of an error that the machine or a file caused"
+    kind, text = type(error), " ".join(str(error).split())
+    shorten = lambda name: name if len(name) <= 100 else f"{name[:60]}…{name[-20:]}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{shorten(os.fsdecode(error.filename))}: {error.strerror or text}"
+    if isinstance(error, OSError): return error.strerror or text or kind.__name__
+    if isinstance(error, MemoryError) or kind.__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+        return f"not enough memory ({text[:200] or 'none left'}); take fewer workers, smaller batches, or a larger machine"
+    if isinstance(error, RecursionError): return "the input is nested too deeply to be read; flatten it"
+    if isinstance(error, UnicodeError): return f"text that cannot be read or written ({text[:200]}); convert it to UTF-8"
+    if isinstance(error, OverflowError): return f"a number is too large ({text}); give a smaller one"
+    if kind.__module__.split(".")[0] == "pyarrow": return f"data that Arrow cannot read ({text[:200]})"
+    return None
+
+# %% ../nbs/62_cli.ipynb #47e8258c
+class Terminated(BaseException):
+    "SIGTERM has come"
+
+@contextmanager
+def ending_on_sigterm():
+    "Raise `Terminated` at SIGTERM, where that is possible: in the main thread"
+    def end(*_): raise Terminated
+    try: before = signal.signal(signal.SIGTERM, end)
+    except ValueError: # another thread
+        yield
+        return
+    try: yield
+    finally: signal.signal(signal.SIGTERM, before)
+
+# %% ../nbs/62_cli.ipynb #d5ef0b0a
 def main(
     arguments: list[str]=None, # By default those of the process
-) -> int: # Exit code: 0, or 2 for bad input
+) -> int: # Exit code: 0; 2 for bad input or a fault of the machine, which take one line
     "The command `simplelm`"
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("simplelm").setLevel(logging.INFO)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper): stream.reconfigure(errors="backslashreplace")
     set_waiting()
-    gc.set_threshold(50_000) # libraries bring a million objects that stay; to look for garbage among them as often as Python does takes a tenth of a short command's time
-    atexit.register(gc.freeze) # nor is anything to be found among them when the process ends, which looks once more
-    command = parse(sys.argv[1:] if arguments is None else arguments)
+    # Libraries bring a million objects that stay. To look for garbage among them as often as Python does takes a tenth of
+    # a short command's time; and nothing is to be found among them when the process ends, which looks once more.
+    gc.set_threshold(50_000)
+    atexit.register(gc.freeze)
+    def say(line): print(f"simplelm: {' '.join(line.split())}", file=sys.stderr)
     try:
-        with simplelm.artifacts.restarting(getattr(command, "restart", False)): command()
+        with ending_on_sigterm():
+            arguments = sys.argv[1:] if arguments is None else arguments
+            check_arguments(arguments)
+            command = parse(arguments)
+            check_numbers(command)
+            with simplelm.artifacts.restarting(getattr(command, "restart", False)): command()
     except InputError as e:
-        print(f"simplelm: {' '.join(str(e).split())}", file=sys.stderr)
+        say(str(e))
         sys.exit(2)
     except BrokenPipeError: # the reader of a pipe, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print("simplelm: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except (KeyboardInterrupt, Terminated) as e:
+        terminated = isinstance(e, Terminated)
+        say(f"stopped{' by SIGTERM' * terminated}; the same command continues from here")
+        sys.exit(143 if terminated else 130)
+    except Exception as e:
+        line = machine_fault(e)
+        if line is None or os.environ.get("SIMPLELM_TRACEBACK"): raise
+        say(line)
+        sys.exit(2)

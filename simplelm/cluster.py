@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
+import re
 import shutil
 import socket
 import subprocess
@@ -54,12 +54,14 @@ class Attempt(Simplifier):
     def apart(self):
         "The same, writing in a folder of its own; what is whole then takes its place"
         with tempfile.TemporaryDirectory(dir=self.aside, ignore_cleanup_errors=True) as mine:
+            (Path(mine)/"data").mkdir()
             yield replace(self, folder=Path(mine))
-            for path in sorted(Path(mine).iterdir()): os.replace(path, self.folder/path.name) # .rejected-* first, then its part
+            for path in sorted(Path(mine).rglob("*")): # .rejected-* first, then its part
+                if path.is_file(): os.replace(path, self.folder/path.relative_to(mine))
 
     def write(self, part: Part, path: Path) -> None:
         "Simplify the blocks of a part and write it"
-        with self.apart() as mine: Simplifier.write(mine, part, mine.folder/path.name)
+        with self.apart() as mine: Simplifier.write(mine, part, mine.folder/"data"/path.name)
 
     def finish(self, group: Group, counts: list[Counter]) -> None:
         "Note that all parts of a group are there"
@@ -212,6 +214,23 @@ def submitted(
     return Submitted(f"Slurm job {array} makes the groups, then job {last} finishes the corpus; logs: {logs}; to see how far they are: squeue --jobs={array},{last}")
 
 # %% ../nbs/15_cluster.ipynb #7410cf43
+def check_safe(
+    name: str, # What it is
+    value: str, # What will be part of a script
+) -> None:
+    "Refuse what a shell could take for more than a name"
+    if not re.fullmatch(r"[\w@+=:,./-]+", value, re.ASCII):
+        raise InputError(f"{name} is {value!r}, which becomes part of a script for Slurm; "
+                         "use ASCII letters, digits and @ + = : , . / - _ alone")
+
+@contextmanager
+def private_files():
+    "Within it, new files can be read and written by this user alone"
+    before = os.umask(0o077)
+    try: yield
+    finally: os.umask(before)
+
+# %% ../nbs/15_cluster.ipynb #31845d76
 def run_slurm(
     tasks: int, # Shares the groups are dealt into: tasks of the array job
     logs: str|Path, # Folder for the logs and scripts, which all nodes share
@@ -226,8 +245,12 @@ def run_slurm(
     from datatrove.executor import SlurmPipelineExecutor
     if not shutil.which("sbatch"): raise InputError("sbatch is not on PATH; give the command on a login node of a Slurm cluster")
     logs = Path(logs).absolute()
+    python = os.path.dirname(sys.executable) # the same environment there, activated or not
+    for name, value in {"logs": str(logs), "the folder of python": python, "partition": partition, "time": time}.items(): check_safe(name, value)
+    for name, value in (sbatch or {}).items():
+        check_safe("sbatch", name)
+        if value: check_safe(f"sbatch: {name}", value)
     if waiting_jobs(logs): raise submitted(logs)
-    python = shlex.quote(os.path.dirname(sys.executable)) # the same environment there, activated or not
     options = dict(partition=partition, time=time, qos=None, env_command=f"export PATH={python}:$PATH")
     def run(simplify, groups):
         array = make_executor(SlurmPipelineExecutor, simplify, groups, tasks, logs/"groups", workers, job_name="simplelm", sbatch_args=dict(sbatch or {}), **options)
@@ -235,7 +258,8 @@ def run_slurm(
         last = SlurmPipelineExecutor([FinishCorpus(finish)], tasks=1, depends=array, run_on_dependency_fail=True, skip_completed=False,
                                      logging_dir=str(logs/"finish"), job_name="simplelm-finish",
                                      sbatch_args=dict(sbatch or {}, begin="now+60"), **options) # by then this process has let go of the artifact
-        try: last.run()
+        try:
+            with private_files(): last.run()
         except (OSError, subprocess.CalledProcessError) as e:
             raise SubmissionError(f"sbatch took no job ({e}); correct the options and give the command again, groups made before are kept") from None
         with atomic_write(logs/"jobs.json") as f: json.dump([array.job_id, last.job_id], f)

@@ -146,15 +146,18 @@ def read_scored(
     if manifest.stage != "evaluate": raise InputError(f"{folder}: holds the result of {manifest.stage}, not scores; name a folder that simplelm evaluate has made")
     try: asked = json.loads((folder/"provenance.json").read_text(encoding="utf-8"))["tasks"]
     except FileNotFoundError: raise InputError(f"{folder}: was scored by an earlier version, which did not note its prompts; evaluate the model again") from None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise InputError(f"{folder}/provenance.json: is damaged; evaluate the model again") from None
     try:
-        items, scores = pd.read_parquet(folder/"items.parquet"), pd.read_csv(folder/"scores.csv")
+        name = "items.parquet"
+        items = pd.read_parquet(folder/name)
         check_rows(folder, items)
+        name = "scores.csv"
+        scores = pd.read_csv(folder/name)
         metrics = dict(zip(scores.task, scores.metric))
     except (AttributeError, KeyError, OSError, ValueError) as e:
         if isinstance(e, InputError): raise
-        raise InputError(f"{folder}: its items or scores cannot be read ({str(e).splitlines()[0]}); "
+        raise InputError(f"{folder}/{name}: cannot be read ({str(e).splitlines()[0]}); "
                          f"evaluate the model again") from None
     scoring = manifest.config.get("evaluation", {}).get("precision")
     return Scored(folder, items, asked, metrics, dict(scoring=scoring, training=training_precision(folder, manifest)))

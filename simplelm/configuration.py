@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -17,7 +17,7 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 from .artifacts import InputError
 
 # %% auto #0
-__all__ = ['declared_types', 'SEEDS', 'alternatives', 'settle', 'check_types', 'check_least', 'check_seeds', 'parse_config']
+__all__ = ['declared_types', 'SEED_LIMIT', 'alternatives', 'settle', 'check_types', 'check_least', 'check_seeds', 'parse_config']
 
 # %% ../nbs/01_configuration.ipynb #e1b0c86d
 declared_types = lru_cache(get_type_hints) # of the fields of a dataclass; to evaluate them takes longer than to check them
@@ -29,7 +29,7 @@ def alternatives(
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 # %% ../nbs/01_configuration.ipynb #a2d69bc3
-NAMES = {int: "a whole number", float: "a finite number", str: "a text", bool: "true or false", tuple: "a list", dict: "a table", NoneType: "nothing"}
+NAMES = {int: "a whole number below 2^63", float: "a finite number", str: "a text", bool: "true or false", tuple: "a list", dict: "a table", NoneType: "nothing"}
 
 def type_words(
     hint: object, # A type
@@ -62,7 +62,7 @@ def fits(
         wanted = inner[:1]*len(value) if ... in inner else inner
         return len(value) == len(wanted) and all(map(fits, value, wanted))
     if hint is object: return True
-    if hint is int: return isinstance(value, int) and not isinstance(value, bool)
+    if hint is int: return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(value, origin or hint)
@@ -89,11 +89,13 @@ def check_types(
     "Refuse a configuration of which a field has not its type"
     for name, hint in declared_types(type(config)).items():
         value = settle(getattr(config, name), hint)
-        if not fits(value, hint): raise InputError(f"{name} is {value!r}; it must be {type_words(hint)}")
+        if not fits(value, hint):
+            shown = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:60]}…"
+            raise InputError(f"{name} is {shown}; it must be {type_words(hint)}")
         if value is not getattr(config, name): object.__setattr__(config, name, value)
 
 # %% ../nbs/01_configuration.ipynb #7474b767
-SEEDS = 2**31 # Seeds are below this
+SEED_LIMIT = 2**31 # Seeds are below this
 
 def check_least(
     config: object, # A dataclass
@@ -111,8 +113,8 @@ def check_seeds(
 ) -> None: # Nothing, or an error
     "Refuse seeds that a generator of random numbers does not take"
     for seed in seeds:
-        if not 0 <= seed < SEEDS:
-            raise InputError(f"{name} is {seed}; a seed is a whole number from 0 to {SEEDS - 1:,}")
+        if not 0 <= seed < SEED_LIMIT:
+            raise InputError(f"{name} is {seed}; a seed is a whole number from 0 to {SEED_LIMIT - 1:,}")
 
 # %% ../nbs/01_configuration.ipynb #c22eb565
 def read_value(

@@ -18,8 +18,9 @@ import pyarrow as pa
 from numba import njit
 
 from .artifacts import Deferred, InputError, Manifest, atomic_write, check_files, make_artifact, plain, progress, read_manifest, source_fingerprint
+from .compilation import cached
 from .benchmark import TASKS, Item, Task, describe_task, load_items, task_file, task_names
-from .corpus import Group, Part, Source, checked, group_sources, open_sources, parse_block, simplify_groups, source_label
+from .corpus import Group, Part, Source, checked, group_sources, open_sources, parse_block, readings, simplify_groups, source_label
 from .evaluation import CONVENTIONS, mean_and_error
 from .simplification import INLINE, LOWER, bytes_between, first_one, lower_8, mix_byte, ones, short_key, string_buffers
 from .vocabulary import Vocabulary, lower_ascii
@@ -113,7 +114,7 @@ def ngram_length(
     return int(np.clip(np.percentile(lengths, 5), SHORTEST, LONGEST)) if len(lengths) else LONGEST
 
 # %% ../nbs/42_contamination.ipynb #82b8dc18
-kernel = njit(nogil=True, cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed
+kernel = njit(nogil=True, cache=cached(__name__))
 
 @kernel
 def separator_length(data, i, stop):
@@ -565,7 +566,11 @@ def load_scored(
 ) -> tuple[pd.DataFrame, list[tuple[Task, Item]]]: # Rows of items.parquet, and their items
     "The items of a folder of scores"
     settings = check_versions(folder).config["evaluation"]
-    answers, items = pd.read_parquet(Path(folder)/"items.parquet"), []
+    path, items = Path(folder)/"items.parquet", []
+    try: answers = pd.read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException) as e:
+        raise InputError(f"{path}: cannot be read ({str(e).splitlines()[0]}); evaluate the model again") from None
+    if missing := {"task", "form", "item"} - set(answers): raise InputError(f"{path}: lacks the column {min(missing)}; evaluate the model again")
     for (name, form), part in answers.groupby(["task", "form"], sort=False):
         generated = bool(TASKS[name].maker)
         sample = (settings["limit"], settings["seed"]) if generated else () # a file is always the same
@@ -609,6 +614,6 @@ def check_contamination(
 
     sources = open_sources(source)
     request = dict(tasks={name: describe_task(TASKS[name]) for name in names}, scores=scored, text_column=text_column, bad_records=bad_records, expected_words=expected_words,
-                   sources=[f"{s.name}@{s.revision}" if s.revision else s.name for s in sources], vocabulary=vocabulary.fingerprint if vocabulary else None)
+                   **readings(sources), sources=[f"{s.name}@{s.revision}" if s.revision else s.name for s in sources], vocabulary=vocabulary.fingerprint if vocabulary else None)
     files = {f"task {name}": file for name in names if (file := task_file(TASKS[name]))}
     return make_artifact(out, "contamination", request, build, files | {f"corpus {s.name}": s.path for s in sources if s.path} | ({"scores": what} if scored else {}))

@@ -23,21 +23,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .artifacts import (InputError, Manifest, NoResult, atomic_write, find_data, is_artifact, logger, make_artifact, progress,
+from .artifacts import (InputError, Manifest, NoResult, atomic_write, data_folder, find_data, is_artifact, logger, make_artifact, plain, progress,
                                 read_manifest)
-from .formats import BLOCK_BYTES, FORMATS, Block, file_format, read_blocks
+from .formats import BLOCK_BYTES, FORMATS, Block, Reading, file_format, read_blocks
 from .json_lines import read_strings
 from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, count_array_words, join_spans, simplify_column
 from .statistics import collect, describe, oov_counts
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['CORPUS_COLUMNS', 'NO_FIELD', 'PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'SOURCE_COUNTS', 'MOST_SOURCES',
-           'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'GROUPS', 'COUNTS', 'write_part', 'hub_splits', 'find_sources',
-           'name_sources', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'stream_hub',
-           'read_corpus', 'corpus_texts', 'Group', 'group_sources', 'Part', 'cut_parts', 'simplify_table',
-           'count_table', 'add_books', 'join_table', 'Simplifier', 'OpenGroup', 'simplify_groups', 'gather_statistics',
-           'sample_texts', 'write_statistics', 'only_set_aside', 'reuse_groups', 'simplify_corpus', 'simplify_batch']
+__all__ = ['CARD', 'CORPUS_COLUMNS', 'NO_FIELD', 'PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'SOURCE_COUNTS', 'MOST_SOURCES',
+           'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'GROUPS', 'COUNTS', 'write_part', 'write_card', 'corpus_parts',
+           'hub_splits', 'find_sources', 'name_sources', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label',
+           'open_sources', 'readings', 'stream_hub', 'read_corpus', 'corpus_texts', 'Group', 'group_sources', 'Part',
+           'cut_parts', 'simplify_table', 'count_table', 'add_books', 'join_table', 'Simplifier', 'OpenGroup',
+           'simplify_groups', 'gather_statistics', 'sample_texts', 'write_statistics', 'only_set_aside', 'reuse_groups',
+           'simplify_corpus', 'simplify_batch']
 
 # %% ../nbs/12_corpus.ipynb #d297935e
 def write_part(
@@ -46,6 +47,30 @@ def write_part(
 ) -> None:
     "Write one part of a corpus: Parquet, compressed by zstd, whole or not at all"
     with atomic_write(path, "wb") as f: pq.write_table(table, f, compression="zstd")
+
+# %% ../nbs/12_corpus.ipynb #8230cf72
+CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/*.parquet
+---
+
+Made by simplelm. The rows are in `data/`, and `manifest.json` says what they were made from.
+""" # README.md of a corpus, by which `datasets` finds its rows
+
+def write_card(
+    folder: str|Path, # A corpus, all parts made
+) -> None:
+    "Write the card that leads to the parts"
+    with atomic_write(Path(folder)/"README.md") as f: f.write(CARD)
+
+def corpus_parts(
+    folder: str|Path, # A corpus, made or being made
+) -> list[Path]: # In order; earlier versions kept parts beside the manifest
+    "The parts of a corpus"
+    return sorted(Path(folder).glob("data/part-*.parquet")) or sorted(Path(folder).glob("part-*.parquet"))
 
 # %% ../nbs/12_corpus.ipynb #b9f5c997
 @lru_cache(maxsize=None)
@@ -116,7 +141,7 @@ def choose_split(
 # %% ../nbs/12_corpus.ipynb #31d9f681
 NOT_TEXT = ("tokenizer", "blocks", "train", "extend", "evaluate", "samples", "contamination", "statistics",
             "vocabulary") # Stages that make no corpus
-OWN_FILES = ("manifest.json", "statistics.json", "missing_words.csv", "rejected.jsonl") # What a corpus keeps about itself
+OWN_FILES = ("manifest.json", "statistics.json", "missing_words.csv", "rejected.jsonl", "README.md") # What a corpus keeps about itself
 SAVED_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json") # What `datasets` keeps beside the data it saves
 
 def _unreadable(error: OSError) -> None:
@@ -145,6 +170,7 @@ def _walk(
 def _sort_files(
     folder: Path, # Where to look
     without: set[str], # Real paths to pass over
+    kind: str|None, # The format of all files, if the user named it
 ) -> tuple[list[Path], list[str]]: # Readable files, and the names of all others
     "The files below a folder, each once"
     files, others = {}, []
@@ -158,10 +184,11 @@ def _sort_files(
         for name in names:
             path = root/name
             if name.startswith(".") or name in SAVED_FILES or stage and name in OWN_FILES: continue
+            if kind and name.startswith("_"): continue # such as Spark's _SUCCESS
             real = os.path.realpath(path)
             if real in without: continue
             if not path.is_file(): others.append(f"{below}{name} (no file)")
-            elif name == "manifest.json" or not file_format(name): others.append(f"{below}{name}") # somebody's list of files is no text
+            elif name == "manifest.json" or not file_format(name, kind): others.append(f"{below}{name}") # somebody's list of files is no text
             elif real not in files: files[real] = path
             else:
                 first, second = sorted((files[real], path), key=lambda p: (p.is_symlink(), p))
@@ -170,25 +197,35 @@ def _sort_files(
                 others.append(f"{other} (the same file as {one})")
     return sorted(files.values()), sorted(others)
 
-def _files_below(folder: Path, split: str|None, without: set[str]) -> list[Path]:
+def _files_below(folder: Path, split: str|None, without: set[str], kind: str|None) -> list[Path]:
     "The files of a folder to read, sorted; the user is told of those that are not"
-    files, others = _sort_files(folder, without)
+    files, others = _sort_files(folder, without, kind)
     if not files: return []
     if others:
         verb = "files are" if len(others) > 1 else "file is"
         _say_once(f"{folder}: {len(others):,} {verb} left out ({few(others)}); those that can be read end with {', '.join(FORMATS)}")
     names = [p.relative_to(folder).as_posix() for p in files]
-    return [folder/name for name in choose_split(folder, names, split)]
+    chosen = [folder/name for name in choose_split(folder, names, split)]
+    for path in chosen: _check_name(path)
+    return chosen
+
+def _check_name(path: Path) -> None:
+    "Documents are called after their file, so its name must be text"
+    try: str(path).encode()
+    except UnicodeEncodeError:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise InputError(f"{shown}: its name is not UTF-8; rename it") from None
 
 # %% ../nbs/12_corpus.ipynb #26e7cc12
 def find_sources(
     source: str|Path|list, # A file, a pattern, a folder, a name below $SIMPLELM_DATA, or a list of these
     split: str|None=None, # Split of folders that have some: "train", "validation", "test", another, or "all"; by default "train"
     without: Sequence[str|Path]=(), # Files and folders inside the source that are not part of it, such as the result
+    kind: str|None=None, # The format of all files, as `Reading` names it; by default what their names say
 ) -> list[Path]: # At least one file, none twice
     "The files of a corpus, in the order given, and sorted within a pattern or folder"
     if isinstance(source, (list, tuple)):
-        files = [p for s in source for p in find_sources(s, split, without)]
+        files = [p for s in source for p in find_sources(s, split, without, kind)]
         twice = [str(p) for p, n in Counter(map(os.path.realpath, files)).items() if n > 1]
         if twice: raise InputError(f"{twice[0]}: given twice; name each file once")
         if not files: raise InputError("no source given; name a file, a folder or a pattern")
@@ -197,19 +234,24 @@ def find_sources(
         roots = ["", os.environ.get("SIMPLELM_DATA", "")]
         found = next((f for root in roots if (f := sorted(glob.glob(os.path.join(root, str(source)), recursive=True)))), [])
         if not found: raise InputError(f"{source}: no file matches")
-        return find_sources(found, split, without)
+        return find_sources(found, split, without, kind)
     path = find_data(str(source))
-    if path.is_dir(): files = _files_below(path, split, {os.path.realpath(w) for w in without})
-    else: files = [path] * (file_format(path) is not None)
-    if not files: raise InputError(f"{path}: {'holds no file' if path.is_dir() else 'is not a file'} that can be read; wanted: {', '.join(FORMATS)}")
+    _check_name(path)
+    if path.is_dir(): files = _files_below(path, split, {os.path.realpath(w) for w in without}, kind)
+    else: files = [path] * (file_format(path, kind) is not None)
+    if not files:
+        what = "holds no file" if path.is_dir() else "is not a file"
+        raise InputError(f"{path}: {what} that can be read; wanted: {', '.join(FORMATS)}; "
+                         "or name the format of other files with --format")
     return files
 
 # %% ../nbs/12_corpus.ipynb #da80863d
 def name_sources(
     files: list[Path], # Files of one corpus
+    kind: str|None=None, # Their format, if their names do not say it
 ) -> dict[str, Path]: # Short name, the same on every machine -> file
     "Name files by their stems, or by their paths below the common folder if two stems are equal"
-    stem = lambda p: str(p).removesuffix(file_format(p).ending)
+    stem = lambda p: str(p).removesuffix(file_format(p, kind).ending)
     names = [Path(stem(p)).name for p in files]
     if len(set(names)) < len(names):
         common = os.path.commonpath([p.resolve().parent for p in files])
@@ -301,13 +343,21 @@ def _corpus_table(block: Block, text: pa.Array, rows: Sequence[int], found: dict
     return table
 
 # %% ../nbs/12_corpus.ipynb #8541d227
+def _is_text(kind: pa.DataType) -> bool:
+    "Whether a column can hold text"
+    if pa.types.is_dictionary(kind): return _is_text(kind.value_type)
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null,
+             pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+    return any(test(kind) for test in tests)
+
 def _parse_rows(block: Block, text_column: str, columns: tuple[str, ...]=()) -> tuple[pa.Table, list[Rejected]]:
     "Rows of Parquet; null and invalid UTF-8 are rejected"
     batch, reasons = block.data, {}
+    if not _is_text(batch[text_column].type):
+        raise InputError(f"{block.path}: its column {text_column!r} holds {batch[text_column].type}, no text; "
+                         "name the column with --text-column")
     try: text = batch[text_column].cast(pa.string())
     except pa.ArrowInvalid: text = batch[text_column].cast(pa.binary()) # binary that is not UTF-8
-    except pa.ArrowNotImplementedError:
-        raise InputError(f"{block.path}: its column {text_column!r} holds {batch[text_column].type}, no text; name the column with --text-column") from None
     if text.null_count: reasons = {i: f"its {text_column!r} is null" for i in range(len(text)) if not text[i].is_valid}
     try: text.cast(pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:
@@ -358,6 +408,7 @@ class Source:
     path: Path|None # The file; `None` for the Hub
     revision: str = "" # The Hub's commit
     split: str = "train" # The Hub's split
+    reading: Reading = Reading() # How the file is read
 
     @property
     def size(self) -> int: return self.path.stat().st_size if self.path else 0 # bytes
@@ -372,6 +423,7 @@ class Source:
 
 def _hub_source(dataset: str, split: str|None=None) -> Source:
     "A data set of the Hub at its present commit"
+    data_folder() # a wrong $SIMPLELM_DATA is named before the Hub is tried
     from huggingface_hub import HfApi
     split = next((known for known, words in SPLIT_WORDS.items() if split in words), split or "train")
     try: return Source(dataset if split == "train" else f"{dataset}:{split}", None, HfApi().dataset_info(dataset).sha, split)
@@ -398,10 +450,22 @@ def _has_splits(source: object) -> bool:
     matches = (path for place in places for path in glob.glob(place, recursive=True))
     return any(map(os.path.isdir, (*places, *matches)))
 
+def _check_reading(reading: Reading, files: list[Path], source: object) -> None:
+    "Raise an InputError for an option that none of the files uses"
+    kinds = {file_format(path, reading.format).kind for path in files}
+    if reading.codec and not kinds - {"parquet", "arrow"}:
+        raise InputError(f"--encoding {reading.encoding}: not used by {source_label(source)}, which holds no text file; leave it out")
+    if reading.separator is not None and "txt" not in kinds:
+        raise InputError(f"--separator {reading.separator!r}: used by text files (.txt, or --format txt), "
+                         f"and {source_label(source)} holds none; leave it out")
+    if reading.format and not files:
+        raise InputError(f"--format {reading.format}: {source_label(source)} comes from the Hub, which knows its format; leave it out")
+
 def open_sources(
     source: str|Path|Source|list, # As for `find_sources`, or ids of Hub data sets (owner/name), or sources opened before
     split: str|None=None, # Split of folders and Hub data sets that have some; by default "train"
     without: Sequence[str|Path]=(), # Files and folders inside a folder that are not part of it, such as the result
+    reading: Reading=Reading(), # Format, encoding and separator, where names and contents do not say them
 ) -> list[Source]: # Files first, then the Hub's
     "Everything that a corpus is read from"
     items = list(source) if isinstance(source, (list, tuple)) else [source]
@@ -410,8 +474,18 @@ def open_sources(
         raise InputError(f"--split {split}: {source_label(source)} is taken as it is; "
                          "a split can be chosen of a folder and of a Hub data set")
     files = [s for s in items if not _is_hub(s)]
-    named = name_sources(find_sources(files, split, without)) if files or not items else {}
-    return [Source(n, p) for n, p in named.items()] + [_hub_source(s, split) for s in items if _is_hub(s)]
+    named = {}
+    if files or not items: named = name_sources(find_sources(files, split, without, reading.format), reading.format)
+    _check_reading(reading, list(named.values()), source)
+    found = [Source(name, path, reading=reading) for name, path in named.items()]
+    return found + [_hub_source(s, split) for s in items if _is_hub(s)]
+
+def readings(
+    sources: list[Source], # What a result is made from
+) -> dict: # For its request; empty where files are read as their names say
+    "How sources are read, where this changes the result"
+    named = {s.name: plain(s.reading) for s in sources if s.reading != Reading()}
+    return dict(reading=named) if named else {}
 
 # %% ../nbs/12_corpus.ipynb #397c4882
 def stream_hub(
@@ -443,7 +517,7 @@ def stream_hub(
 # %% ../nbs/12_corpus.ipynb #30b1e8b7
 def _blocks(source: Source, text_column: str, columns: tuple[str, ...]=()) -> Iterator[Block]:
     "The blocks of a source, in order"
-    if source.path: return read_blocks(source.name, source.path, text_column, columns)
+    if source.path: return read_blocks(source.name, source.path, text_column, columns, reading=source.reading)
     return stream_hub(source.name.partition(":")[0], text_column, source.revision, columns, source.split)
 
 def read_corpus(
@@ -607,8 +681,10 @@ class Simplifier:
 
     def make(self, group: Group, part: Part) -> Counter: # Its counts
         "Make one part, unless it is there"
-        path = self.folder/f"part-{group.number:05}-{part.number:05}.parquet"
-        if not path.exists(): self.write(part, path)
+        path = self.folder/"data"/f"part-{group.number:05}-{part.number:05}.parquet"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            self.write(part, path)
         return Counter(json.loads(pq.read_schema(path).metadata[b"simplelm"]))
 
     def read(self, part: Part, rejected: list[Rejected]) -> Iterator[pa.Table]: # text, document, source, and further columns
@@ -725,15 +801,16 @@ def gather_statistics(
 SAMPLE_CHARACTERS, SAMPLE_FILES = 200_000, 4
 
 def sample_texts(
-    paths: Sequence[Path], # Files of a corpus
+    sources: Sequence[Source], # Files of a corpus
     text_column: str="text", # Field or column that holds the text
 ) -> list[str]: # The same on every run
     "The first documents of some files, evenly spaced"
-    chosen = [paths[i] for i in sorted({i * len(paths) // SAMPLE_FILES for i in range(SAMPLE_FILES)})] if paths else []
+    places = sorted({i * len(sources) // SAMPLE_FILES for i in range(SAMPLE_FILES)}) if sources else []
     texts = []
-    for path in chosen:
-        room = SAMPLE_CHARACTERS // len(chosen)
-        for text in (t for block in read_blocks(path.name, path, text_column, block_bytes=1 << 18) for t in parse_block(block, text_column)[0]["text"].to_pylist()):
+    for source in (sources[i] for i in places):
+        room = SAMPLE_CHARACTERS // len(places)
+        blocks = read_blocks(source.name, source.path, text_column, block_bytes=1 << 18, reading=source.reading)
+        for text in (text for block in blocks for text in parse_block(block, text_column)[0]["text"].to_pylist()):
             texts.append(text[:room])
             room -= len(texts[-1])
             if room <= 0: break
@@ -748,8 +825,9 @@ def write_statistics(
     joined: bool=False, # Whether the parts are in the joined form
 ) -> None:
     "Write `statistics.json` and `missing_words.csv`"
-    before = sample_texts([s.path for s in sources if s.path], text_column)
-    after = [re.sub("</?s>", "", text) if joined else text for text in sample_texts(sorted(folder.glob("part-*.parquet")))] # marks are no words
+    before = sample_texts([s for s in sources if s.path], text_column)
+    after = sample_texts([Source(path.name, path) for path in corpus_parts(folder)])
+    if joined: after = [re.sub("</?s>", "", text) for text in after] # marks are no words
     known = lambda found: {k: v for k, v in found.items() if v == v} # JSON has no nan
     text = dict(before=known(describe(collect(before))), after=known(describe(collect(after))))
     missing = sorted(oov_counts(before, vocabulary).items(), key=lambda item: (-item[1], item[0]))
@@ -787,8 +865,8 @@ def reuse_groups(
     unchanged = lambda name: before["inputs"].get(name) == now["inputs"].get(name)
     kept = {n for n, (old, new) in enumerate(zip(then, names)) if old == new and all(map(unchanged, new))}
     # Where no part can be kept, to delete all of them is the user's decision.
-    if not any(any(folder.glob(f"part-{n:05}-*")) for n in kept): return False
-    for path in folder.iterdir():
+    if not any(any(folder.glob(f"data/part-{n:05}-*")) for n in kept): return False
+    for path in (*folder.iterdir(), *folder.glob("data/*")):
         found = re.match(r"(?:part|\.group|\.rejected)-(\d{5})", path.name)
         if found and int(found[1]) not in kept: path.unlink()
     return True
@@ -807,7 +885,7 @@ def _nothing_left(
     label = ", ".join(source.name for source in sources[:3]) + ", …" * (len(sources) > 3)
     begins = f"{label}: nothing is left of {totals['documents']:,} documents"
     if not totals["words"]: return f"{begins}: they hold no word; give texts with words"
-    sample = sample_texts([s.path for s in sources if s.path], text_column)
+    sample = sample_texts([s for s in sources if s.path], text_column)
     words = int(count_array_words(pa.array(sample, pa.large_string())).sum())
     missing = oov_counts(sample, vocabulary)
     if words and missing.total() > config.max_oov * words:
@@ -852,13 +930,15 @@ def simplify_corpus(
         if not totals["spans"]: raise NoResult(_nothing_left(sources, vocabulary, config, totals, text_column))
         _gather_rejected(folder)
         write_statistics(folder, sources, vocabulary, totals, text_column, joined)
+        write_card(folder)
         for g in groups: simplify.done(g).unlink()
         (folder/GROUPS).unlink()
         return {name: totals[name] for name in COUNTS}
     request = dict(simplification=config, vocabulary=dict(name=vocabulary.name, words=len(vocabulary), fingerprint=vocabulary.fingerprint),
                    sources=[s.label for s in sources], text_column=text_column,
-                   joined=joined, bad_records=bad_records, columns=list(columns), books_twice=books_twice, part_bytes=PART_BYTES, group_bytes=GROUP_BYTES)
-    return make_artifact(out, "simplify", request, build, inputs={s.name: s.path for s in sources if s.path}, format=3,
+                   joined=joined, bad_records=bad_records, columns=list(columns), books_twice=books_twice, part_bytes=PART_BYTES, group_bytes=GROUP_BYTES,
+                   **readings(sources))
+    return make_artifact(out, "simplify", request, build, inputs={s.name: s.path for s in sources if s.path}, format=4,
                          reuse=partial(reuse_groups, groups=groups))
 
 # %% ../nbs/12_corpus.ipynb #1c628903
@@ -869,6 +949,11 @@ def simplify_batch(
     text_column: str="text", # Column that holds the text
 ) -> pa.Table: # One row a span: the text, start, end, word_count, oov_count, and the other columns of its document
     "Simplify one batch of a `datasets` pipeline: `stream.with_format('arrow').map(partial(simplify_batch, vocabulary=words), batched=True)`"
+    if not isinstance(rows, pa.Table):
+        raise InputError(f"simplify_batch was given a {type(rows).__name__}, not a table of Arrow; "
+                         "call with_format('arrow') before map, and map with batched=True")
+    if text_column not in rows.column_names:
+        raise InputError(f"no column {text_column!r}; its columns are {', '.join(rows.column_names)}")
     spans = simplify_column(rows[text_column], vocabulary, config)[0].filter(pc.field("start") < pc.field("end"))
     found = rows.take(spans["row"])
     found = found.set_column(found.schema.get_field_index(text_column), text_column, spans["text"])

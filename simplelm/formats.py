@@ -5,6 +5,7 @@
 # %% ../nbs/11d_formats.ipynb #767c0ca4
 from __future__ import annotations
 
+import codecs
 import csv
 import lzma
 import re
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,72 +21,110 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .artifacts import InputError
+from .configuration import check_types
 from .json_lines import PADDING
 from .simplification import NEWLINE, count_between
 
 # %% auto #0
-__all__ = ['KINDS', 'COMPRESSIONS', 'FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'DAMAGED', 'FIRST_BYTES', 'SEPARATOR',
-           'FileFormat', 'file_format', 'Block', 'open_stream', 'first_line', 'broken', 'separates', 'read_blocks']
+__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'FIRST_BYTES', 'FileFormat', 'file_format', 'Reading', 'Block',
+           'read_blocks']
 
 # %% ../nbs/11d_formats.ipynb #91cc6d9f
 KINDS = {
-    ".jsonl": "lines", ".ndjson": "lines", ".json": "lines",
-    ".txt": "text", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".arrow": "arrow",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
+    ".txt": "txt", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".arrow": "arrow",
 } # Ending -> what a file holds
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".xz": "xz"} # Ending -> codec
-FORMATS = (*KINDS, *(f"{kind}{codec}" for kind in (".jsonl", ".txt", ".csv") for codec in COMPRESSIONS)) # As messages list them
+TABLES = ("parquet", "arrow") # Formats with an encoding and a compression of their own
+
+# %% ../nbs/11d_formats.ipynb #9062aadf
+FORMATS = (
+    *KINDS,
+    *(f"{kind}{codec}" for kind in (".jsonl", ".txt", ".csv") for codec in COMPRESSIONS),
+) # As messages list them
 
 class FileFormat(NamedTuple):
     "What the name of a file says"
-    kind: str # "lines", "text", "csv", "parquet", "arrow" or "wiki"
+    kind: str # "jsonl", "txt", "csv", "tsv", "parquet", "arrow" or "wiki"
     codec: str|None # How it is compressed
     ending: str # The part of the name that says so; empty for the files of a Wikipedia extractor
 
 # %% ../nbs/11d_formats.ipynb #0f2b89d4
 def file_format(
     path: str|Path, # A file's name
+    kind: str|None=None, # Its format, if the name does not say it
 ) -> FileFormat|None: # `None` for a file of any other kind
     "The format of a file, by how its name ends"
     name = Path(path).name
     suffixes = [s.lower() for s in Path(name).suffixes[-2:]]
     codec = COMPRESSIONS.get(suffixes[-1]) if suffixes else None
     ending = suffixes[-2:] if codec else suffixes[-1:]
-    if re.fullmatch(r"wiki_\d+", name.split(".")[0]) and len(ending) == (codec is not None):
-        return FileFormat("wiki", codec, "".join(ending))
-    kind = KINDS.get(ending[0]) if ending else None
-    if kind is None or codec and kind in ("parquet", "arrow"): return None
+    wiki = re.fullmatch(r"wiki_\d+", name.split(".")[0]) and len(ending) == (codec is not None)
+    known = KINDS.get(ending[0]) if ending else None
+    if wiki or kind and not known: ending = ending[-1:] if codec else []
+    kind = kind or ("wiki" if wiki else known)
+    if kind is None or codec and kind in TABLES: return None
     return FileFormat(kind, codec, name[len(name) - len("".join(ending)):])
 
 # %% ../nbs/11d_formats.ipynb #c9c85f9e
+@dataclass(frozen=True)
+class Reading:
+    "How files are read whose names and contents do not say it"
+    # What the files hold, whatever they are called; by default what their names say
+    format: Literal["jsonl", "txt", "csv", "tsv", "parquet", "arrow", "wiki"]|None = None
+    encoding: str = "utf-8" # Character encoding of text, such as latin-1 or utf-16
+    # The line between documents of a text file, "" for a blank line; by default <|endoftext|> where there are such lines
+    separator: str|None = None
+
+    def __post_init__(self):
+        check_types(self)
+        try: known = codecs.lookup(self.encoding)._is_text_encoding
+        except (LookupError, ValueError): known = False
+        if not known:
+            raise InputError(f"encoding is {self.encoding!r}, which Python does not know; "
+                             "name one such as latin-1 or utf-16")
+        if self.separator and ("\n" in self.separator or "\r" in self.separator):
+            raise InputError(f"separator is {self.separator!r}; it must be one line")
+
+    @property
+    def codec(self) -> str|None: # Python's name of the encoding; `None` if the bytes are UTF-8 already
+        name = codecs.lookup(self.encoding).name
+        return None if name == "utf-8" else name
+
+# %% ../nbs/11d_formats.ipynb #e4357c08
 BLOCK_BYTES = 8 << 20 # of text, read at once
 LINE_BYTES = 64 << 20 # longest record
 TEXT_BYTES = 16 << 20 # longest document of a .txt file
 
+# %% ../nbs/11d_formats.ipynb #9fe419a4
 @dataclass(frozen=True)
 class Block:
     "Some records of one file, not yet looked into"
     name: str # Short name of the file
     path: str # The file, as errors name it
     first: int # Row of the first record
-    data: np.ndarray|bytes|pa.RecordBatch|None # Lines as `padded` makes them, a text, or rows; `None` if this cannot be read
+    # Lines as `padded` makes them, a text, or rows; `None` if this cannot be read
+    data: np.ndarray|bytes|pa.RecordBatch|None
     position: int # Bytes of the file read so far, compressed
     problem: str = "" # Why it cannot be read
     unit: str = "line" # What a record is called: "line", "row", or "" where the file is one text
 
-# %% ../nbs/11d_formats.ipynb #e4357c08
+# %% ../nbs/11d_formats.ipynb #da0182b4
 @contextmanager
 def open_stream(
     path: Path, # A file
     codec: str|None=None, # "gzip", "bz2", "zstd" or "xz"
+    encoding: str|None=None, # As `Reading.codec` gives it
 ) -> Iterator[tuple[pa.NativeFile, pa.NativeFile]]: # The decompressed bytes; the file as it is
     "Open a file for reading from its beginning to its end"
     with ExitStack() as stack:
         file = stack.enter_context(pa.OSFile(str(path)))
         if codec == "xz": stream = pa.PythonFile(stack.enter_context(lzma.open(file)), mode="r")
         else: stream = pa.CompressedInputStream(file, codec) if codec else file
+        if encoding: stream = pa.transcoding_input_stream(stream, encoding, "utf-8")
         yield stream, file
 
-DAMAGED = (OSError, EOFError, lzma.LZMAError) # What decompressors raise
+DAMAGED = (OSError, EOFError, lzma.LZMAError, UnicodeError) # What decompressors and decoders raise
 
 def first_line(
     error: Exception, # As a decompressor or Arrow raises it
@@ -94,9 +133,11 @@ def first_line(
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 def broken(
-    error: Exception, # As a decompressor or Arrow raises it
+    error: Exception, # As a decompressor, decoder or Arrow raises it
 ) -> str: # One line
     "What a block says of a file that breaks off"
+    if isinstance(error, UnicodeDecodeError):
+        return f"the file is not {error.encoding}, at least from here on ({error.reason}); name its --encoding"
     return f"the file is damaged or breaks off here ({first_line(error)})"
 
 # %% ../nbs/11d_formats.ipynb #9d5d780a
@@ -141,14 +182,15 @@ def _not_lines(data: np.ndarray) -> str:
     "What a file of JSON holds instead of a record a line; empty if its beginning looks right"
     begin = data[:1 << 16].tobytes().removeprefix(b"\xef\xbb\xbf").lstrip()
     if begin[:1] == b"[": return "a JSON array; one record a line is needed (jq -c '.[]' writes it so)"
-    if re.match(rb"\{\s*\n", begin): return "a JSON record over several lines; one record a line is needed (jq -c . writes it so)"
+    if re.match(rb"\{\s*\n", begin):
+        return "a JSON record over several lines; one record a line is needed (jq -c . writes it so)"
     return ""
 
 # %% ../nbs/11d_formats.ipynb #c1ba36e7
-def _read_lines(name: str, path: Path, codec: str|None, size: int) -> Iterator[Block]:
+def _read_lines(name: str, path: Path, codec: str|None, encoding: str|None, size: int) -> Iterator[Block]:
     "Blocks of whole lines of a plain or compressed file"
     row, rest, too_long, problem = 0, np.empty(0, np.uint8), False, ""
-    with open_stream(path, codec) as (stream, file):
+    with open_stream(path, codec, encoding) as (stream, file):
         if codec and not file.size(): problem = "the file is empty, not even compressed"
         while not problem:
             # a line longer than a block is read in steps that double, since each step copies what is there
@@ -158,11 +200,13 @@ def _read_lines(name: str, path: Path, codec: str|None, size: int) -> Iterator[B
                 break
             if not row and not len(rest): problem = _not_lines(data)
             if problem or ended and not len(data) and not too_long: break
-            if too_long or (_line_end(data) or len(data)) > LINE_BYTES: # pass over the line without holding it
+            # a line that is too long is passed over without holding it
+            if too_long or (_line_end(data) or len(data)) > LINE_BYTES:
                 end = _line_end(data)
                 too_long, rest = not (end or ended), data[:0]
                 if too_long: continue
-                yield Block(name, str(path), row, None, file.tell(), f"a line of more than {LINE_BYTES >> 20} MiB")
+                reason = f"a line of more than {LINE_BYTES >> 20} MiB"
+                yield Block(name, str(path), row, None, file.tell(), reason)
                 row, data = row + 1, data[end:]
                 if not len(data): continue
             cut = len(data) if ended else _line_end(data, backwards=True)
@@ -195,8 +239,10 @@ def _wanted(path: Path, schema: pa.Schema, text_column: str, columns: tuple[str,
     twice = next((n for n in schema.names if schema.names.count(n) > 1), None)
     if twice is not None: raise InputError(f"{path}: has two columns {twice!r}; give each column a name of its own")
     for c in (text_column, *columns):
-        if _missing(schema, c): raise InputError(f"{path}: no column {c!r}; its columns are {', '.join(schema.names)}")
-    return [c for c in dict.fromkeys((text_column, "document", "source", *columns)) if not _missing(schema, c)]
+        if _missing(schema, c):
+            raise InputError(f"{path}: no column {c!r}; its columns are {', '.join(schema.names)}")
+    names = dict.fromkeys((text_column, "document", "source", *columns))
+    return [c for c in names if not _missing(schema, c)]
 
 def _chosen(batch: pa.RecordBatch, wanted: list[str]) -> pa.RecordBatch:
     "Some columns of a batch, each under the name that it was requested by"
@@ -212,19 +258,24 @@ def _text_bytes(file: pq.ParquetFile, text_column: str) -> int:
             if group.column(i).path_in_schema == text_column: total += group.column(i).total_uncompressed_size
     return total
 
-def _read_parquet(name: str, path: Path, text_column: str, columns: tuple[str, ...], block_bytes: int) -> Iterator[Block]:
+def _read_parquet(
+    name: str, path: Path, text_column: str, columns: tuple[str, ...], block_bytes: int,
+) -> Iterator[Block]:
     "Blocks of rows of a Parquet file"
     row, size = 0, path.stat().st_size
     try:
-        with pq.ParquetFile(path, buffer_size=1 << 20) as file: # in pieces, since a row group can be the whole file
+        # a buffer, since a row group can be the whole file
+        with pq.ParquetFile(path, buffer_size=1 << 20) as file:
             wanted = _wanted(path, file.schema_arrow, text_column, columns)
             rows = max(file.metadata.num_rows, 1)
             at_once = max(1, min(block_bytes * rows // max(_text_bytes(file, text_column), 1), 1 << 16))
             for batch in file.iter_batches(at_once, columns=wanted, use_threads=False):
-                yield Block(name, str(path), row, _chosen(batch, wanted), size * (row + len(batch)) // rows, unit="row")
+                position = size * (row + len(batch)) // rows
+                yield Block(name, str(path), row, _chosen(batch, wanted), position, unit="row")
                 row += len(batch)
-    except (OSError, pa.ArrowInvalid) as e:
-        yield Block(name, str(path), row, None, size, f"the file is damaged or no Parquet ({first_line(e)})", "row")
+    except (OSError, pa.ArrowException) as e:
+        reason = f"the file is damaged or no Parquet ({first_line(e)})"
+        yield Block(name, str(path), row, None, size, reason, "row")
 
 # %% ../nbs/11d_formats.ipynb #bf1315f0
 def _read_arrow(name: str, path: Path, text_column: str, columns: tuple[str, ...]) -> Iterator[Block]:
@@ -239,49 +290,56 @@ def _read_arrow(name: str, path: Path, text_column: str, columns: tuple[str, ...
             for batch in (map(reader.get_batch, range(reader.num_record_batches)) if whole else reader):
                 yield Block(name, str(path), row, _chosen(batch, wanted), file.tell(), unit="row")
                 row += len(batch)
-    except (OSError, pa.ArrowInvalid) as e:
-        yield Block(name, str(path), row, None, path.stat().st_size, f"the file is damaged or no Arrow file ({first_line(e)})", "row")
+    except (OSError, pa.ArrowException) as e:
+        reason = f"the file is damaged or no Arrow file ({first_line(e)})"
+        yield Block(name, str(path), row, None, path.stat().st_size, reason, "row")
 
 # %% ../nbs/11d_formats.ipynb #7cc3156e
-def _csv_header(path: Path, codec: str|None, delimiter: str) -> list[str]:
+def _csv_header(path: Path, codec: str|None, encoding: str|None, delimiter: str) -> list[str]:
     "The names in the first line of a CSV"
-    with open_stream(path, codec) as (stream, _):
+    with open_stream(path, codec, encoding) as (stream, _):
         begin = stream.read(1 << 20).decode("utf-8-sig", errors="replace")
     return next(csv.reader(begin.splitlines(keepends=True), delimiter=delimiter), [])
 
-def _read_csv(name: str, path: Path, form: FileFormat, text_column: str, columns: tuple[str, ...], block_bytes: int) -> Iterator[Block]:
+def _read_csv(
+    name: str, path: Path, form: FileFormat, encoding: str|None,
+    text_column: str, columns: tuple[str, ...], block_bytes: int,
+) -> Iterator[Block]:
     "Blocks of rows of a CSV, or a TSV"
     from pyarrow import csv as arrow_csv
     row, bad = 0, []
     def skip(invalid):
         bad.append(f"has {invalid.actual_columns} fields, the header {invalid.expected_columns}")
         return "skip"
-    delimiter = "\t" if ".tsv" in form.ending.lower() else ","
+    delimiter = "\t" if form.kind == "tsv" else ","
     parse = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip)
     try:
-        header = pa.schema([(c, pa.string()) for c in _csv_header(path, form.codec, delimiter)])
+        header = pa.schema([(c, pa.string()) for c in _csv_header(path, form.codec, encoding, delimiter)])
         wanted = _wanted(path, header, text_column, columns)
-        kinds = dict.fromkeys(wanted, pa.string()) | {text_column: pa.binary()} # a text that is not UTF-8 is one bad record
-        convert = arrow_csv.ConvertOptions(include_columns=wanted, column_types=kinds, strings_can_be_null=False)
+        # the text as bytes, so that one that is not UTF-8 is one bad record
+        kinds = dict.fromkeys(wanted, pa.string()) | {text_column: pa.binary()}
+        convert = arrow_csv.ConvertOptions(
+            include_columns=wanted, column_types=kinds, strings_can_be_null=False)
         read = arrow_csv.ReadOptions(block_size=max(block_bytes, 1 << 16), use_threads=False)
-        with open_stream(path, form.codec) as (stream, file):
+        with open_stream(path, form.codec, encoding) as (stream, file):
             for batch in arrow_csv.open_csv(stream, read, parse, convert):
                 yield Block(name, str(path), row, batch, file.tell(), unit="row")
                 row += len(batch)
                 for problem in bad: yield Block(name, str(path), row, None, file.tell(), problem, "row")
                 row += len(bad)
                 bad.clear()
-    except (*DAMAGED, pa.ArrowInvalid) as e:
-        yield Block(name, str(path), row, None, path.stat().st_size, f"not a CSV that can be read ({first_line(e)})", "row")
+    except (*DAMAGED, pa.ArrowException, csv.Error) as e:
+        reason = broken(e) if isinstance(e, UnicodeError) else f"not a CSV that can be read ({first_line(e)})"
+        yield Block(name, str(path), row, None, path.stat().st_size, reason, "row")
 
 # %% ../nbs/11d_formats.ipynb #34e79ee9
-SEPARATOR = b"<|endoftext|>" # A line of its own between the documents of a text file
+SEPARATOR = "<|endoftext|>" # A line of its own between the documents of a text file
 
-def separates(
-    begin: bytes, # Of a text file
-) -> bool: # Whether it holds several documents
-    "Whether a text file has a line that separates documents"
-    return re.search(rb"(?m)^" + re.escape(SEPARATOR) + rb"\r?$", begin) is not None
+def separating_line(
+    separator: str=SEPARATOR, # "" for a blank line
+) -> re.Pattern: # Of bytes; with the end of the line
+    "The pattern of a line between documents; blanks at its end do not matter"
+    return re.compile(rb"(?m)^" + re.escape(separator.encode()) + rb"[ \t]*(?:\r?\n|\Z)")
 
 # %% ../nbs/11d_formats.ipynb #bc357ad6
 def _cut_text(text: bytes) -> int:
@@ -293,7 +351,9 @@ def _cut_text(text: bytes) -> int:
     tail = next((n for n in range(1, 5) if text[-n] & 0xC0 != 0x80), 0) # bytes of the last character
     return len(text) - tail
 
-def _read_text(name: str, path: Path, stream: pa.NativeFile, file: pa.NativeFile, begin: bytes) -> Iterator[Block]:
+def _read_text(
+    name: str, path: Path, stream: pa.NativeFile, file: pa.NativeFile, begin: bytes,
+) -> Iterator[Block]:
     "A file of text as one block, or as several if it is long; `begin` has been read already"
     number, rest = 0, begin
     while True:
@@ -305,24 +365,35 @@ def _read_text(name: str, path: Path, stream: pa.NativeFile, file: pa.NativeFile
         number, rest = number + 1, text[cut:]
 
 # %% ../nbs/11d_formats.ipynb #10e65e18
-def _read_separated(name: str, path: Path, stream: pa.NativeFile, file: pa.NativeFile, begin: bytes) -> Iterator[Block]:
+def _rows_of_texts(texts: list[bytes]) -> pa.RecordBatch:
+    "Texts as rows"
+    return pa.RecordBatch.from_arrays([pa.array(texts, pa.binary())], ["text"])
+
+def _read_separated(
+    name: str, path: Path, stream: pa.NativeFile, file: pa.NativeFile, begin: bytes, between: re.Pattern,
+) -> Iterator[Block]:
     "The documents of a text file with separators, some megabytes at a time; empty ones are none"
-    between = re.compile(rb"(?m)^" + re.escape(SEPARATOR) + rb"[ \t]*(?:\r?\n|\Z)")
     row, rest, ended = 0, begin, False
     while not ended:
         new = stream.read(BLOCK_BYTES)
         ended = not new
-        *documents, rest = between.split(rest + new)
+        # the line that a read breaks off waits for its end
+        held = b"" if ended else (rest + new)[(rest + new).rfind(b"\n") + 1:]
+        *documents, rest = between.split((rest + new)[:len(rest + new) - len(held)])
+        rest += held
         if ended: documents.append(rest)
         if not ended and len(rest) > LINE_BYTES:
-            yield Block(name, str(path), row, None, path.stat().st_size, f"a document of more than {LINE_BYTES >> 20} MiB", "row")
+            reason = f"a document of more than {LINE_BYTES >> 20} MiB"
+            yield Block(name, str(path), row, None, path.stat().st_size, reason, "row")
             return
-        texts = pa.array([text.strip(b"\r\n") for text in documents if text.strip()], pa.binary())
-        if len(texts): yield Block(name, str(path), row, pa.RecordBatch.from_arrays([texts], ["text"]), file.tell(), unit="row")
+        texts = [text.strip(b"\r\n") for text in documents if text.strip()]
+        if texts: yield Block(name, str(path), row, _rows_of_texts(texts), file.tell(), unit="row")
         row += len(texts)
 
 # %% ../nbs/11d_formats.ipynb #e1ad1354
-def _read_articles(name: str, path: Path, stream: pa.NativeFile, file: pa.NativeFile, begin: bytes) -> Iterator[Block]:
+def _read_articles(
+    name: str, path: Path, stream: pa.NativeFile, file: pa.NativeFile, begin: bytes,
+) -> Iterator[Block]:
     "The articles of a file that WikiExtractor wrote, some megabytes at a time"
     article = re.compile(rb"(?ms)^<doc ([^\n]*)>\n(.*?)^</doc>[ \t]*\r?\n?")
     row, rest, ended = 0, begin, False
@@ -333,39 +404,43 @@ def _read_articles(name: str, path: Path, stream: pa.NativeFile, file: pa.Native
         found = list(article.finditer(rest))
         rest = rest[found[-1].end():] if found else rest
         if found:
-            texts = pa.array([m[2].strip() for m in found], pa.binary())
-            yield Block(name, str(path), row, pa.RecordBatch.from_arrays([texts], ["text"]), file.tell(), unit="row")
+            texts = [m[2].strip() for m in found]
+            yield Block(name, str(path), row, _rows_of_texts(texts), file.tell(), unit="row")
         row += len(found)
         if rest.strip() and (ended or len(rest) > LINE_BYTES):
-            yield Block(name, str(path), row, None, path.stat().st_size, "an article without its end </doc>", "row")
+            reason = "an article without its end </doc>"
+            yield Block(name, str(path), row, None, path.stat().st_size, reason, "row")
             return
 
 # %% ../nbs/11d_formats.ipynb #94ed280a
-def _read_texts(name: str, path: Path, form: FileFormat, text_column: str, block_bytes: int) -> Iterator[Block]:
+def _read_texts(name: str, path: Path, form: FileFormat, reading: Reading, block_bytes: int) -> Iterator[Block]:
     "Blocks of a file of text: one document, documents with separators, or articles"
+    between = separating_line(SEPARATOR if reading.separator is None else reading.separator)
     try:
-        with open_stream(path, form.codec) as (stream, file):
+        with open_stream(path, form.codec, reading.codec) as (stream, file):
             begin = stream.read(1 << 20)
+            opened = (name, path, stream, file, begin)
             if form.kind == "wiki" and begin.lstrip()[:1] == b"{":
-                yield from _read_lines(name, path, form.codec, block_bytes)
-            elif form.kind == "wiki": yield from _read_articles(name, path, stream, file, begin)
-            elif separates(begin): yield from _read_separated(name, path, stream, file, begin)
-            else: yield from _read_text(name, path, stream, file, begin)
+                yield from _read_lines(name, path, form.codec, reading.codec, block_bytes)
+            elif form.kind == "wiki": yield from _read_articles(*opened)
+            elif reading.separator is not None or between.search(begin): yield from _read_separated(*opened, between)
+            else: yield from _read_text(*opened)
     except DAMAGED as e: yield Block(name, str(path), 0, None, path.stat().st_size, broken(e), "")
 
 # %% ../nbs/11d_formats.ipynb #2d5f8955
 def read_blocks(
     name: str, # Short name of the file
     path: Path, # A file of one of the formats
-    text_column: str="text", # Field of a JSON record, or column of a table, that holds the text; `data.text` for one within another
+    text_column: str="text", # Field or column that holds the text; `data.text` for one within another
     columns: tuple[str, ...]=(), # Further columns to read
     block_bytes: int|None=None, # How much of a file of lines or rows is read at once; by default `BLOCK_BYTES`
+    reading: Reading=Reading(), # What the name of the file does not say
 ) -> Iterator[Block]: # In order
     "Read a file in blocks"
-    form, size = file_format(path), block_bytes or BLOCK_BYTES
+    form, size = file_format(path, reading.format), block_bytes or BLOCK_BYTES
     if form is None: raise InputError(f"{path}: is not a file that can be read; wanted: {', '.join(FORMATS)}")
-    if form.kind == "lines": yield from _read_lines(name, path, form.codec, size)
+    if form.kind == "jsonl": yield from _read_lines(name, path, form.codec, reading.codec, size)
     elif form.kind == "parquet": yield from _read_parquet(name, path, text_column, columns, size)
     elif form.kind == "arrow": yield from _read_arrow(name, path, text_column, columns)
-    elif form.kind == "csv": yield from _read_csv(name, path, form, text_column, columns, size)
-    else: yield from _read_texts(name, path, form, text_column, size)
+    elif form.kind in ("csv", "tsv"): yield from _read_csv(name, path, form, reading.codec, text_column, columns, size)
+    else: yield from _read_texts(name, path, form, reading, size)

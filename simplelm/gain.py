@@ -13,6 +13,7 @@ import pyarrow as pa
 from numba import njit
 
 from .artifacts import Deferred, InputError
+from .compilation import cached
 from .corpus import read_corpus
 from .simplification import (DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules, character_tables, copy_spans, is_long_known, is_marked,
                                      lookup_table, mark_text, simplify_column, string_buffers)
@@ -26,7 +27,7 @@ __all__ = ['alt', 'pd', 'kernel', 'NEVER', 'KNOWN', 'END', 'find_missing', 'Miss
 alt, pd = Deferred("altair"), Deferred("pandas")
 
 # %% ../nbs/16_gain.ipynb #136b8c74
-kernel = njit(nogil=True, cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed
+kernel = njit(nogil=True, cache=cached(__name__))
 
 @kernel
 def find_missing(data, offsets, table, from_sentence_start, rules, classes):

@@ -20,6 +20,7 @@ from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic, models, overload, register_model
 
 from .artifacts import Deferred
+from .compilation import cached
 
 # %% auto #0
 __all__ = ['torch', 'kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'CHAIN', 'power_of_two', 'widen', 'put',
@@ -33,7 +34,7 @@ __all__ = ['torch', 'kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'la
 torch = Deferred("torch")
 
 # %% ../nbs/30b_kernels.ipynb #bb840f6b
-kernel = njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed
+kernel = njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=cached(__name__))
 LOG2_E = np.float32(math.log2(math.e))
 _whole = np.float32(1.5*2**23)
 _, _c1, _c2, _c3, _c4, _c5 = np.polynomial.Chebyshev.interpolate(np.exp2, 5, domain=[-0.5, 0.5]).convert(kind=np.polynomial.Polynomial).coef.astype(np.float32)
@@ -93,7 +94,7 @@ def add_exponentials(
             put(row, j, e)
 
 # %% ../nbs/30b_kernels.ipynb #a2f7f36b
-summing = njit(nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy", cache=__name__ != "__main__")
+summing = njit(nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy", cache=cached(__name__))
 
 @kernel
 def ordered(
@@ -171,7 +172,7 @@ def openmp() -> ctypes.CDLL|None: # None: it is of another kind
 @cache
 def table_task() -> int: # Its address; it takes one pointer, to what `on_threads` is given
     "Compile what each thread does with columns; only after `openmp` has found the functions that it calls"
-    @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
+    @cfunc(types.void(types.CPointer(types.int64)), cache=cached(__name__))
     def share(given):
         table, rows, columns, size, highest, out, long, wide, what = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8]
         shifts, results = carray(pointer(highest), (columns,), np.float32), carray(pointer(out), (long, wide), np.float32)
@@ -182,7 +183,7 @@ def table_task() -> int: # Its address; it takes one pointer, to what `on_thread
 @cache
 def rows_task() -> int: # Its address, as of `table_task`
     "Compile what each thread does with rows"
-    @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
+    @cfunc(types.void(types.CPointer(types.int64)), cache=cached(__name__))
     def share(given):
         table, rows, columns, size, begin, which, targets, n, highest, sums, aims = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8], given[9], given[10]
         asked, wanted, found = carray(pointer(which), (n,), np.int64), carray(pointer(targets), (n,), np.int64), carray(pointer(aims), (n,), np.float32)
@@ -279,7 +280,7 @@ def norm_rows(
 @cache
 def norm_task() -> int: # Its address, as of `table_task`
     "Compile what each thread does for norms"
-    @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
+    @cfunc(types.void(types.CPointer(types.int64)), cache=cached(__name__))
     def share(given):
         table, rows, columns, size, out, eps = given[0], given[1], given[2], given[3], given[4], np.int32(given[5]).view(np.float32)
         if size == 2: norm_rows(carray(pointer(table), (rows, columns), np.uint16), eps, carray(pointer(out), (rows, columns), np.uint16), _thread(), _threads())
@@ -482,7 +483,7 @@ def walk_trees(
 @cache
 def walk_task() -> int: # Its address, as of `table_task`
     "Compile what each thread does with trees"
-    @cfunc(types.void(types.CPointer(types.int64)), cache=__name__ != "__main__")
+    @cfunc(types.void(types.CPointer(types.int64)), cache=cached(__name__))
     def share(given):
         asked, tokens, across, d, size, groups, positions, starts, rows, cos, sin, places, angles, out = given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8], given[9], given[10], given[11], given[12], given[13]
         where, begin, scale = carray(pointer(positions), (tokens,), np.int64), carray(pointer(starts), (rows + 1,), np.int64), np.int32(given[14]).view(np.float32)

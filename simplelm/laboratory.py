@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
+from .artifacts import Deferred, InputError, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
 from .benchmark import TASKS, Task, load_items, register, task_names
 from .comparison import holm, item_values, t_probability, without_rounding
 from .configuration import check_seeds, check_types, parse_config

@@ -103,7 +103,7 @@ def token_ids(
 ) -> list[list[int]]: # Its ids of each, without special tokens
     "Encode many texts; where transformers only passes them on to the library `tokenizers`, without places of tokens in the text, which take a third of the time"
     from transformers import PreTrainedTokenizerFast
-    def ids(some): return tokenizer(some, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+    def ids(some): return tokenizer(some, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
     if not texts or getattr(type(tokenizer), "_encode_plus", None) is not PreTrainedTokenizerFast._encode_plus: return ids(texts) if texts else []
     ids(texts[:1]) # passes the tokenizer's own settings on
     return [e.ids for e in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]

@@ -156,10 +156,14 @@ def read_json(
     path: Path, # A JSON file
     empty: object, # What stands for a missing file
 ) -> object: # Its content
-    "Read JSON, or say in one line that it is none"
+    "Read JSON of the type of `empty`, or say in one line that it is none"
     if not path.is_file(): return empty
-    try: return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e: raise InputError(f"{path}: not JSON ({e}); gather the run's tables again") from None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, type(empty)): raise ValueError(f"{type(found).__name__} instead of {type(empty).__name__}")
+    except (ValueError, RecursionError) as e:
+        raise InputError(f"{path}: not JSON of this package ({e}); gather the run's tables again") from None
+    return found
 
 # %% ../nbs/61_report.ipynb #3ed56666
 def load_run(

@@ -18,9 +18,10 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from .artifacts import InputError
+from .compilation import cached
 from .configuration import check_types
 from .vocabulary import (APOSTROPHES, CharacterClass, Vocabulary, character_classes, folded_characters,
-                                 lower_ascii, word_key)
+                                 word_key)
 
 # %% auto #0
 __all__ = ['kernel', 'LOWER', 'INLINE', 'FIRST_8', 'NEXT_8', 'READ', 'KEPT', 'CLOSING', 'SHORT', 'SimplificationConfig', 'Span',
@@ -74,7 +75,7 @@ class Span:
     end: int # Where it ends: `text[start:end]` is the passage
 
 # %% ../nbs/11_simplification.ipynb #4ce27dd9
-kernel = njit(nogil=True, cache=__name__ != "__main__") # in a notebook no cache: it cannot see that another cell changed
+kernel = njit(nogil=True, cache=cached(__name__))
 _bits = ir.IntType(64)
 
 def _load(context, builder, signature, args, what):

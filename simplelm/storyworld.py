@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,19 +20,19 @@ import pyarrow.parquet as pq
 
 from .artifacts import InputError, Manifest, make_artifact, progress
 from .configuration import check_types
-from .corpus import write_part
+from .corpus import write_card, write_part
 from .story_words import CHILD_TYPES, LARGEST, SMALLEST, Word, lexicon
 
 # %% auto #0
-__all__ = ['RANGES', 'AUXILIARIES', 'ADJECTIVES', 'PRONOUNS', 'SCENES', 'BEFORE', 'AFTER', 'TIMES', 'LATER', 'SHALLOW', 'DEEP',
-           'WHOLE', 'SLOT', 'PEOPLE', 'CAUSES', 'SCRIPTS', 'REASONS', 'REFLEXIVE', 'DETERMINERS', 'UNLIKE_THINGS',
-           'FACTS', 'USES', 'EVENTS', 'Dials', 'StoryWorldConfig', 'draw_dials', 'Being', 'Thing', 'Keyed', 'held_out',
-           'Teller', 'turn', 'conjugate', 'be', 'do_not', 'at', 'where', 'number', 'amount', 'sentence', 'phrase',
-           'relative', 'somebody', 'something', 'notice', 'mention', 'the', 'act', 'crowd', 'passive_scene',
-           'encounter', 'behave', 'creature', 'manner', 'scene', 'adorn', 'sayable', 'opening', 'circumstance',
-           'Clause', 'tell_put', 'tell_take', 'tell_give', 'tell_paint', 'tell_go', 'active', 'passive', 'cleft',
-           'reported', 'denied', 'asked', 'asked_what', 'quoted', 'say', 'persons', 'actor', 'receiver', 'put', 'take',
-           'paint', 'give', 'go', 'state', 'steps', 'ask', 'remark', 'Template', 'template', 'fits', 'fill',
+__all__ = ['RANGES', 'MOST_DOCUMENTS', 'AUXILIARIES', 'ADJECTIVES', 'PRONOUNS', 'SCENES', 'BEFORE', 'AFTER', 'TIMES', 'LATER',
+           'SHALLOW', 'DEEP', 'WHOLE', 'SLOT', 'PEOPLE', 'CAUSES', 'SCRIPTS', 'REASONS', 'REFLEXIVE', 'DETERMINERS',
+           'UNLIKE_THINGS', 'FACTS', 'USES', 'EVENTS', 'Dials', 'StoryWorldConfig', 'draw_dials', 'Being', 'Thing',
+           'Keyed', 'held_out', 'Teller', 'turn', 'conjugate', 'be', 'do_not', 'at', 'where', 'number', 'amount',
+           'sentence', 'phrase', 'relative', 'somebody', 'something', 'notice', 'mention', 'the', 'act', 'crowd',
+           'passive_scene', 'encounter', 'behave', 'creature', 'manner', 'scene', 'adorn', 'sayable', 'opening',
+           'circumstance', 'Clause', 'tell_put', 'tell_take', 'tell_give', 'tell_paint', 'tell_go', 'active', 'passive',
+           'cleft', 'reported', 'denied', 'asked', 'asked_what', 'quoted', 'say', 'persons', 'actor', 'receiver', 'put',
+           'take', 'paint', 'give', 'go', 'state', 'steps', 'ask', 'remark', 'Template', 'template', 'fits', 'fill',
            'fill_noun', 'keyed', 'usable', 'happen', 'begin_script', 'go_on', 'reason', 'explain', 'agreement',
            'reflexive', 'determined', 'observe', 'contrast', 'deny', 'scales', 'scale_words', 'compared', 'order',
            'compare', 'answer_with', 'know', 'use', 'fly_by', 'rumor', 'person', 'animal', 'distinct', 'whereabouts',
@@ -52,6 +53,8 @@ class Dials(NamedTuple):
 RANGES = Dials((SMALLEST, LARGEST), (0, 3), (5, 20), (4, 15), (2, 8), (0, 1), (0, 0.5)) # Of each dial
 
 # %% ../nbs/13_storyworld.ipynb #25d0029e
+MOST_DOCUMENTS = 10**12
+
 @dataclass(frozen=True)
 class StoryWorldConfig:
     "What a corpus of the story world is like; a dial is a number, or two between which each document draws"
@@ -69,6 +72,8 @@ class StoryWorldConfig:
     def __post_init__(self):
         check_types(self)
         if self.documents < 1 or self.part_documents < 1: raise InputError("story world: documents and part_documents must be at least 1")
+        if self.documents > MOST_DOCUMENTS:
+            raise InputError(f"story world: documents is {self.documents:,}; {MOST_DOCUMENTS:,} are the most, about 600 TB of text")
         for dial, (least, most) in RANGES._asdict().items():
             value = getattr(self, dial)
             low, high = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
@@ -957,6 +962,19 @@ def retell(index: int, seed: int, config: StoryWorldConfig, chance: Callable[[],
     return Story(" ".join(told), dials)
 
 # %% ../nbs/13_storyworld.ipynb #a6054a3d
+PACKED_BYTES = 150 # A story on disk, at least
+
+def check_room(
+    folder: Path, # Where the corpus goes
+    config: StoryWorldConfig, # What the corpus is like
+) -> None:
+    "Refuse a corpus that the disk cannot hold, before hours are spent on it"
+    needed, free = config.documents*PACKED_BYTES, shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(f"story world: {config.documents:,} documents take at least {needed/2**30:,.0f} GiB, "
+                         f"and the disk of {folder.parent} has {free/2**30:,.0f} GiB left; ask for fewer")
+
+# %% ../nbs/13_storyworld.ipynb #e910a5c2
 def write_stories(
     out: str|Path, # The folder to make
     config: StoryWorldConfig=StoryWorldConfig(), # What the corpus is like
@@ -965,15 +983,19 @@ def write_stories(
     def build(folder: Path) -> dict:
         counts = dict(documents=0, characters=0, child=0, wide=0)
         starts = range(0, config.documents, config.part_documents)
+        data = folder/"data"
+        data.mkdir(exist_ok=True)
+        check_room(folder, config)
         for part, start in enumerate(progress(starts, desc="stories", unit="part")):
-            path = folder/f"part-{part:05d}.parquet"
+            path = data/f"part-{part:05d}.parquet"
             if not path.exists(): write_part(path, story_table(range(start, min(start + config.part_documents, config.documents)), config))
             table = pq.read_table(path, columns=["text", "source"])
             counts["documents"] += len(table)
             counts["characters"] += sum(len(text.as_py()) for text in table["text"])
             for source in table["source"].to_pylist(): counts[source] += 1
+        write_card(folder)
         return counts
-    return make_artifact(out, "stories", config, build, seed=config.seed, format=2)
+    return make_artifact(out, "stories", config, build, seed=config.seed, format=3)
 
 def story_table(
     numbers: Sequence[int], # Which documents

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,8 @@ from .artifacts import (Deferred, InputError, Manifest, atomic_write, check_file
                                 read_manifest, source_fingerprint)
 from .benchmark import load_items, task_names
 from .configuration import check_least, check_seeds, check_types, parse_config
-from .corpus import Source, open_sources, simplify_corpus
+from .corpus import Source, open_sources, readings, simplify_corpus
+from .formats import Reading
 from .evaluation import EvaluationConfig, evaluate_model, settle_scoring
 from .likelihood import generate_text, load_model
 from .model import (ModelConfig, model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
@@ -48,10 +50,13 @@ class CorpusConfig:
     sources: tuple[str, ...] = () # Or read these: files, globs, folders, names below $SIMPLELM_DATA, Hub ids
     text_column: str = "text" # The column of the sources that holds the text
     split: str|None = None # The split of folders and Hub data sets to read; by default train, where they have splits
+    reading: Reading = Reading() # Format, encoding and separator of the files, where names and contents do not say them
 
     def __post_init__(self):
         check_types(self)
         if self.split and self.storyworld: raise InputError("corpus: the story world has no split; leave `split` out")
+        if self.reading != Reading() and self.storyworld:
+            raise InputError("corpus: the story world is made, not read; leave `reading` out")
         if bool(self.sources) == (self.storyworld is not None):
             raise InputError("give either `sources` or a table `storyworld`, not both and not neither")
 
@@ -115,9 +120,10 @@ class Recipe:
 
     def __post_init__(self):
         check_types(self)
-        if not self.name.strip() or "/" in self.name:
-            raise InputError(f"name is {self.name!r}; it names the run folder, "
-                             f"so it must not be empty or hold a slash")
+        if not re.fullmatch(r"\w[\w .-]{0,99}", self.name) or self.name.endswith((" ", ".")):
+            shown = repr(self.name if len(self.name) <= 60 else self.name[:60] + "…")
+            raise InputError(f"name is {shown}; it names the run folder, so it must be 1 to 100 letters, digits, "
+                             "spaces, points, hyphens and underscores, and begin with a letter, digit or underscore")
 
 # %% ../nbs/60_study.ipynb #91892b52
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +148,7 @@ def read_study(
         except (OSError, UnicodeDecodeError) as e: raise InputError(f"{study}: cannot be read as a study ({e})") from None
     try: table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e: raise InputError(f"{name}: not valid TOML: {e}") from None
+    except RecursionError: raise InputError(f"{name}: is nested too deeply; flatten it") from None
     return {"name": Path(name).stem} | table, name
 
 # %% ../nbs/60_study.ipynb #62391792
@@ -218,7 +225,11 @@ def place(
     made_from = []
     for one in inputs:
         if not isinstance(one, Source) and is_artifact(one): made_from.append(source_fingerprint(one))
-        else: made_from.append([source_fingerprint(s.path) if s.path else s.version for s in open_sources(one)])
+        else:
+            sources = open_sources(one)
+            prints = [source_fingerprint(s.path) if s.path else s.version for s in sources]
+            how = readings(sources)
+            made_from.append([*prints, how] if how else prints)
     return run/f"{name}-{fingerprint([plain(config), *made_from])[:8]}"
 
 # %% ../nbs/60_study.ipynb #f900276e
@@ -229,6 +240,13 @@ def study_vocabulary(
     return child_vocabulary() if study.vocabulary == "storyworld" else Vocabulary.from_csv(find_data(study.vocabulary))
 
 # %% ../nbs/60_study.ipynb #45d622d4
+def open_corpus(
+    config: CorpusConfig, # With sources
+) -> list[Source]: # Its files and Hub data sets
+    "Find what a study reads"
+    return open_sources(config.sources, config.split, reading=config.reading)
+
+# %% ../nbs/60_study.ipynb #a4525349
 def make_corpora(
     study: Study, # A study
     run: Path, # Its run folder
@@ -236,10 +254,11 @@ def make_corpora(
 ) -> dict[str, list[str|Path]]: # Language -> where its corpus lies
     "Make or find the two languages of a study"
     if study.corpus.storyworld:
-        described = {key: value for key, value in plain(study.corpus).items() if key != "split"} # as in runs made before there were splits
+        described = plain(study.corpus)
+        for key in ("split", "reading"): del described[key] # as in runs made before there were these fields
         regular = [place(run, "corpus-regular", described)]
         write_stories(regular[0], study.corpus.storyworld)
-    elif study.corpus.split: regular = open_sources(study.corpus.sources, study.corpus.split)
+    elif study.corpus.split or study.corpus.reading != Reading(): regular = open_corpus(study.corpus)
     else: regular = list(study.corpus.sources)
     vocabulary = study_vocabulary(study)
     simple = place(run, "corpus-simple", [study.simplification, study.corpus.text_column, vocabulary.fingerprint], *regular)
@@ -384,7 +403,7 @@ def check_inputs(
     "Fail now, in one line, if the study names data that is not to be had"
     check_workers(workers)
     study_vocabulary(study)
-    if study.corpus.sources: open_sources(study.corpus.sources, study.corpus.split)
+    if study.corpus.sources: open_corpus(study.corpus)
     for task in task_names(study.evaluation.tasks): load_items(task, limit=1)
 
 # %% ../nbs/60_study.ipynb #93cc08d6

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from .artifacts import Deferred, InputError, Manifest, NoResult, atomic_write, is_artifact, logger, make_artifact, plain, read_manifest, uncollected
 from .configuration import check_least, check_seeds, check_types
-from .corpus import only_set_aside, open_sources, read_corpus, source_label
+from .corpus import only_set_aside, open_sources, read_corpus, readings, source_label
 from .simplification import kernel, string_buffers
 
 # %% auto #0
@@ -34,7 +34,7 @@ __all__ = ['tokenizers', 'SPECIAL_TOKENS', 'LETTER', 'NUMBER', 'SIGN', 'SPACE', 
            'DocumentTokenizer', 'read_tokenizer', 'document_marks', 'measure_tokenizer', 'PackingConfig', 'held_out',
            'token_type', 'lay_rows', 'Packed', 'pack_split', 'encode_piece', 'deal_blocks', 'write_index', 'index_path',
            'pack_shard', 'shards_of', 'pack_rows', 'join_validation', 'block_counts', 'pack_blocks', 'check_split',
-           'TokenBlocks', 'open_blocks']
+           'split_advice', 'TokenBlocks', 'open_blocks']
 
 # %% ../nbs/20_tokenization.ipynb #5a186c02
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
@@ -362,7 +362,9 @@ def corpus_request(
         sources = open_sources(source)
         inputs = {f"corpus {s.name}": s.path for s in sources if s.path}
     revisions = {s.name: s.revision for s in sources if not s.path}
-    return {**plain(config), **reading, **({"revisions": revisions} if revisions else {})}, inputs
+    request = {**plain(config), **reading, **readings(sources)}
+    if revisions: request["revisions"] = revisions
+    return request, inputs
 
 # %% ../nbs/20_tokenization.ipynb #1574715e
 def write_rejected(
@@ -776,6 +778,21 @@ def block_counts(
     return dict(counts, blocks=blocks, leftover=leftover, waste=round((leftover + counts["marks"]) / max(counts["tokens"], 1), 6))
 
 # %% ../nbs/20_tokenization.ipynb #e45b5169
+BLOCKS_CARD = """---
+configs:
+- config_name: documents
+  data_files:
+  - split: train
+    path: train-index-*.parquet
+  - split: validation
+    path: validation-index.parquet
+---
+
+Made by simplelm. The tokens are in `train-*.bin` and `validation.bin`, two or four bytes each, lowest byte first; read
+them with `simplelm.tokenization.open_blocks`. The Parquet files list the documents and where they begin.
+""" # README.md of blocks
+
+# %% ../nbs/20_tokenization.ipynb #125ddf6d
 def pack_blocks(
     source: str|Path|list, # The corpus: a file, folder, glob, Hub id, artifact, or a list of them
     tokenizer: str|Path, # A folder with a tokenizer in the Hub's layout
@@ -791,9 +808,10 @@ def pack_blocks(
             raise InputError(f"{tokenizer}: its tokenizer has no bos_token and eos_token, which open and close a document; take one that has, or pack without marks (--no-marks)")
         batches = read_corpus(source, text_column, bad_records, rejected, desc="blocks")
         splits = {split: block_counts(counts, config.context) for split, counts in pack_rows(batches, reader, folder, config).items()}
-        for split, counts in splits.items(): check_split(source, split, counts, config)
+        for split in splits: check_split(source, split, splits, config)
         copy_tokenizer(tokenizer, folder)
         join_validation(folder)
+        with atomic_write(folder/"README.md") as f: f.write(BLOCKS_CARD)
         return dict(entries=reader.entries, rejected=write_rejected(rejected, folder), **splits)
     request, inputs = corpus_request(source, config, text_column=text_column, bad_records=bad_records)
     return make_artifact(out, "blocks", request, build, {**inputs, "tokenizer": tokenizer}, config.seed, format=3, reuse=only_set_aside)
@@ -802,14 +820,30 @@ def pack_blocks(
 def check_split(
     source: object, # The corpus, for the message
     split: str, # "train" or "validation"
-    counts: dict, # Its counts
+    splits: dict, # The counts of both
     config: PackingConfig, # What was asked for
 ) -> None:
     "Refuse a split that is too small to train or evaluate on"
-    least = config.context + 1 if split == "train" else max(config.context + 1, config.validation_tokens_at_least)
+    counts, least = splits[split], config.context + 1
+    if split == "validation": least = max(least, config.validation_tokens_at_least)
     if counts["tokens"] >= least: return
-    advice = "take a larger corpus" if split == "train" else f"raise validation_fraction (it is {config.validation_fraction}), or take a larger corpus"
-    raise NoResult(f"{source_label(source)}: its {split} split has {counts['documents']} documents and {counts['tokens']} tokens, and {least} are needed; {advice}")
+    raise NoResult(f"{source_label(source)}: its {split} split has {counts['documents']:,} documents and {counts['tokens']:,} tokens, "
+                   f"and {least:,} are needed; {split_advice(splits, config)}")
+
+def split_advice(
+    splits: dict, # The counts of both splits, one of them too small
+    config: PackingConfig, # What was asked for
+) -> str: # Part of a line
+    "What to do about a split that is too small"
+    total = {name: sum(counts[name] for counts in splits.values()) for name in ("documents", "rows", "tokens")}
+    if total["tokens"] <= 2*(config.context + 1): return "take a larger corpus, or a smaller context"
+    if total["documents"] == 1 and config.split == "documents":
+        whole = f"all {total['rows']:,} rows have the same `document`" if total["rows"] > 1 else "the corpus is one document"
+        return (f"{whole}, and whole documents are held out: give each text a file, record or `document` of its own, "
+                "name the line between texts (--separator), or hold out blocks (--hold-out blocks)")
+    smaller = min(splits, key=lambda name: splits[name]["tokens"])
+    verb = "raise" if smaller == "validation" else "lower"
+    return f"{verb} validation_fraction (it is {config.validation_fraction} of {total['documents']:,} documents), or take a larger corpus"
 
 # %% ../nbs/20_tokenization.ipynb #fcda7a5d
 class TokenBlocks:

@@ -23,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 
-from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, progress, read_manifest
+from .artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, progress, read_manifest, sync
 from .configuration import check_seeds, check_types
 from .kernels import exponentiate, keep_memory, target_logprobs
 from .model import (SPECIAL_IDS, WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count,
@@ -39,8 +39,8 @@ __all__ = ['torch', 'pd', 'CHOICES', 'SHORT_RUN', 'TRACKERS', 'TrainingConfig', 
            'settle', 'validation_loss', 'bits_per_byte', 'add_row', 'sample_texts', 'gathered', 'placed',
            'training_tensors', 'checksum', 'disk_errors', 'save_checkpoint', 'read_checkpoint', 'load_checkpoint',
            'drop_checkpoints', 'write_rows', 'whole_model', 'write_model', 'listening', 'identity', 'begin', 'record',
-           'advance', 'optimise', 'last_row', 'fit', 'make_accelerator', 'finish', 'training_device', 'train',
-           'checkpoint_identity', 'times_read', 'documents_seen', 'find_rate', 'suggested_rate']
+           'advance', 'optimise', 'last_row', 'fit', 'new_accelerator', 'make_accelerator', 'finish', 'training_device',
+           'train', 'checkpoint_identity', 'times_read', 'documents_seen', 'find_rate', 'suggested_rate']
 
 # %% ../nbs/31_training.ipynb #c8c5d3d8
 torch = Deferred("torch")
@@ -343,6 +343,20 @@ class Run:
 # %% ../nbs/31_training.ipynb #f90a530e
 class Stopped(Exception): "Training cannot go on; unlike after an `InputError`, what has been done stays"
 
+# %% ../nbs/31_training.ipynb #e44b1309
+FEW_STEPS = 100 # Of AdamW, in which even a small model learns little more than which tokens are frequent
+
+def few_steps(
+    run: Run, # Of few steps
+) -> str: # One line
+    "Say that a run has few steps, and which batch would give it more"
+    tokens = run.steps*run.step_tokens
+    batch = max(1, tokens//(1000*run.model.context))
+    batch = 2**int(math.log2(batch))
+    advice = f"--batch-size {batch} makes {tokens//(batch*run.model.context):,} steps of them" if batch < run.config.batch_size else "train on more --tokens"
+    return (f"{run.blocks}: only {run.steps:,} steps, since a batch of {run.config.batch_size} x {run.model.context} tokens "
+            f"takes {run.step_tokens:,} of {tokens:,}; {advice}")
+
 # %% ../nbs/31_training.ipynb #321fdbbf
 def check_run(
     run: Run, # To be checked
@@ -623,8 +637,12 @@ def save_checkpoint(
     path, text = folder/f"{state['step']:08d}.safetensors", json.dumps(state)
     partial = path.with_suffix(".partial")
     try:
-        with disk_errors(): save_file(tensors, partial, metadata={"state": checksum(text, tensors) + text}) # one entry: of several, safetensors changes the order
+        with disk_errors():
+            # one entry, since safetensors changes the order of several
+            save_file(tensors, partial, metadata={"state": checksum(text, tensors) + text})
+            sync(partial)
         os.replace(partial, path)
+        sync(folder)
     finally: partial.unlink(missing_ok=True)
     return path
 
@@ -841,16 +859,25 @@ def fit(
 # %% ../nbs/31_training.ipynb #010fc168
 TRACKERS = ("tensorboard", "wandb", "trackio")
 
+def new_accelerator(
+    **options, # Further options of `Accelerator`
+) -> object: # Accelerate's `Accelerator`, without mixed precision
+    "An accelerator also for the processes that plain `torchrun` starts on a machine without a GPU"
+    from accelerate import Accelerator
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    # accelerate joins processes on processors only where it is told to
+    if several and not torch.accelerator.is_available(): os.environ.setdefault("ACCELERATE_USE_CPU", "true")
+    return Accelerator(mixed_precision="no", **options)
+
 def make_accelerator(
     out: Path, # The model's folder
     tracker: str|None=None, # One of `TRACKERS`; "auto": tensorboard where it is installed; None: none
 ) -> object: # Accelerate's `Accelerator`
     "An accelerator that knows where loss curves go besides `metrics.csv`, on a kind of machinery that this module works with"
-    from accelerate import Accelerator
     if tracker == "auto": tracker = "tensorboard" if find_spec("tensorboard") else None
     if tracker is not None and tracker not in TRACKERS: raise InputError(f"tracker {tracker!r}: choose one of {', '.join(TRACKERS)}")
     if tracker and not find_spec(tracker): raise InputError(f"tracker {tracker}: is not installed; pip install {'trackio' if tracker == 'trackio' else chr(39) + 'simplelm[tracking]' + chr(39)}")
-    accelerator = Accelerator(mixed_precision="no", **(dict(log_with=tracker, project_dir=f"{out}-logs") if tracker else {}))
+    accelerator = new_accelerator(**(dict(log_with=tracker, project_dir=f"{out}-logs") if tracker else {}))
     kind = accelerator.distributed_type.value
     if kind not in ("NO", "FSDP") and not kind.startswith("MULTI_"): raise InputError(f"accelerate was set to {kind}: take MULTI_GPU or FSDP")
     if kind == "FSDP" and not accelerator.is_fsdp2: raise InputError("fsdp_version 1: its flattened weights fit no checkpoint of ours; set fsdp_version to 2")
@@ -870,8 +897,7 @@ def finish(
 # %% ../nbs/31_training.ipynb #4dcc1401
 def training_device() -> torch.device: # A GPU if there is one, unless accelerate was told otherwise
     "Where `train` trains in this process"
-    from accelerate import Accelerator
-    return Accelerator(mixed_precision="no").device
+    return new_accelerator().device
 
 # %% ../nbs/31_training.ipynb #5945d890
 def agreed(
@@ -912,6 +938,7 @@ def train_settled(
     from accelerate.utils import broadcast_object_list
     run = Run(model, config, Path(blocks), accelerator.num_processes)
     check_device(config, accelerator.device)
+    if run.steps < FEW_STEPS and accelerator.is_main_process: logger.warning(few_steps(run))
     try:
         if not accelerator.is_main_process:
             verdict, detail = broadcast_object_list([None, None])
@@ -1005,8 +1032,10 @@ def find_rate(
     steps: int=100, # In between
 ) -> pd.DataFrame: # `rate`, `loss`, and `smooth`, the running mean of the loss
     "Train with a growing rate and write down the losses; nothing is kept"
-    from accelerate import Accelerator
-    accelerator = Accelerator(mixed_precision="no")
+    if steps < 2: raise InputError(f"steps={steps}: a rate that grows needs 2 steps or more")
+    if not 0 < lowest < highest < math.inf:
+        raise InputError(f"lowest={lowest}, highest={highest}: give two rates above 0, the lowest first")
+    accelerator = new_accelerator()
     config = agreed(settle(replace(config, warmup_tokens=0), model, accelerator.device, accelerator.num_processes))
     run = Run(model, config, Path(blocks), accelerator.num_processes)
     run.rate = lambda step: lowest*(highest/lowest)**(step/(steps - 1))

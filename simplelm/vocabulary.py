@@ -9,7 +9,7 @@ import csv
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, lru_cache
@@ -20,7 +20,7 @@ from random import Random
 
 import numpy as np
 
-from .artifacts import InputError, atomic_write, find_data, fingerprint
+from .artifacts import InputError, atomic_write, find_data, fingerprint, uncollected
 
 # %% auto #0
 __all__ = ['DELIMITERS', 'DIGITS', 'APOSTROPHES', 'CharacterClass', 'character_classes', 'class_string', 'split_words',
@@ -92,7 +92,7 @@ def lower_ascii(
     text: str, # Any text
 ) -> str: # The same length, A to Z lowered
     "Lower-case A to Z and nothing else"
-    return text.translate(_lower)
+    return text.lower() if text.isascii() else text.translate(_lower)
 
 @lru_cache(maxsize=1)
 def folded_characters() -> dict[int, str]: # Code point -> what stands for it in a key; others stand for themselves
@@ -145,6 +145,14 @@ def entry_problem(
     return f"{entry!r} is not one word: texts are cut into {apart}; list single words, one in each line or row"
 
 # %% ../nbs/10_vocabulary.ipynb #49722c40
+def are_plain(
+    words: Sequence[str], # Any words
+) -> bool: # Whether each is one word of a to z
+    "Whether words need no further look"
+    letters = "".join(words)
+    return letters.isascii() and letters.isalpha() and letters.islower() and all(words)
+
+# %% ../nbs/10_vocabulary.ipynb #64441712
 @dataclass(frozen=True)
 class Vocabulary:
     "The words of a simple language"
@@ -154,9 +162,10 @@ class Vocabulary:
 
     def __post_init__(self):
         if not self.words: raise InputError(f"{self.name}: a vocabulary needs at least one word")
-        if len(self.word_set) < len(self.words) or any(w != lower_ascii(w) or not w for w in self.word_set):
+        plain = are_plain(self.words) # then they are lower case, not empty, and single words
+        if len(self.word_set) < len(self.words) or not plain and any(w != lower_ascii(w) or not w for w in self.words):
             raise InputError(f"{self.name}: words must be different, not empty and in lower case; use Vocabulary.from_words")
-        for number, word in enumerate(self.words, 1):
+        for number, word in enumerate([] if plain else self.words, 1):
             if problem := entry_problem(word): raise InputError(f"{self.name}: word {number:,}: {problem}")
         if self.counts is not None and len(self.counts) != len(self.words):
             raise InputError(f"{self.name}: {len(self.words):,} words but {len(self.counts):,} counts")
@@ -220,12 +229,14 @@ def _check_entries(
     entries: list[tuple[int, str]], # Line and entry
 ) -> None:
     "Refuse a list with entries that no text can match"
+    if are_plain([entry for _, entry in entries]): return
     problems = [(line, problem) for line, entry in entries if (problem := entry_problem(entry))]
     if not problems: return
     others = f" ({len(problems) - 1:,} further entries are no single words either)" if len(problems) > 1 else ""
     raise InputError(f"{path}: line {problems[0][0]}: {problems[0][1]}{others}")
 
 # %% ../nbs/10_vocabulary.ipynb #a4828c7f
+@uncollected()
 def _from_csv(cls,
     path: str|Path, # A CSV, a .txt with a word a line, or a name below $SIMPLELM_DATA
     word_column: str="word", # Column of the words
@@ -244,10 +255,11 @@ def _from_csv(cls,
         if column not in header: raise InputError(f"{path}: no column {column!r}; its columns are {', '.join(map(repr, header))}")
     words = header.index(word_column)
     _check_entries(path, [(line, row[words]) for line, row in rows])
-    counts = {}
+    counts, place = {}, header.index(count_column) if count_column else None
     for line, row in rows:
-        count = row[header.index(count_column)] if count_column else "0"
-        if not re.fullmatch("[0-9]+", count): raise InputError(f"{path}: line {line}: {count!r} is not a count; correct it")
+        count = "0" if place is None else row[place]
+        if not (count.isascii() and count.isdigit() and len(count) < 19):
+            raise InputError(f"{path}: line {line}: {count[:40]!r} is not a count; correct it")
         word = lower_ascii(row[words])
         counts[word] = counts.get(word, 0) + int(count)
     return cls(tuple(counts), tuple(counts.values()) if count_column else None, path.stem)

@@ -94,8 +94,8 @@ def test_a_foreign_manifest_makes_no_artifact(tmp_path):
 def test_a_part_of_a_corpus_is_checked_also_by_itself(tmp_path):
     write_jsonl(tmp_path/"a.jsonl", ["The dog ran on a mat."]*5)
     corpus.simplify_corpus(tmp_path/"a.jsonl", tmp_path/"simple", WORDS, SMALL)
-    flip(next((tmp_path/"simple").glob("part-*")))
-    for source in (tmp_path/"simple", str(tmp_path/"simple"/"part-*"), [tmp_path/"simple"]):
+    flip(next((tmp_path/"simple"/"data").glob("part-*")))
+    for source in (tmp_path/"simple", str(tmp_path/"simple"/"data"/"part-*"), [tmp_path/"simple"]):
         with pytest.raises(InputError, match="part-00000-00000.parquet: differs"): corpus.simplify_corpus(source, tmp_path/"again", WORDS, SMALL)
 
 
@@ -184,7 +184,7 @@ def small_parts(monkeypatch):
     monkeypatch.setattr(formats, "BLOCK_BYTES", 200)
 
 
-def parts_of(folder): return {p.name: p.stat().st_mtime_ns for p in folder.glob("part-*")}
+def parts_of(folder): return {p.name: p.stat().st_mtime_ns for p in folder.rglob("part-*")}
 
 
 def test_parts_before_a_bad_record_serve_when_it_is_set_aside(tmp_path, small_parts):

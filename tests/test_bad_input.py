@@ -1,31 +1,409 @@
-"""Bad input: one clear line, exit code 2, and nothing half-written."""
+"""Bad input: one clear line, exit code 2, and nothing half-written.
+
+The table calls the command in this process, a row in some milliseconds. What needs a process of its own, such as a kill or a full disk, is in `test_recovery.py`.
+"""
+import bz2
 import gzip
 import json
-import os
+import lzma
 import shutil
-import subprocess
+import signal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import ROOT, call, hashes, kill_when, write_jsonl
+from conftest import ROOT, call
+from simplelm.cli import main
 
 GOOD = "The dog sat on the mat. The dog saw the cat. The cat ran to the tree. The dog ran too. They sat in the sun. The sun was warm. They were happy all day."
+LINE = json.dumps({"text": GOOD}).encode() + b"\n"
+DEEP = 100_000
+HUGE = 10**30
+LONG = "n" * 300
 
 
-def refused(done, *names):
-    """The command said one line that holds every name, and left with 2."""
-    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
-    said = [line for line in done.stderr.splitlines() if line.startswith("simplelm: ")]
-    assert len(said) == 1 and "Traceback" not in done.stderr, done.stderr
-    for name in names: assert name in said[0], said[0]
+def parquet(**columns):
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue().to_pybytes()
 
 
-def story_lines(count): return "".join(json.dumps({"text": f"{i} {GOOD}"}) + "\n" for i in range(count)).encode()
+def doubled_parquet():
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_arrays([pa.array([GOOD]), pa.array([GOOD])], ["text", "text"]), sink)
+    return sink.getvalue().to_pybytes()
 
 
-def spans_of(folder): return pa.concat_tables(pq.read_table(part) for part in sorted(folder.glob("part-*.parquet"))).to_pylist()
+def arrow(table):
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as out: out.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+# A source file of `simplelm simplify`: name, content, further options, what the line must say besides the name.
+SOURCES = [
+    ("broken.jsonl", LINE + b'{"text": \n', (), "line 2: invalid JSON"),
+    ("cut.jsonl", LINE + b'{"text": "The dog', (), "line 2: invalid JSON"),
+    ("array.json", b"[" + LINE.strip() + b"]", (), "a JSON array; one record a line is needed"),
+    ("pretty.json", b'{\n  "text": "a"\n}\n', (), "a JSON record over several lines"),
+    ("lists.jsonl", LINE + b"[1, 2]\n", (), "line 2: not a JSON object"),
+    ("word.jsonl", LINE + b'"text"\n', (), "line 2: not a JSON object"),
+    ("number.jsonl", LINE + b"17\n", (), "line 2: not a JSON object"),
+    ("null.jsonl", LINE + b'{"text": null}\n', (), "line 2: its 'text' is null"),
+    ("int.jsonl", LINE + b'{"text": 7}\n', (), "line 2: its 'text' is no string"),
+    ("list.jsonl", LINE + b'{"text": ["a"]}\n', (), "line 2: its 'text' is no string"),
+    ("other.jsonl", LINE + b'{"body": "a"}\n', (), "line 2: no 'text' in it; its fields are 'body'"),
+    ("half.jsonl", LINE + b'{"text": "\\ud800"}\n', (), "line 2: its 'text' holds half of a surrogate pair"),
+    ("latin.jsonl", LINE + b'{"text": "caf\xe9"}\n', (), "line 2: invalid UTF-8"),
+    ("nul.jsonl", LINE + b'{"text": "a\0b"}\n', (), "line 2: invalid JSON"),
+    ("deep.jsonl", LINE + b'{"text": ' + b"[" * DEEP + b"]" * DEEP + b"}\n", (), "line 2: invalid JSON"),
+    ("wide.jsonl", json.dumps({"text": GOOD}).encode("utf-16"), (), "wide.jsonl: line 1: invalid UTF-8"),
+    ("nothing.jsonl", b"", (), "no document in it"),
+    ("blank.jsonl", b"\n\n \n", (), "no document in it"),
+    ("wordless.jsonl", b'{"text": "... --- ..."}\n', (), "they hold no word"),
+    ("hard.jsonl", b'{"text": "Quantum chromodynamics perplexes undergraduates."}\n', (), "0% of the words at their beginning are in"),
+    ("short.jsonl", b'{"text": "The dog sat."}\n', (), "take a --min-words below"),
+    ("nested.jsonl", LINE, ("--text-column", "data.text"), "line 1: no 'data.text' in it"),
+    ("cut.jsonl.gz", gzip.compress(LINE*999)[:90], (), "damaged or breaks off"),
+    ("cut.jsonl.bz2", bz2.compress(LINE*999)[:90], (), "damaged or breaks off"),
+    ("cut.jsonl.xz", lzma.compress(LINE*999)[:90], (), "damaged or breaks off"),
+    ("cut.jsonl.zst", pa.compress(LINE*999, codec="zstd", asbytes=True)[:40], (), "damaged or breaks off"),
+    ("plain.jsonl.gz", LINE*9, (), "damaged or breaks off"),
+    ("plain.jsonl.bz2", LINE*9, (), "damaged or breaks off"),
+    ("plain.jsonl.xz", LINE*9, (), "damaged or breaks off"),
+    ("plain.jsonl.zst", LINE*9, (), "damaged or breaks off"),
+    ("plain.txt.gz", GOOD.encode(), (), "damaged or breaks off"),
+    ("nothing.jsonl.gz", b"", (), "not even compressed"),
+    ("nothing.jsonl.xz", b"", (), "not even compressed"),
+    ("nothing.parquet", b"", (), "damaged or no Parquet"),
+    ("junk.parquet", b"PAR1" + b"junk" * 50, (), "damaged or no Parquet"),
+    ("cut.parquet", parquet(text=[GOOD]*99)[:-40], (), "damaged or no Parquet"),
+    ("empty.parquet", parquet(text=pa.array([], pa.string())), (), "no document in it"),
+    ("other.parquet", parquet(body=[GOOD]), (), "no column 'text'; its columns are body"),
+    ("twice.parquet", doubled_parquet(), (), "has two columns 'text'"),
+    ("null.parquet", parquet(text=[GOOD, None]), (), "row 1: its 'text' is null"),
+    ("nulls.parquet", parquet(text=pa.nulls(3)), (), "row 0: its 'text' is null"),
+    ("ints.parquet", parquet(text=[1, 2]), (), "column 'text'"),
+    ("lists.parquet", parquet(text=[["a"], ["b"]]), (), "column 'text' holds list"),
+    ("structs.parquet", parquet(text=[{"a": GOOD}]), (), "column 'text' holds struct"),
+    ("floats.parquet", parquet(text=[1.5]), (), "column 'text'"),
+    ("flags.parquet", parquet(text=[True]), (), "column 'text'"),
+    ("latin.parquet", parquet(text=pa.array([GOOD.encode(), b"caf\xe9"])), (), "row 1: its 'text' is invalid UTF-8"),
+    ("nothing.arrow", b"", (), "damaged or no Arrow file"),
+    ("junk.arrow", b"junk" * 50, (), "damaged or no Arrow file"),
+    ("cut.arrow", arrow(pa.table(dict(text=[GOOD]*99)))[:300], (), "damaged or no Arrow file"),
+    ("other.arrow", arrow(pa.table(dict(body=[GOOD]))), (), "no column 'text'; its columns are body"),
+    ("nothing.csv", b"", (), "no column 'text'"),
+    ("header.csv", b"text\n", (), "no document in it"),
+    ("other.csv", b"id,body\n1,a\n", (), "no column 'text'; its columns are id, body"),
+    ("twice.csv", b"text,text\na,b\n", (), "has two columns 'text'"),
+    ("ragged.csv", b"id,text\n1,a\n2\n", (), "has 1 fields, the header 2"),
+    ("latin.csv", b"text\ncaf\xe9\n", (), "invalid UTF-8"),
+    ("wide.csv", "text\na\n".encode("utf-16"), (), "no column 'text'"),
+    ("latin.txt", b"A good line.\nA caf\xe9.\n", (), "invalid UTF-8 at byte 18"),
+    ("nothing.txt", b"", (), "they hold no word"),
+    ("open.txt", b"<|endoftext|>\n<|endoftext|>\n", (), "no document in it"),
+    ("wiki_00", b'<doc id="1">\nA dog.\n', (), "an article without its end </doc>"),
+    ("notes.doc", GOOD.encode(), (), "is not a file that can be read; wanted: .jsonl"),
+    ("data.bin", LINE, ("--format", "parquet"), "damaged or no Parquet"),
+    ("data.bin", b"\0\1\2", ("--format", "jsonl"), "line 1: invalid JSON"),
+    ("a.jsonl", LINE, ("--encoding", "klingon"), "which Python does not know"),
+    ("a.jsonl", LINE, ("--encoding", "base64"), "which Python does not know"),
+    ("a.txt", "café".encode(), ("--encoding", "ascii"), "is not ascii"),
+    ("a.jsonl", b"\xff\xff\xff", ("--encoding", "utf-16"), "damaged or breaks off here (UTF-16"),
+    ("a.parquet", parquet(text=[GOOD]), ("--encoding", "latin-1"), "holds no text file"),
+    ("a.jsonl", LINE, ("--separator", "---"), "used by text files"),
+    ("a.txt", GOOD.encode(), ("--separator", "a\nb"), "must be one line"),
+    ("a.jsonl", LINE, ("--split", "test"), "taken as it is"),
+    ("a.jsonl", LINE, ("--columns", "start"), "start is a column of every simplified corpus"),
+    ("a.parquet", parquet(text=[GOOD]), ("--columns", "age"), "no column 'age'"),
+    ("a.jsonl", LINE, ("--min-words", "-1"), "min_words"),
+    ("a.jsonl", LINE, ("--min-words", HUGE), "2^63"),
+    ("a.jsonl", LINE, ("--max-oov", "nan"), "max_oov"),
+    ("a.jsonl", LINE, ("--max-oov", "2"), "max_oov"),
+    ("a.jsonl", LINE, ("--workers", "0"), "workers"),
+    ("a.jsonl", LINE, ("--workers", HUGE), "2^63"),
+    ("a.jsonl", LINE, ("--engine", "local"), "--tasks"),
+    ("a.jsonl", LINE, ("--tasks", "3"), "not used by --engine threads"),
+    ("a.jsonl", LINE, ("--vocabulary", "none.csv"), "none.csv"),
+    ("a.jsonl", LINE, ("--vocabulary", "."), "a folder"),
+]
+
+# A list of words: name, content, what the line must say.
+VOCABULARIES = [
+    ("words.csv", b"", "no words in it"), ("words.csv", b"word,frequency\n", "no words in it"), ("words.csv", b"token\nthe\n", "no column 'word'"),
+    ("words.csv", b"word,frequency\nthe,many\n", "'many' is not a count"), ("words.csv", b"word,frequency\nthe,-3\n", "'-3' is not a count"),
+    ("words.csv", b"word,frequency\nthe\n", "line 2 has 1 fields, the header 2"), ("words.csv", b"word\nthe cat\n", "is not one word"),
+    ("words.csv", b'word\n"the, cat, sat"\n', "is not one word"), ("words.csv", b"word\n17\n", "is a number"), ("words.csv", b"word\n---\n", "holds no word"),
+    ("words.csv", b"word\ncaf\xe9\n", "not UTF-8"), ("words.csv", b'word\n"the\n', "words.csv"), ("words.csv", "word\nthe\n".encode("utf-16"), "not UTF-8"),
+    ("words.csv", b"word\nthe\n,\n", "line 3"), ("words.csv", b"word\na\0b\n", "words.csv"), ("words.csv", b"word\n" + b"x" * 200_000 + b"\n", "words.csv"),
+    ("words.txt", b"", "needs at least one word"), ("words.txt", b"the, cat, sat\n", "line 1"), ("words.txt", b"the\ncaf\xe9\n", "not UTF-8"),
+    ("words.txt", b"the\n12\n", "line 2"),
+]
+
+# Where a result goes. FILE is a file, DIR a folder with a file in it.
+PLACES = [
+    (("simplify", "a.jsonl", "--vocabulary", "words.csv", "--out", "FILE"), "FILE: exists and is no artifact"),
+    (("simplify", "a.jsonl", "--vocabulary", "words.csv", "--out", "FILE/x"), "FILE"),
+    (("simplify", "a.jsonl", "--vocabulary", "words.csv", "--out", "DIR"), "DIR: exists and is no artifact"),
+    (("simplify", "a.jsonl", "--vocabulary", "words.csv", "--out", LONG), "File name too long"),
+    (("simplify", "a.jsonl", "--vocabulary", "words.csv", "--out", "/proc/simplelm"), "/proc"),
+    (("simplify", LONG, "--vocabulary", "words.csv", "--out", "x"), "File name too long"),
+    (("simplify", "a.jsonl", "--vocabulary", LONG, "--out", "x"), "File name too long"),
+    (("simplify", "a.jsonl", "--vocabulary", "words.csv", "--out", "caf\udce9"), "is not UTF-8"),
+    (("simplify", "caf\udce9.jsonl", "--vocabulary", "words.csv", "--out", "x"), "is not UTF-8"),
+    (("simplify", "a.jsonl", "a.jsonl", "--vocabulary", "words.csv", "--out", "x"), "given twice"),
+    (("simplify", "*.nothing", "--vocabulary", "words.csv", "--out", "x"), "no file matches"),
+    (("simplify", "nowhere.jsonl", "--vocabulary", "words.csv", "--out", "x"), "nowhere.jsonl"),
+    (("simplify", "EMPTY", "--vocabulary", "words.csv", "--out", "x"), "holds no file that can be read"),
+    (("simplify", "DIR", "--split", "test", "--vocabulary", "words.csv", "--out", "x"), "holds no split 'test'"),
+    (("simplify", "--vocabulary", "words.csv", "--out", "x"), "no source given"),
+    (("tokenize", "a.jsonl", "--out", "FILE"), "FILE"),
+    (("tokenize", "a.jsonl", "--out", LONG), "File name too long"),
+    (("vocabulary", "a.jsonl", "--out", "EMPTY"), "EMPTY: is a folder"),
+    (("vocabulary", "a.jsonl", "--out", "nowhere/words.csv"), "its folder nowhere does not exist"),
+    (("vocabulary", "a.jsonl", "--out", f"{LONG}.csv"), "too long"),
+    (("vocabulary", "a.jsonl", "--out", "FILE/words.csv"), "its folder FILE does not exist"),
+    (("vocabulary", "a.jsonl"), "--out: name the CSV"),
+    (("vocabulary", "a.jsonl", "--out", "new.csv", "--size", "0"), "needs at least one word"),
+    (("vocabulary", "a.jsonl", "--out", "new.csv", "--size", HUGE), "2^63"),
+    (("vocabulary", "empty.jsonl", "--out", "new.csv"), "at least one word"),
+    (("vocabulary", "gain", "a.jsonl", "--words", "words.csv", "--out", "nowhere/g.csv"), "its folder nowhere does not exist"),
+    (("vocabulary", "gain", "a.jsonl", "--words", "words.csv", "--size", "0"), "size"),
+    (("vocabulary", "gain", "a.jsonl", "--words", "words.csv", "--size", "-4"), "size"),
+    (("fit", "law.csv", "--out", "nowhere/fit.json"), "its folder nowhere does not exist"),
+    (("fit", "law.csv", "--out", "EMPTY"), "EMPTY: is a folder"),
+    (("fit", "law.csv", "--drop", "7"), "--drop 7"), (("fit", "law.csv", "--drop", "-1"), "must not be negative"),
+    (("fit", "law.csv", "--bootstraps", "-1"), "must not be negative"), (("fit", "law.csv", "--bootstraps", HUGE), "2^63"),
+    (("fit", "law.csv", "--loss", "none"), "none"), (("fit", "law.csv", "--x", "none"), "none"), (("fit", "law.csv", "--parameters", "none"), "none"),
+    (("fit", "two.csv"), "3"), (("fit", "junk.csv"), "junk.csv"), (("fit", "empty.csv"), "empty.csv"), (("fit", "nowhere.csv"), "nowhere.csv"),
+    (("fit", "EMPTY"), "models.csv: not found"), (("fit", "text.csv"), "text.csv"), (("fit", "infinite.csv"), "point 1 of 4 is inf"),
+    (("report", "nowhere"), "nowhere"), (("report", "FILE"), "FILE"), (("report", "EMPTY"), "models.csv: not found"),
+    (("compare", "EMPTY", "EMPTY"), "EMPTY"), (("compare", "nowhere", "nothing"), "nowhere"),
+    (("forecast", "EMPTY", "--size", "256x4"), "models.csv: not found"), (("forecast", "EMPTY", "--size", "256x4", "--level", "2"), "--level 2.0"),
+    (("forecast", "score", "EMPTY", "nowhere.json"), "models.csv: not found"), (("forecast", "calibrate", "EMPTY"), "models.csv: not found"),
+    (("clean", "nowhere"), "nowhere"), (("extend", "EMPTY", "--out", "x"), "EMPTY"), (("extend", "nowhere", "--out", "x"), "nowhere"),
+    (("train", "EMPTY", "--out", "x"), "EMPTY"), (("train", "nowhere", "--out", "x"), "nowhere"),
+    (("evaluate", "--model", "nowhere"), "nowhere"), (("evaluate", "--model", "EMPTY"), "EMPTY"), (("evaluate", "--model"), "--model"),
+    (("evaluate", "--model", "EMPTY", "--tasks", "grammer"), "no task or group 'grammer'"), (("evaluate", "--model", "EMPTY", "--tasks", ""), "no task"),
+    (("evaluate", "--model", "EMPTY", "--add-bos", "--no-add-bos"), "give one of them"),
+    (("contamination", "nothing", "--corpus", "a.jsonl"), "no task or group 'nothing'"), (("contamination", "EMPTY", "--corpus", "a.jsonl"), "EMPTY"),
+    (("plan", "gigantic"), "gigantic"), (("plan", "tiny", "--accelerator", "abacus"), "abacus"), (("plan", "tiny", "--count", "0"), "count"),
+    (("plan", "tiny", "--count", HUGE), "2^63"), (("plan", "tiny", "--utilization", "0"), "utilization"), (("plan", "tiny", "--utilization", "nan"), "utilization"),
+    (("plan", "EMPTY"), "EMPTY"), (("plan", f"{LONG}.toml"), "File name too long"),
+    (("run", "gigantic"), "tiny"), (("run", "EMPTY"), "EMPTY"), (("run", "tiny", "--workers", "0"), "workers"), (("run", "tiny", "--out", "FILE"), "FILE"),
+]
+
+# A study: what takes the place of a line of the miniature study, and what the error must say.
+STUDIES = [
+    ("limit = 40", "limits = 40", "unknown key `evaluation.limits`"), ("limit = 40", "limit = 0", "limit"), ("limit = 40", "limit = -1", "limit"), ("limit = 40", 'limit = "40"', "limit"),
+    ("limit = 40", "limit = true", "limit"), ("limit = 40", f"limit = {HUGE}", "limit"), ("limit = 40", "limit = 1.5", "limit"),
+    ("context = 64", "context = true", "context"), ("context = 64", "context = 0", "context"), ("context = 64", "context = [64]", "context"), ("context = 64", f"context = {HUGE}", "context"),
+    ("validation_fraction = 0.05", "validation_fraction = 0", "validation_fraction"), ("validation_fraction = 0.05", "validation_fraction = nan", "validation_fraction"),
+    ("validation_fraction = 0.05", "validation_fraction = 1.0", "validation_fraction"), ("documents = 2000", "documents = 0", "documents"),
+    ("documents = 2000", "documents = 3_000_000_000_000_000_000", "documents is 3,000,000,000,000,000,000"), ("documents = 2000", 'documents = "many"', "documents"),
+    ("documents = 2000", "documents = 2000\ndepth = 7", "depth is 7"), ("documents = 2000", "documents = 2000\nlexicon = [9, 1, 2]", "lexicon"),
+    ("vocab_size = 512", "vocab_size = 1", "vocab_size"), ("vocab_size = 512", f"vocab_size = {HUGE}", "vocab_size"),
+    ('sizes = ["32x2", "64x2"]', 'sizes = "32x2"', "sizes"), ('sizes = ["32x2", "64x2"]', "sizes = []", "sizes is empty"), ('sizes = ["32x2", "64x2"]', 'sizes = ["32x2", "32x2"]', "twice"),
+    ('sizes = ["32x2", "64x2"]', 'sizes = ["huge"]', "huge"), ('sizes = ["32x2", "64x2"]', 'sizes = ["33x2"]', "hidden 33"), ('sizes = ["32x2", "64x2"]', "sizes = [32]", "sizes"),
+    ('sizes = ["32x2", "64x2"]', 'sizes = ["32x2"]\nseeds = [-1]', "seed"), ('sizes = ["32x2", "64x2"]', 'sizes = ["32x2"]\nseeds = [0, 0]', "twice"),
+    ('sizes = ["32x2", "64x2"]', 'sizes = ["32x2"]\nseeds = [4294967296]', "seed"), ('sizes = ["32x2", "64x2"]', 'sizes = ["32x2"]\nmore_seeds = {"64x2" = [1]}', "more_seeds"),
+    ("batch_size = 16", "batch_size = 0", "batch_size"), ("batch_size = 16", "batch_size = -4", "batch_size"), ("batch_size = 16", "batch_size = 16\nlearning_rate = -1", "learning_rate"),
+    ("batch_size = 16", "batch_size = 16\nlearning_rate = inf", "learning_rate"), ("batch_size = 16", 'batch_size = 16\nschedule = "sine"', "schedule"),
+    ("batch_size = 16", 'batch_size = 16\nprecision = "int4"', "precision"), ("batch_size = 16", "batch_size = 16\nthreads = 0", "threads"),
+    ("tokens = 16384", "tokens = -5", "tokens"), ('tasks = ["storyworld"]', "tasks = []", "tasks"), ('tasks = ["storyworld"]', 'tasks = ["grammer"]', "grammer"),
+    ('tasks = ["storyworld"]', 'tasks = "storyworld"', "tasks"), ('prompts = ["The dog"]', 'prompts = "The dog"', "prompts"), ('prompts = ["The dog"]', "prompts = [1]", "prompts"),
+    ("max_tokens = 12", "max_tokens = 0", "max_tokens"), ('vocabulary = "storyworld"', 'vocabulary = "none.csv"', "none.csv"), ('vocabulary = "storyworld"', "vocabulary = 5", "vocabulary"),
+    ('vocabulary = "storyworld"', 'vocabulary = "storyworld"\nname = ".."', "name is '..'"), ('vocabulary = "storyworld"', 'vocabulary = "storyworld"\nname = "a/b"', "name is 'a/b'"),
+    ('vocabulary = "storyworld"', 'vocabulary = "storyworld"\nname = ""', "name is ''"), ('vocabulary = "storyworld"', f'vocabulary = "storyworld"\nname = "{"n"*250}"', "name is 'nnn"),
+    ('vocabulary = "storyworld"', 'vocabulary = "storyworld"\nname = "a\\u0000b"', "name is 'a"), ('vocabulary = "storyworld"', 'vocabulary = "storyworld"\nname = "-rf"', "name is '-rf'"),
+    ('vocabulary = "storyworld"', f"vocabulary = {'['*5000}{']'*5000}", "mine.toml"), ('vocabulary = "storyworld"', 'vocabulary = "storyworld', "not valid TOML"),
+    ('vocabulary = "storyworld"', 'vocabulary = "storyworld"\nvocabulary = "storyworld"', "not valid TOML"), ("[models]", "[modells]", "modells"),
+    ("[corpus.storyworld]\ndocuments = 2000", "[corpus]", "corpus"), ("[corpus.storyworld]\ndocuments = 2000", '[corpus]\nsources = ["nowhere.jsonl"]', "nowhere.jsonl"),
+    ("[corpus.storyworld]\ndocuments = 2000", '[corpus]\nsources = ["a\\u0000b"]', "a"), ("[corpus.storyworld]\ndocuments = 2000", '[corpus]\nsources = []\n', "sources"),
+    ("[corpus.storyworld]\ndocuments = 2000", '[corpus]\nsources = ["a.jsonl"]\n[corpus.reading]\nencoding = "klingon"', "klingon"),
+    ("[corpus.storyworld]\ndocuments = 2000", '[corpus]\nsources = ["a.jsonl"]\n[corpus.reading]\nformat = "doc"', "format"),
+    ("[corpus.storyworld]\ndocuments = 2000", '[corpus.reading]\nencoding = "latin-1"\n[corpus.storyworld]', "made, not read"),
+]
+TASK = dict(name='"mine"', context='"Q: {q}\\nA:"', choices='["{a}", "{b}"]', label='"right"', fields='["q"]', chance="0.5", path='"mine.jsonl"')
+RECORD = dict(q="Which?", a="this", b="that", right=1)
+GENERATE = dict(kind='"generate"', choices='"{a}"', label="0", metric='"exact_match"')
+
+# A task file and its second record: what is wrong in them, and what the line must say.
+TASKS = [
+    (dict(context=None), {}, ("mine.toml", "`context` is missing")), (dict(kind='"essay"'), {}, ("mine.toml", "kind")),
+    (dict(chance='"half"'), {}, ("mine.toml", "chance")), (dict(chance="2.0"), {}, ("mine.toml", "chance")), (dict(chance="nan"), {}, ("mine.toml", "chance")),
+    (dict(promt='"a"'), {}, ("mine.toml", "unknown key `promt`")), (dict(name='"piqa"'), {}, ("piqa", "taken")), (dict(name='"../x"'), {}, ("mine.toml", "name")),
+    (dict(name='"mine'), {}, ("mine.toml", "not TOML")), (dict(path='"lost.jsonl"'), {}, ("lost.jsonl not found", "SIMPLELM_DATA")),
+    (dict(path=None, hub='"nobody/nothing"'), {}, ("nobody/nothing", "SIMPLELM_DATA", "network")), (dict(answer='"(["', kind='"generate"'), {}, ("mine.toml", "no pattern")),
+    (dict(answer='"yes"', kind='"generate"'), {}, ("mine.toml", "group")), (dict(metric='"beauty"'), {}, ("mine.toml", "metric")), (dict(fields="[]"), {}, ("mine.toml", "fields")),
+    (dict(context='"{q.__class__}"'), {}, ("mine.toml", "template")), (dict(context='"{q:>2000000000}"'), {}, ("mine.toml", "template")), (dict(context='"{q"'), {}, ("mine.toml", "template")),
+    (dict(choices='["{a}"]'), {}, ("mine.toml", "choices")), (dict(label="5"), {}, ("mine.toml", "label 5")), (dict(extra="[" * 5000 + "]" * 5000), {}, ("mine.toml",)),
+    ({}, dict(q=None), ("mine.jsonl, line 2", "'q'")), ({}, dict(right=2), ("mine.jsonl, line 2", "label 2 is not one of 0 to 1")),
+    ({}, dict(right=True), ("mine.jsonl, line 2", "label")), ({}, dict(right=-1), ("mine.jsonl, line 2", "label")), ({}, dict(right=HUGE), ("mine.jsonl, line 2", "label")),
+    ({}, dict(b=" "), ("mine.jsonl, line 2", "choice 1 is empty")), ({}, dict(b="this"), ("mine.jsonl, line 2", "equal")), ({}, dict(a=[1]), ("mine.jsonl, line 2",)),
+]
+
+LAW = b"flops,loss\n" + b"".join(b"1e%d,%f\n" % (e, 1.5 + 2000*10**(-.2*e)) for e in range(12, 19))
+PLACE_FILES = {"a.jsonl": LINE*3, "empty.jsonl": b"", "FILE": b"mine", "DIR/a.jsonl": LINE, "words.csv": b"word\nthe\ndog\nsat\n", "law.csv": LAW, "two.csv": b"flops,loss\n1,2\n2,1\n",
+               "junk.csv": b"\xff\xfe\0", "empty.csv": b"", "text.csv": b"flops,loss\na,b\nc,d\ne,f\n", "infinite.csv": b"flops,loss\n1,inf\n2,nan\n3,1\n4,2\n"}
+
+
+class Hang(BaseException):
+    """A row takes longer than anybody would wait for a line of refusal."""
+
+
+def hang(*_): raise Hang
+
+
+@pytest.fixture
+def refuse(tmp_path, monkeypatch, capsys):
+    """Call the command in a folder of some files; it must say one line with every part, leave with 2, and leave nothing behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIMPLELM_DATA", raising=False)
+    for name, value in dict(HF_HUB_OFFLINE="1", TQDM_DISABLE="1", ACCELERATE_USE_CPU="true").items(): monkeypatch.setenv(name, value)
+    def refuse(files, arguments, *parts):
+        for name, content in files.items():
+            (tmp_path/name).parent.mkdir(exist_ok=True)
+            (tmp_path/name).write_bytes(content)
+        (tmp_path/"EMPTY").mkdir(exist_ok=True)
+        before = sorted(p.name for p in tmp_path.rglob("*"))
+        signal.signal(signal.SIGALRM, hang)
+        signal.alarm(30)
+        try:
+            with pytest.raises(SystemExit) as end: main([*map(str, arguments)])
+        finally: signal.alarm(0)
+        told = capsys.readouterr().err
+        said = [line for line in told.splitlines() if line.startswith("simplelm: ")]
+        assert end.value.code == 2 and len(said) == 1 and "Traceback" not in told, (end.value.code, told)
+        for part in parts: assert part in said[0], said[0]
+        assert len(said[0]) < 1000, "a line that nobody reads to its end"
+        assert sorted(p.name for p in tmp_path.rglob("*")) == before, "something half-written was left"
+    return refuse
+
+
+@pytest.mark.parametrize("name, content, options, said", SOURCES, ids=lambda v: v if isinstance(v, str) else "")
+def test_sources(refuse, words, name, content, options, said):
+    vocabulary = () if "--vocabulary" in options else ("--vocabulary", words)
+    refuse({name: content}, ("simplify", name, *vocabulary, *options, "--out", "out"), said)
+
+
+@pytest.mark.parametrize("name, content, said", VOCABULARIES)
+def test_vocabularies(refuse, name, content, said):
+    refuse({"a.jsonl": LINE, name: content}, ("simplify", "a.jsonl", "--vocabulary", name, "--out", "out"), said)
+
+
+@pytest.mark.parametrize("arguments, said", PLACES, ids=lambda v: " ".join(map(str, v))[:60] if isinstance(v, tuple) else "")
+def test_places_and_options(refuse, arguments, said): refuse(PLACE_FILES, arguments, said)
+
+
+@pytest.mark.parametrize("line, other, said", STUDIES, ids=lambda v: v[:40])
+def test_studies(refuse, line, other, said):
+    study = (ROOT/"tests"/"miniature.toml").read_text()
+    assert line in study
+    refuse({"mine.toml": study.replace(line, other, 1).encode(), "a.jsonl": LINE}, ("run", "mine.toml", "--out", "run"), said)
+
+
+def task_files(task, record):
+    """A task file and its data, each with what is wrong in it."""
+    declared = "".join(f"{k} = {v}\n" for k, v in (TASK | task).items() if v is not None)
+    rows = [RECORD, {k: v for k, v in (RECORD | record).items() if v is not None}]
+    return {"mine.toml": declared.encode(), "mine.jsonl": "".join(json.dumps(r) + "\n" for r in rows).encode()}
+
+
+@pytest.mark.parametrize("task, record, said", TASKS, ids=lambda v: ",".join(map(str, v))[:60] if v else "-")
+def test_task_files(refuse, task, record, said):
+    refuse(task_files(task, record), ("evaluate", "export", "mine.toml", "--out", "out"), *said)
+
+
+def test_a_task_file_of_yaml(refuse):
+    for content, said in ((b"name: [", "not YAML"), (b"- a\n", "not a table"), (b"name: " + b"[" * 5000 + b"]" * 5000, "mine.yaml"), (b"name: caf\xe9\n", "cannot be read")):
+        refuse({"mine.yaml": content}, ("evaluate", "export", "mine.yaml", "--out", "out"), "mine.yaml", said)
+
+
+# An artifact of which one file is replaced (None: removed), its manifest listing no files, as earlier versions made it; what is done with it, and what the line must say.
+JUNK = b"\xff\xfe\0junk"
+DAMAGES = [
+    ("simple", "manifest.json", JUNK, ("tokenize", "simple", "--out", "x"), "manifest.json: not a manifest"), ("simple", "manifest.json", b"{}", ("tokenize", "simple", "--out", "x"), "simple"),
+    ("simple", "manifest.json", b'{"stage": "simplify", "fingerprint": 1}', ("tokenize", "simple", "--out", "x"), "not a manifest"),
+    ("simple", "manifest.json", b"[" * 100_000, ("tokenize", "simple", "--out", "x"), "manifest.json"),
+    ("simple", "data/part-00000-00000.parquet", JUNK, ("tokenize", "simple", "--out", "x"), "damaged or no Parquet"),
+    ("simple", "data/part-00000-00000.parquet", None, ("tokenize", "simple", "--out", "x"), "simple"),
+    ("blocks", "manifest.json", JUNK, ("train", "blocks", "--out", "x"), "not a manifest"), ("blocks", "manifest.json", None, ("train", "blocks", "--out", "x"), "not an artifact"),
+    ("blocks", "tokenizer.json", JUNK, ("train", "blocks", "--out", "x"), "tokenizer"), ("blocks", "tokenizer.json", None, ("train", "blocks", "--out", "x"), "tokenizer"),
+    ("blocks", "tokenizer.json", b"{}", ("train", "blocks", "--out", "x"), "tokenizer"), ("blocks", "validation.bin", None, ("train", "blocks", "--out", "x"), "validation"),
+    ("blocks", "validation.bin", b"", ("train", "blocks", "--out", "x"), "validation"), ("blocks", "train-00000.bin", None, ("train", "blocks", "--out", "x"), "blocks"),
+    ("model", "config.json", JUNK, ("evaluate", "--model", "model"), "config.json"), ("model", "config.json", None, ("evaluate", "--model", "model"), "model"),
+    ("model", "config.json", b"[]", ("evaluate", "--model", "model"), "model"), ("model", "config.json", b"{}", ("evaluate", "--model", "model"), "model"),
+    ("model", "config.json", b"[" * 100_000, ("evaluate", "--model", "model"), "model"),
+    ("model", "model.safetensors", JUNK, ("evaluate", "--model", "model"), "model"), ("model", "model.safetensors", None, ("evaluate", "--model", "model"), "model"),
+    ("model", "model.safetensors", b"", ("evaluate", "--model", "model"), "model"), ("model", "tokenizer.json", JUNK, ("evaluate", "--model", "model"), "tokenizer"),
+    ("model", "tokenizer.json", None, ("evaluate", "--model", "model"), "tokenizer"), ("model", "tokenizer_config.json", JUNK, ("evaluate", "--model", "model"), "tokenizer"),
+    ("model", "config.json", JUNK, ("extend", "model", "--out", "x"), "config.json"), ("model", "model.safetensors", JUNK, ("extend", "model", "--out", "x"), "model"),
+    ("scores", "items.parquet", JUNK, ("compare", "scores", "scores2"), "items.parquet"), ("scores", "items.parquet", None, ("compare", "scores", "scores2"), "scores"),
+    ("scores", "items.parquet", parquet(a=[1]), ("compare", "scores", "scores2"), "items.parquet"), ("scores", "scores.csv", JUNK, ("compare", "scores", "scores2"), "scores.csv"),
+    ("scores", "scores.csv", b"", ("compare", "scores", "scores2"), "scores.csv"), ("scores", "scores.csv", b"a,b\n1,2\n", ("compare", "scores", "scores2"), "scores.csv"),
+    ("scores", "provenance.json", JUNK, ("compare", "scores", "scores2"), "provenance.json"), ("scores", "provenance.json", b"[]", ("compare", "scores", "scores2"), "provenance.json"),
+    ("scores", "manifest.json", JUNK, ("contamination", "scores", "--corpus", "a.jsonl"), "not a manifest"), ("scores", "items.parquet", JUNK, ("contamination", "scores", "--corpus", "a.jsonl"), "items.parquet"),
+    ("run", "models.csv", JUNK, ("report", "run"), "models.csv"), ("run", "models.csv", b"", ("report", "run"), "models.csv"), ("run", "models.csv", b"language,size\na,b\n", ("report", "run"), "models.csv: lacks the column"),
+    ("run", "curves.csv", JUNK, ("report", "run"), "curves.csv"), ("run", "scores.csv", JUNK, ("report", "run"), "scores.csv"), ("run", "items.parquet", JUNK, ("report", "run"), "items.parquet"),
+    ("run", "items.parquet", parquet(a=[1]), ("report", "run"), "items.parquet"), ("run", "study.json", JUNK, ("report", "run"), "study.json"), ("run", "study.json", b"[]", ("report", "run"), "study.json"),
+    ("run", "study.json", b"[" * 100_000, ("report", "run"), "study.json"), ("run", "samples.json", JUNK, ("report", "run"), "samples.json"), ("run", "samples.json", b"{}", ("report", "run"), "samples.json"),
+    ("run", "models.csv", JUNK, ("fit", "run"), "models.csv"), ("run", "curves.csv", None, ("fit", "run"), "curves.csv"), ("run", "models.csv", JUNK, ("forecast", "run", "--size", "256x4"), "models.csv"),
+    ("run", "forecast.json", JUNK, ("forecast", "score", "run", "run/forecast.json"), "forecast.json"), ("run", "forecast.json", b"[]", ("forecast", "score", "run", "run/forecast.json"), "forecast.json"),
+    ("run", "forecast.json", b"{}", ("forecast", "score", "run", "run/forecast.json"), "forecast.json"), ("run", "study.json", b"{}", ("forecast", "run", "--size", "huge"), "huge"),
+]
+
+# Options of training that cannot be, and what the line must say.
+TRAINING = [
+    (("--size", "huge"), "huge"), (("--size", "0x2"), "0x2"), (("--size", "64x0"), "64x0"), (("--size", f"{HUGE}x2"), "hidden is 1000000"), (("--batch-size", 10**7), "fewer than batch_size 10000000"),
+    (("--batch-size", 0), "batch_size"), (("--batch-size", HUGE), "2^63"), (("--tokens", 5), "less than one step"), (("--tokens", -5), "tokens"), (("--tokens", HUGE), "2^63"),
+    (("--warmup-tokens", 10**9), "warmup_tokens 1000000000"), (("--warmup-tokens", -1), "warmup_tokens"), (("--attention", "flash_attention_2"), "needs a CUDA GPU"),
+    (("--learning-rate", "nan"), "learning_rate"), (("--learning-rate", "-1"), "learning_rate"), (("--learning-rate", "inf"), "learning_rate"), (("--beta1", 2), "beta1"), (("--eps", -1), "eps"),
+    (("--clip-norm", -1), "clip_norm"), (("--seed", -1), "seed"), (("--seed", 2**40), "seed"), (("--threads", 0), "threads"), (("--threads", HUGE), "2^63"),
+    (("--evaluate-every", 0), "evaluate_every"), (("--checkpoint-every", 0), "checkpoint_every"), (("--keep-checkpoints", -1), "keep_checkpoints"), (("--heads", 5), "heads"), (("--heads", 0), "heads"),
+    (("--tracker", "wandb"), "wandb"), (("--micro-batch-size", 0), "micro_batch_size"),
+]
+RATES = [(("--steps", -1), "steps=-1"), (("--steps", 1), "steps=1"), (("--lowest", 0), "lowest"), (("--lowest", 2), "lowest"), (("--highest", "inf"), "highest"), (("--highest", "nan"), "highest"),
+         (("--out", "nowhere/rates.csv"), "its folder nowhere does not exist"), (("--steps", HUGE), "2^63")]
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, stories, words, blocks):
+    """A folder with one artifact of each kind."""
+    folder = tmp_path_factory.mktemp("whole")
+    shutil.copytree(blocks, folder/"blocks")
+    made = [("simplify", stories, "--vocabulary", words, "--out", "simple"),
+            ("train", "blocks", "--size", "32x2", "--batch-size", 16, "--tokens", 8192, "--tracker", "none", "--out", "model"),
+            ("evaluate", "--model", "model", "--tasks", "storyworld", "--limit", 10, "--out", "scores")]
+    for arguments in made:
+        done = call(*arguments, cwd=folder, environment={"ACCELERATE_USE_CPU": "true"})
+        assert done.returncode == 0, done.stderr
+    shutil.copytree(folder/"scores", folder/"scores2")
+    shutil.copytree(ROOT/"nbs"/"results"/"tiny", folder/"run")
+    return folder
+
+
+@pytest.mark.parametrize("kind, name, content, arguments, said", DAMAGES, ids=lambda v: v[:30] if isinstance(v, str) else "")
+def test_damaged_artifacts(refuse, tmp_path, whole, kind, name, content, arguments, said):
+    for needed in {kind, *(("scores2",) if kind == "scores" else ())}: shutil.copytree(whole/needed, tmp_path/needed)
+    if (tmp_path/kind/"manifest.json").exists(): unlisted(tmp_path/kind)
+    if content is None: (tmp_path/kind/name).unlink()
+    else: (tmp_path/kind/name).write_bytes(content)
+    refuse({"a.jsonl": LINE}, arguments, said)
+
+
+@pytest.mark.parametrize("options, said", TRAINING, ids=lambda v: " ".join(map(str, v))[:40] if isinstance(v, tuple) else "")
+def test_training_options(refuse, blocks, options, said):
+    size = () if "--size" in options else ("--size", "32x2")
+    batch = () if "--batch-size" in options else ("--batch-size", 16)
+    refuse({}, ("train", blocks, *size, *batch, *options, "--out", "model"), said)
+
+
+@pytest.mark.parametrize("options, said", RATES, ids=lambda v: " ".join(map(str, v))[:40] if isinstance(v, tuple) else "")
+def test_rate_options(refuse, blocks, options, said):
+    refuse({}, ("train", "rate", blocks, "--size", "32x2", "--batch-size", 16, *options), said)
 
 
 def unlisted(folder):
@@ -34,351 +412,16 @@ def unlisted(folder):
     label.write_text(json.dumps(json.loads(label.read_text()) | {"files": {}}))
 
 
-def flip(path):
-    """Turn round every bit of 64 bytes in the middle of a file."""
-    content = bytearray(path.read_bytes())
-    middle = len(content)//2
-    content[middle:middle + 64] = bytes(b ^ 0xFF for b in content[middle:middle + 64])
-    path.write_bytes(content)
-    return path.name
+def test_the_table_is_long_enough():
+    assert sum(map(len, (SOURCES, VOCABULARIES, PLACES, STUDIES, TASKS, DAMAGES, TRAINING, RATES))) >= 200
 
 
-def truncated_zst(folder):
-    zstandard = pytest.importorskip("zstandard", reason="needed to make a truncated file, of the extra `dev`")
-    whole = zstandard.compress(story_lines(20_000))
-    (folder/"cut.jsonl.zst").write_bytes(whole[:len(whole)//2])
-    return "cut.jsonl.zst"
+def test_twins_are_not_simple(refuse):
+    refuse({}, ("evaluate", "export", "piqa", "--twins", "--simple", "--out", "out"), "--twins", "--simple")
 
 
-def truncated_gz(folder):
-    whole = gzip.compress(story_lines(2000))
-    (folder/"cut.jsonl.gz").write_bytes(whole[:len(whole)//2])
-    return "cut.jsonl.gz"
-
-
-def corrupt_zst(folder):
-    zstandard = pytest.importorskip("zstandard", reason="needed to make a corrupt file, of the extra `dev`")
-    (folder/"flipped.jsonl.zst").write_bytes(zstandard.compress(story_lines(20_000)))
-    return flip(folder/"flipped.jsonl.zst")
-
-
-def corrupt_gz(folder):
-    (folder/"flipped.jsonl.gz").write_bytes(gzip.compress(story_lines(2000)))
-    return flip(folder/"flipped.jsonl.gz")
-
-
-def corrupt_parquet(folder):
-    pq.write_table(pa.table(dict(text=[f"{i} {GOOD}" for i in range(2000)])), folder/"flipped.parquet", compression="zstd", use_dictionary=False)
-    return flip(folder/"flipped.parquet")
-
-
-def truncated_parquet(folder):
-    pq.write_table(pa.table(dict(text=[f"{i} {GOOD}" for i in range(2000)])), folder/"cut.parquet")
-    os.truncate(folder/"cut.parquet", (folder/"cut.parquet").stat().st_size//2)
-    return "cut.parquet"
-
-
-def null_text(folder):
-    (folder/"null.jsonl").write_text(json.dumps({"text": GOOD}) + "\n" + json.dumps({"text": None}) + "\n")
-    return "null.jsonl"
-
-
-def null_text_parquet(folder):
-    pq.write_table(pa.table(dict(text=[GOOD, None])), folder/"null.parquet")
-    return "null.parquet"
-
-
-def raw_nul(folder):
-    """JSON has NUL as \\u0000 only."""
-    (folder/"raw.jsonl").write_bytes(json.dumps({"text": GOOD}).encode() + b'\n{"text": "a\0b"}\n')
-    return "raw.jsonl"
-
-
-def endless_line(folder):
-    """One line of 200 MB between two good ones."""
-    good = json.dumps({"text": GOOD}).encode() + b"\n"
-    with (folder/"endless.jsonl").open("wb") as f:
-        f.write(good + b'{"text": "')
-        for _ in range(200): f.write((GOOD.encode() + b" ") * (10**6//(len(GOOD) + 1)))
-        f.write(b'"}\n' + good)
-    return "endless.jsonl"
-
-
-def invalid_utf8(folder):
-    (folder/"latin.jsonl").write_bytes(json.dumps({"text": GOOD}).encode() + b'\n{"text": "caf\xe9"}\n')
-    return "latin.jsonl"
-
-
-def invalid_utf8_text(folder):
-    (folder/"latin.txt").write_bytes(b"A good line.\nA caf\xe9.\n")
-    return "latin.txt"
-
-
-def without_text(folder):
-    (folder/"other.jsonl").write_text(json.dumps({"text": GOOD}) + "\n" + json.dumps({"body": GOOD}) + "\n")
-    return "other.jsonl"
-
-
-def invalid_json(folder):
-    (folder/"broken.jsonl").write_text(json.dumps({"text": GOOD}) + '\n{"text": \n')
-    return "broken.jsonl"
-
-
-def empty_file(folder):
-    (folder/"nothing.jsonl").touch()
-    return "nothing.jsonl"
-
-
-def empty_gz(folder):
-    (folder/"nothing.jsonl.gz").touch()
-    return "nothing.jsonl.gz"
-
-
-def empty_parquet(folder):
-    pq.write_table(pa.table(dict(text=pa.array([], pa.string()))), folder/"nothing.parquet")
-    return "nothing.parquet"
-
-
-def missing_file(folder): return "nowhere.jsonl"
-
-
-def empty_folder(folder):
-    (folder/"empty").mkdir()
-    return "empty"
-
-
-def unreadable_folder(folder):
-    (folder/"notes").mkdir()
-    (folder/"notes"/"notes.md").write_text(GOOD)
-    return "notes"
-
-
-def nothing_simple(folder):
-    write_jsonl(folder/"hard.jsonl", ["Quantum chromodynamics perplexes undergraduates."]*5)
-    return "hard.jsonl"
-
-
-BAD_RECORDS = [truncated_zst, truncated_gz, truncated_parquet, corrupt_zst, corrupt_gz, corrupt_parquet, null_text, null_text_parquet, raw_nul, endless_line,
-               invalid_utf8, invalid_utf8_text, without_text, invalid_json, empty_gz]
-CASES = [*BAD_RECORDS, empty_file, empty_parquet, missing_file, empty_folder, unreadable_folder, nothing_simple]
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.__name__)
-def test_simplify_refuses(tmp_path, words, case):
-    name = case(tmp_path)
-    before = sorted(p.name for p in tmp_path.rglob("*"))
-    refused(call("simplify", name, "--vocabulary", words, "--out", "out", cwd=tmp_path), name.split(".")[0])
-    assert sorted(p.name for p in tmp_path.rglob("*")) == before, "something half-written was left"
-
-
-@pytest.mark.parametrize("case", BAD_RECORDS, ids=lambda c: c.__name__)
-def test_all_but_the_bad_record_stays(tmp_path, words, case):
-    name = case(tmp_path)
-    write_jsonl(tmp_path/"intact.jsonl", [GOOD]*50)
-    done = call("simplify", name, "intact.jsonl", "--vocabulary", words, "--out", "out", "--min-words", 8, "--bad-records", "set-aside", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    counts = json.loads((tmp_path/"out"/"manifest.json").read_text())["counts"]
-    assert counts["documents"] == counts["documents_kept"] + counts["documents_emptied"] + counts["documents_rejected"]
-    rejected = [json.loads(line) for line in (tmp_path/"out"/"rejected.jsonl").read_text().splitlines()]
-    assert len(rejected) == counts["documents_rejected"] > 0 and {r["file"] for r in rejected} == {name.split(".")[0]}
-    assert len({span["document"] for span in spans_of(tmp_path/"out") if span["source"] == "intact"}) == 50
-    if case is endless_line:
-        assert (counts["documents_kept"], counts["documents_rejected"]) == (52, 1), "its good lines are lost"
-        assert "more than 64 M" in rejected[0]["reason"]
-
-
-def test_nul_separates_words_and_stays(tmp_path, words):
-    """Kept in the text; between words it is what a space is, as any control character."""
-    spaced, nul = (f"{GOOD} The {word} ran. {GOOD}" for word in ("d g", "d\0g"))
-    write_jsonl(tmp_path/"nul.jsonl", [spaced, nul])
-    done = call("simplify", "nul.jsonl", "--vocabulary", words, "--out", "out", "--min-words", 8, "--max-oov", 1, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    one, other = spans_of(tmp_path/"out")
-    assert (one["text"], other["text"]) == (spaced, nul) and other["end"] == len(nul)
-    assert (other["word_count"], other["oov_count"]) == (one["word_count"], one["oov_count"])
-
-
-def test_an_empty_file_among_others_does_no_harm(tmp_path, words):
-    for case in (empty_file, empty_parquet): case(tmp_path)
-    write_jsonl(tmp_path/"intact.jsonl", [GOOD])
-    done = call("simplify", "nothing.jsonl", "intact.jsonl", "nothing.parquet", "--vocabulary", words, "--out", "out", "--min-words", 8, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path/"out"/"manifest.json").read_text())["counts"]["documents"] == 1
-
-
-def test_a_full_disk(tmp_path, words):
-    disk = tmp_path/"disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode: pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    try:
-        (tmp_path/"many.jsonl").write_bytes(story_lines(100_000))
-        arguments = "simplify", tmp_path/"many.jsonl", "--vocabulary", words, "--min-words", 8
-        (disk/"filler").write_bytes(bytes(960_000))
-        done = call(*arguments, "--out", disk/"out", cwd=tmp_path)
-        said = [line for line in done.stderr.splitlines() if line.startswith("simplelm: ")]
-        assert done.returncode != 0 and len(said) == 1 and "no space left" in said[0].lower() and "Traceback" not in done.stderr, done.stderr
-        assert not (disk/"out").exists() and not list(disk.rglob("part-*.parquet")), "a partial result is visible"
-        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
-        assert call(*arguments, "--out", disk/"out", cwd=tmp_path).returncode == 0
-        assert call(*arguments, "--out", tmp_path/"whole", cwd=tmp_path).returncode == 0
-        assert hashes(disk/"out") == hashes(tmp_path/"whole")
-    finally: subprocess.run(["umount", disk], check=True)
-
-
-def test_a_source_that_changed_since_it_was_simplified(tmp_path, words):
-    write_jsonl(tmp_path/"corpus.jsonl", [GOOD])
-    arguments = "simplify", "corpus.jsonl", "--vocabulary", words, "--min-words", 8, "--out", "out"
-    assert call(*arguments, cwd=tmp_path).returncode == 0
-    before = hashes(tmp_path/"out")
-    write_jsonl(tmp_path/"corpus.jsonl", [GOOD]*2)
-    refused(call(*arguments, cwd=tmp_path), "out", "inputs")
-    assert hashes(tmp_path/"out") == before
-
-
-def test_a_source_that_changed_after_a_kill(tmp_path, words):
-    (tmp_path/"corpus.jsonl").write_bytes(story_lines(400_000))
-    arguments = "simplify", "corpus.jsonl", "--vocabulary", words, "--min-words", 8, "--out"
-    kill_when(lambda: any((tmp_path/".out.partial").glob("part-*.parquet")), *arguments, "out", cwd=tmp_path)
-    kept = hashes(tmp_path/".out.partial")
-    (tmp_path/"corpus.jsonl").write_bytes(story_lines(50_000).replace(b"dog", b"cat"))
-    refused(call(*arguments, "out", cwd=tmp_path), "inputs.corpus", "--restart")
-    assert hashes(tmp_path/".out.partial") == kept, "finished parts are gone"
-    assert call(*arguments, "out", "--restart", cwd=tmp_path).returncode == 0
-    assert call(*arguments, "fresh", cwd=tmp_path).returncode == 0
-    assert hashes(tmp_path/"out") == hashes(tmp_path/"fresh")
-
-
-def test_a_bad_record_can_be_set_aside(tmp_path, words):
-    name = without_text(tmp_path)
-    done = call("simplify", name, "--vocabulary", words, "--out", "out", "--min-words", 8, "--bad-records", "set-aside", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    counts = json.loads((tmp_path/"out"/"manifest.json").read_text())["counts"]
-    assert (counts["documents"], counts["documents_kept"], counts["documents_rejected"]) == (2, 1, 1)
-    rejected = [json.loads(line) for line in (tmp_path/"out"/"rejected.jsonl").read_text().splitlines()]
-    assert [(r["file"], r["row"]) for r in rejected] == [("other", 1)] # rows count from 0
-    assert json.loads(rejected[0]["record"]) == {"body": GOOD}
-
-
-def test_another_configuration_is_never_written_over(tmp_path, stories, words):
-    assert call("simplify", stories, "--vocabulary", words, "--out", "out", cwd=tmp_path).returncode == 0
-    refused(call("simplify", stories, "--vocabulary", words, "--out", "out", "--min-words", 16, cwd=tmp_path), "out", "config")
-
-
-@pytest.mark.parametrize("content, said", [
-    ("word,frequency\n", "words.csv"), ("token,frequency\nthe,3\n", "word"), ("word,frequency\nthe,many\n", "words.csv")])
-def test_malformed_vocabulary(tmp_path, content, said):
-    (tmp_path/"words.csv").write_text(content)
-    write_jsonl(tmp_path/"good.jsonl", [GOOD])
-    refused(call("simplify", "good.jsonl", "--vocabulary", "words.csv", "--out", "out", cwd=tmp_path), said)
-    assert not (tmp_path/"out").exists()
-
-
-def test_unknown_study_key(tmp_path):
-    (tmp_path/"mine.toml").write_text((ROOT/"tests"/"miniature.toml").read_text().replace("limit =", "limits ="))
-    refused(call("run", "mine.toml", "--out", "run", cwd=tmp_path), "mine.toml", "evaluation.limits", "limit")
-    assert not (tmp_path/"run").exists()
-
-
-def test_unknown_study(tmp_path): refused(call("run", "gigantic", cwd=tmp_path), "gigantic", "tiny")
-
-
-def test_real_data_that_is_not_there(tmp_path):
-    refused(call("run", "child_directed", cwd=tmp_path), "SIMPLELM_DATA")
-    assert not (tmp_path/"runs").exists()
-
-
-def test_train_and_evaluate_refuse(tmp_path, blocks):
-    refused(call("train", "nowhere", "--out", "model", cwd=tmp_path), "nowhere")
-    refused(call("train", blocks, "--size", "huge", "--out", "model", cwd=tmp_path), "huge")
-    refused(call("evaluate", "--model", "nowhere", cwd=tmp_path), "nowhere")
-    refused(call("evaluate", "--model", "someone/nothing", cwd=tmp_path, environment={"HF_HUB_OFFLINE": "1"}), "cannot be fetched from the Hub")
-    refused(call("compare", "nowhere", "nothing", cwd=tmp_path), "nowhere")
-    refused(call("report", "nowhere", cwd=tmp_path), "nowhere")
-    refused(call("fit", "nowhere.csv", cwd=tmp_path), "nowhere.csv")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("options, said", [
-    (("--size", "huge"), "huge"), (("--batch-size", 10**7), "fewer than batch_size 10000000"), (("--tokens", 5), "less than one step"),
-    (("--warmup-tokens", 10**9), "warmup_tokens 1000000000"), (("--attention", "flash_attention_2"), "needs a CUDA GPU")], ids=lambda o: str(o[0]) if isinstance(o, tuple) else "")
-def test_training_options_that_cannot_be(tmp_path, blocks, options, said):
-    done = call("train", blocks, "--size", "32x2", "--batch-size", 16, *options, "--out", "model", cwd=tmp_path, environment={"ACCELERATE_USE_CPU": "true"})
-    refused(done, said)
-    assert not list(tmp_path.iterdir()), "something half-written was left"
-
-
-def test_blocks_with_another_tokenizer(tmp_path, blocks):
-    shutil.copytree(blocks, tmp_path/"blocks")
-    unlisted(tmp_path/"blocks")
-    tokenizer = json.loads((tmp_path/"blocks"/"tokenizer.json").read_text())
-    first = max(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].get)
-    del tokenizer["model"]["vocab"][first]
-    tokenizer["model"]["merges"] = [m for m in tokenizer["model"]["merges"] if "".join(m) != first]
-    (tmp_path/"blocks"/"tokenizer.json").write_text(json.dumps(tokenizer))
-    refused(call("train", "blocks", "--size", "32x2", "--batch-size", 16, "--out", "model", cwd=tmp_path), "its tokenizer has 511 entries, but its tokens were made by one of 512")
-    assert not list(tmp_path.glob("*model*"))
-
-
-def test_damaged_blocks(tmp_path, blocks):
-    """A token that is no entry of the vocabulary is named when a step meets it; what has been done stays."""
-    shutil.copytree(blocks, tmp_path/"blocks")
-    unlisted(tmp_path/"blocks")
-    path = next((tmp_path/"blocks").glob("train-*.bin"))
-    path.write_bytes(b"\xff" * path.stat().st_size)
-    refused(call("train", "blocks", "--size", "32x2", "--batch-size", 16, "--out", "model", cwd=tmp_path), "holds token 65535, but its tokenizer has 512 entries")
-    assert not (tmp_path/"model").exists()
-
-
-def test_a_full_disk_in_training(tmp_path, blocks):
-    disk = tmp_path/"disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode: pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    try:
-        arguments = "train", blocks, "--size", "32x2", "--batch-size", 16, "--tokens", 40960, "--checkpoint-every", 10, "--evaluate-sequences", 16, "--precision", "float32", "--tracker", "none"
-        refused(call(*arguments, "--out", disk/"out", cwd=tmp_path), "out", "no space left")
-        assert not (disk/"out").exists()
-        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
-        for out in (disk/"out", "whole"): assert call(*arguments, "--out", out, cwd=tmp_path).returncode == 0
-        assert hashes(disk/"out") == hashes(tmp_path/"whole")
-    finally: subprocess.run(["umount", disk], check=True)
-
-
-def test_two_points_are_too_few_for_a_law(tmp_path):
-    (tmp_path/"points.csv").write_text("flops,loss\n1e15,3.0\n1e16,2.5\n")
-    refused(call("fit", "points.csv", cwd=tmp_path), "3")
-
-
-TASK = dict(name='"mine"', context='"Q: {q}\\nA:"', choices='["{a}", "{b}"]', label='"right"', fields='["q"]', chance="0.5", path='"mine.jsonl"')
-RECORD = dict(q="Which?", a="this", b="that", right=1)
-
-
-def export_mine(folder, task, record):
-    """Export a task file with what is wrong in it or in its second record."""
-    (folder/"mine.toml").write_text("".join(f"{k} = {v}\n" for k, v in (TASK | task).items() if v is not None))
-    rows = [RECORD, {k: v for k, v in (RECORD | record).items() if v is not None}]
-    (folder/"mine.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    return call("evaluate", "export", "mine.toml", "--out", "out", cwd=folder, environment={"HF_HUB_OFFLINE": "1"})
-
-
-@pytest.mark.parametrize("task, record, said", [
-    (dict(context=None), {}, ("mine.toml", "`context` is missing")), (dict(kind='"essay"'), {}, ("mine.toml", "kind 'essay' is unknown")),
-    (dict(chance='"half"'), {}, ("mine.toml", "chance")), (dict(promt='"a"'), {}, ("mine.toml", "unknown key `promt`")), (dict(name='"piqa"'), {}, ("piqa", "taken")),
-    (dict(name='"mine'), {}, ("mine.toml", "not TOML")), (dict(path='"lost.jsonl"'), {}, ("lost.jsonl not found", "SIMPLELM_DATA")),
-    (dict(path=None, hub='"nobody/nothing"'), {}, ("nobody/nothing", "SIMPLELM_DATA", "network")), (dict(answer='"(["', kind='"generate"'), {}, ("mine.toml", "no pattern")),
-    ({}, dict(q=None), ("mine.jsonl, line 2", "'q'")), ({}, dict(right=2), ("mine.jsonl, line 2", "label 2 is not one of 0 to 1")), ({}, dict(b=" "), ("mine.jsonl, line 2", "choice 1 is empty"))],
-    ids=lambda v: ",".join(map(str, v)) if v else "-")
-def test_task_files(tmp_path, task, record, said):
-    """One clear line for a task file and for its records."""
-    refused(export_mine(tmp_path, task, record), *said)
-    assert not (tmp_path/"out").exists()
-
-
-def test_twins_are_not_simple(tmp_path):
-    refused(call("evaluate", "export", "piqa", "--twins", "--simple", "--out", "out", cwd=tmp_path), "--twins", "--simple")
-
-
-def test_a_good_task_file(tmp_path):
-    done = export_mine(tmp_path, {}, {})
-    assert done.returncode == 0 and "simplelm_mine: 2 items" in done.stdout, done.stderr
+def test_a_good_task_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, content in task_files({}, {}).items(): (tmp_path/name).write_bytes(content)
+    main(["evaluate", "export", "mine.toml", "--out", "out"])
+    assert "simplelm_mine: 2 items" in capsys.readouterr().out

@@ -60,7 +60,7 @@ def marks(out): return len(list(out.with_name(f".{out.name}.partial").glob(".gro
 
 def test_local_processes(corpus, tmp_path):
     from simplelm.cluster import run_local
-    assert sum(name.startswith("part-") for name in corpus.whole) >= GROUPS
+    assert sum(name.startswith("data/part-") for name in corpus.whole) >= GROUPS
     assert hashes(make(corpus, tmp_path/"local", run_local(3, tmp_path/"logs", 2))) == corpus.whole
     assert len(list((tmp_path/"logs"/"completions").iterdir())) == 3 and not left_behind(tmp_path/"local")
 

@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 
 
 def texts(folder):
-    return [t for part in sorted(folder.glob("*.parquet")) for t in pd.read_parquet(part).text]
+    return [t for part in sorted((folder/"data").glob("*.parquet")) for t in pd.read_parquet(part).text]
 
 
 def test_shared_reference_is_trained_once(run):

@@ -8,12 +8,12 @@ def test_simplify_resumes(tmp_path, words):
     arguments = "simplify", tmp_path/"corpus", "--vocabulary", words
     assert call(*arguments, "--out", "whole", cwd=tmp_path).returncode == 0
     partial = tmp_path/".killed.partial"
-    kill_when(lambda: any(partial.glob("part-*.parquet")), *arguments, "--out", "killed", cwd=tmp_path)
+    kill_when(lambda: any(partial.rglob("part-*.parquet")), *arguments, "--out", "killed", cwd=tmp_path)
     assert not (tmp_path/"killed").exists(), "a partial result is visible"
-    kept = {p.name: p.stat().st_mtime_ns for p in partial.glob("part-*.parquet")}
+    kept = {p.name: p.stat().st_mtime_ns for p in partial.rglob("part-*.parquet")}
     assert call(*arguments, "--out", "killed", "--workers", 2, cwd=tmp_path).returncode == 0
     assert hashes(tmp_path/"killed") == hashes(tmp_path/"whole")
-    assert kept and all((tmp_path/"killed"/n).stat().st_mtime_ns == t for n, t in kept.items()), "finished parts were made again"
+    assert kept and all((tmp_path/"killed"/"data"/n).stat().st_mtime_ns == t for n, t in kept.items()), "finished parts were made again"
 
 
 def test_simplify_survives_random_kills(tmp_path):

@@ -162,5 +162,5 @@ def test_results_that_are_no_text_are_no_input(tmp_path, caplog):
 def test_of_a_corpus_of_ours_only_its_own_parts_are_read(tmp_path, caplog):
     simplify_corpus(fill(tmp_path/"set", "a.jsonl"), tmp_path/"simple", WORDS, SMALL)
     fill(tmp_path/"simple", "added.jsonl")
-    assert found(tmp_path/"simple") == ["part-00000-00000.parquet"]
-    assert not hashes(tmp_path/"simple").keys() - {"added.jsonl", "manifest.json", "missing_words.csv", "part-00000-00000.parquet", "statistics.json"}
+    assert found(tmp_path/"simple") == ["data/part-00000-00000.parquet"]
+    assert not hashes(tmp_path/"simple").keys() - {"README.md", "added.jsonl", "data/part-00000-00000.parquet", "manifest.json", "missing_words.csv", "statistics.json"}

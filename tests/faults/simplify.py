@@ -27,7 +27,7 @@ def write_corpus(folder, files=10, megabytes=16):
     from simplelm.story_words import child_vocabulary
     from simplelm.storyworld import StoryWorldConfig, write_stories
     write_stories(folder/"stories", StoryWorldConfig(documents=3000))
-    texts = [text for part in sorted((folder/"stories").glob("*.parquet")) for text in pq.read_table(part, columns=["text"])["text"].to_pylist()]
+    texts = [text for part in sorted((folder/"stories"/"data").glob("*.parquet")) for text in pq.read_table(part, columns=["text"])["text"].to_pylist()]
     lines = [json.dumps({"text": text}) + "\n" for text in texts]
     (folder/"corpus").mkdir()
     for number in range(files):
@@ -65,11 +65,11 @@ def check_left(folder, whole):
     """What a kill left: nothing or everything under the final name, and in the hidden folder no visible file that is not whole; how many parts."""
     if (folder/"killed").exists(): # it was killed after its last step
         assert hashes(folder/"killed") == whole, "a partial result is visible"
-        return len(list((folder/"killed").glob("part-*.parquet")))
-    parts = sorted((folder/".killed.partial").glob("part-*.parquet"))
+        return len(list((folder/"killed").rglob("part-*.parquet")))
+    parts = sorted((folder/".killed.partial").rglob("part-*.parquet"))
     for part in parts:
         pq.read_table(part)
-        assert hashlib.sha256(part.read_bytes()).hexdigest() == whole[part.name], f"{part.name} is not what an uninterrupted run writes"
+        assert hashlib.sha256(part.read_bytes()).hexdigest() == whole[f"data/{part.name}"], f"{part.name} is not what an uninterrupted run writes"
     rejected = folder/".killed.partial"/"rejected.jsonl"
     if rejected.exists(): assert hashlib.sha256(rejected.read_bytes()).hexdigest() == whole["rejected.jsonl"], "rejected.jsonl is not whole"
     return len(parts)
@@ -85,7 +85,7 @@ def kill_often(folder, arguments, kills, seed=0, say=lambda line: None):
     """Kill runs at that many random moments, one to three times each before they may finish; fails at the first difference."""
     r = random.Random(seed)
     whole, began, seconds = run_whole(folder, arguments)
-    say(f"{len([n for n in whole if n.startswith('part-')])} parts; an uninterrupted run takes {seconds:.1f} s, {began:.1f} s before its work begins")
+    say(f"{len([n for n in whole if n.startswith('data/part-')])} parts; an uninterrupted run takes {seconds:.1f} s, {began:.1f} s before its work begins")
     made, resumed = 0, 0
     while made < kills:
         for _ in range(min(r.randint(1, 3), kills - made)):
