@@ -648,6 +648,12 @@ def task_file(
     except InputError: return None
 
 # %% ../nbs/40_benchmark.ipynb #fbd4b29d
+def _is_text(record: dict) -> bool:
+    "Whether a record can be written as UTF-8"
+    try: json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError: return False
+    return True
+
 def read_file(
     path: Path, # Lines of JSON, plain or compressed with gzip
 ) -> Iterator[tuple[str, dict]]: # Where a record stands, and the record
@@ -658,6 +664,8 @@ def read_file(
             for number, line in enumerate(f, 1): # bytes split at \n alone; JSON may hold U+2028
                 record = json.loads(line)
                 if not isinstance(record, dict): raise InputError(f"{path}, line {number}: not a JSON object; correct the line")
+                if b"\\ud" in line.lower() and not _is_text(record):
+                    raise InputError(f"{path}, line {number}: holds half of a surrogate pair, which is no text; correct the line")
                 yield f"{path}, line {number}", record
     except (EOFError, OSError) as e: raise InputError(f"{path}: cannot be read after line {number} ({e}); fetch it again") from None
     except (ValueError, RecursionError) as e:

@@ -130,7 +130,6 @@ class Engine:
         out: Path, # Where the result goes
     ) -> simplelm.artifacts.Manifest|None: # Of the result; `None` if Slurm is to make it
         "Make a corpus on the engine chosen"
-        self.check()
         if self.engine == "threads": return make(workers=1 if self.workers is None else self.workers)
         shares = dict(tasks=self.tasks, logs=self.logs or out.absolute().with_name(f"{out.absolute().name}-logs"), workers=-1 if self.workers is None else self.workers)
         if self.engine == "local": return make(run=cluster.run_local(**shares))
@@ -148,6 +147,10 @@ class Engine:
             given = getattr(self, name) not in (None, ())
             if given and name not in used: raise InputError(f"--{name}: not used by --engine {self.engine}; leave it out, or choose another engine")
             if name in needed and not given: raise InputError(f"--{name}: --engine {self.engine} needs it; see simplelm simplify --help")
+        if self.engine == "threads": return
+        cluster.check_shares(self.tasks, -1 if self.workers is None else self.workers)
+        if self.engine == "ray": cluster.join_ray()
+        if self.engine == "slurm": cluster.check_sbatch()
 
 # %% ../nbs/62_cli.ipynb #911964fe
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +180,7 @@ class Simplify:
     engine: OmitArgPrefixes[Engine]
 
     def __call__(self):
+        self.engine.check() # before anything is read
         words = vocabulary.Vocabulary.from_csv(self.vocabulary)
         without = [path for path in (self.out, f"{self.out}-logs", self.engine.logs) if path]
         sources = corpus.open_sources(list(self.source), self.split, without, self.reading)

@@ -30,7 +30,7 @@ from .vocabulary import Vocabulary
 # %% auto #0
 __all__ = ['require_datatrove', 'Attempt', 'SimplifyGroups', 'make_executor', 'clear_attempts', 'check_shares', 'run_now',
            'run_local', 'join_ray', 'run_ray', 'Submitted', 'SubmissionError', 'FinishCorpus', 'waiting_jobs',
-           'submitted', 'run_slurm', 'SimplifyDocuments']
+           'submitted', 'check_sbatch', 'run_slurm', 'SimplifyDocuments']
 
 # %% ../nbs/15_cluster.ipynb #5bc86907
 try:
@@ -213,6 +213,11 @@ def submitted(
     array, last = json.loads((logs/"jobs.json").read_text(encoding="utf-8"))
     return Submitted(f"Slurm job {array} makes the groups, then job {last} finishes the corpus; logs: {logs}; to see how far they are: squeue --jobs={array},{last}")
 
+# %% ../nbs/15_cluster.ipynb #3d362afc
+def check_sbatch() -> None:
+    "Refuse to submit where there is no Slurm"
+    if not shutil.which("sbatch"): raise InputError("sbatch is not on PATH; give the command on a login node of a Slurm cluster")
+
 # %% ../nbs/15_cluster.ipynb #7410cf43
 def check_safe(
     name: str, # What it is
@@ -243,7 +248,7 @@ def run_slurm(
     "An engine that submits all work to Slurm"
     check_shares(tasks, workers)
     from datatrove.executor import SlurmPipelineExecutor
-    if not shutil.which("sbatch"): raise InputError("sbatch is not on PATH; give the command on a login node of a Slurm cluster")
+    check_sbatch()
     logs = Path(logs).absolute()
     python = os.path.dirname(sys.executable) # the same environment there, activated or not
     for name, value in {"logs": str(logs), "the folder of python": python, "partition": partition, "time": time}.items(): check_safe(name, value)

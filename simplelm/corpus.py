@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from .artifacts import (InputError, Manifest, NoResult, atomic_write, data_folder, find_data, is_artifact, logger, make_artifact, plain, progress,
                                 read_manifest)
-from .formats import BLOCK_BYTES, FORMATS, Block, Reading, file_format, read_blocks
+from .formats import BLOCK_BYTES, FORMATS, LINE_BYTES, Block, Reading, file_format, read_blocks
 from .json_lines import read_strings
 from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, count_array_words, join_spans, simplify_column
 from .statistics import collect, describe, oov_counts
@@ -364,6 +364,8 @@ def _parse_rows(block: Block, text_column: str, columns: tuple[str, ...]=()) -> 
         for i, value in enumerate(text.cast(pa.binary()).to_pylist()):
             try: (value or b"").decode()
             except UnicodeDecodeError as e: reasons[i] = f"its {text_column!r} is invalid UTF-8 at its byte {e.start}"
+    lengths = pc.fill_null(pc.binary_length(text), 0).to_numpy()
+    for i in np.flatnonzero(lengths > LINE_BYTES).tolist(): reasons[i] = f"a text of more than {LINE_BYTES >> 20} MiB"
     good = pa.array([i for i in range(len(batch)) if i not in reasons], pa.int64())
     if reasons: batch, text = batch.take(good), text.take(good)
     table = _corpus_table(block, text.cast(pa.string()), block.first + good.to_numpy(), {c: batch[c] for c in batch.schema.names}, columns)

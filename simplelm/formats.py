@@ -26,8 +26,8 @@ from .json_lines import PADDING
 from .simplification import NEWLINE, count_between
 
 # %% auto #0
-__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'FIRST_BYTES', 'FileFormat', 'file_format', 'Reading', 'Block',
-           'read_blocks']
+__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'FIRST_BYTES', 'ROWS', 'FileFormat', 'file_format', 'Reading',
+           'Block', 'read_blocks']
 
 # %% ../nbs/11d_formats.ipynb #91cc6d9f
 KINDS = {
@@ -249,14 +249,40 @@ def _chosen(batch: pa.RecordBatch, wanted: list[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([_column(batch, c) for c in wanted], names=wanted)
 
 # %% ../nbs/11d_formats.ipynb #4326fc3b
-def _text_bytes(file: pq.ParquetFile, text_column: str) -> int:
-    "Bytes of a file's text, uncompressed"
-    total = 0
-    for g in range(file.num_row_groups):
-        group = file.metadata.row_group(g)
-        for i in range(group.num_columns):
-            if group.column(i).path_in_schema == text_column: total += group.column(i).total_uncompressed_size
-    return total
+ROWS = 1 << 16 # of Parquet, read at once at most
+
+def _text_chunk(file: pq.ParquetFile, group: int, text_column: str) -> pq.ColumnChunkMetaData|None:
+    "What a file says of the text in a row group"
+    about = file.metadata.row_group(group)
+    for i in range(about.num_columns):
+        if about.column(i).path_in_schema == text_column: return about.column(i)
+    return None
+
+def _is_repetitive(chunk: pq.ColumnChunkMetaData|None) -> bool:
+    "Whether a row group has few different texts"
+    return chunk is not None and chunk.has_dictionary_page and chunk.total_uncompressed_size <= BLOCK_BYTES + 8 * chunk.num_values
+
+def _spread_out(batch: pa.RecordBatch, text_column: str, block_bytes: int) -> Iterator[pa.RecordBatch]:
+    "Put texts in the places of the pointers to them, some rows at a time"
+    place = batch.schema.get_field_index(text_column)
+    text = batch.column(place)
+    lengths = pc.fill_null(pc.binary_length(text.dictionary).take(text.indices), 0).to_numpy()
+    blocks = np.cumsum(lengths, dtype=np.int64) // block_bytes          # (rows,) the block of each row
+    for rows in np.split(np.arange(len(batch)), np.flatnonzero(np.diff(blocks)) + 1):
+        part = batch.slice(rows[0], len(rows))
+        yield part.set_column(place, text_column, part.column(place).dictionary_decode())
+
+def _read_group(
+    file: pq.ParquetFile, group: int, wanted: list[str], text_column: str, block_bytes: int,
+) -> Iterator[pa.RecordBatch]:
+    "The rows of a row group, some at a time"
+    chunk = _text_chunk(file, group, text_column)
+    size, rows = (chunk.total_uncompressed_size, chunk.num_values) if chunk else (1, 1)
+    at_once = max(1, min(block_bytes * rows // max(size, 1), ROWS))
+    for batch in file.iter_batches(at_once, row_groups=[group], columns=wanted, use_threads=False):
+        batch = _chosen(batch, wanted)
+        if len(batch) and pa.types.is_dictionary(batch[text_column].type): yield from _spread_out(batch, text_column, block_bytes)
+        else: yield batch
 
 def _read_parquet(
     name: str, path: Path, text_column: str, columns: tuple[str, ...], block_bytes: int,
@@ -265,14 +291,15 @@ def _read_parquet(
     row, size = 0, path.stat().st_size
     try:
         # a buffer, since a row group can be the whole file
-        with pq.ParquetFile(path, buffer_size=1 << 20) as file:
+        with (pq.ParquetFile(path, buffer_size=1 << 20) as file,
+              pq.ParquetFile(path, buffer_size=1 << 20, read_dictionary=[text_column]) as pointers):
             wanted = _wanted(path, file.schema_arrow, text_column, columns)
             rows = max(file.metadata.num_rows, 1)
-            at_once = max(1, min(block_bytes * rows // max(_text_bytes(file, text_column), 1), 1 << 16))
-            for batch in file.iter_batches(at_once, columns=wanted, use_threads=False):
-                position = size * (row + len(batch)) // rows
-                yield Block(name, str(path), row, _chosen(batch, wanted), position, unit="row")
-                row += len(batch)
+            for group in range(file.num_row_groups):
+                repetitive = _is_repetitive(_text_chunk(file, group, text_column))
+                for batch in _read_group(pointers if repetitive else file, group, wanted, text_column, block_bytes):
+                    yield Block(name, str(path), row, batch, size * (row + len(batch)) // rows, unit="row")
+                    row += len(batch)
     except (OSError, pa.ArrowException) as e:
         reason = f"the file is damaged or no Parquet ({first_line(e)})"
         yield Block(name, str(path), row, None, size, reason, "row")

@@ -83,6 +83,7 @@ SOURCES = [
     ("other.parquet", parquet(body=[GOOD]), (), "no column 'text'; its columns are body"),
     ("twice.parquet", doubled_parquet(), (), "has two columns 'text'"),
     ("null.parquet", parquet(text=[GOOD, None]), (), "row 1: its 'text' is null"),
+    ("same.parquet", parquet(text=pa.DictionaryArray.from_arrays(pa.array([0]*3000, pa.int32()), ["x" * (65 << 20)])), (), "row 0: a text of more than 64 MiB"),
     ("nulls.parquet", parquet(text=pa.nulls(3)), (), "row 0: its 'text' is null"),
     ("ints.parquet", parquet(text=[1, 2]), (), "column 'text'"),
     ("lists.parquet", parquet(text=[["a"], ["b"]]), (), "column 'text' holds list"),
@@ -243,6 +244,7 @@ TASKS = [
     ({}, dict(q=None), ("mine.jsonl, line 2", "'q'")), ({}, dict(right=2), ("mine.jsonl, line 2", "label 2 is not one of 0 to 1")),
     ({}, dict(right=True), ("mine.jsonl, line 2", "label")), ({}, dict(right=-1), ("mine.jsonl, line 2", "label")), ({}, dict(right=HUGE), ("mine.jsonl, line 2", "label")),
     ({}, dict(b=" "), ("mine.jsonl, line 2", "choice 1 is empty")), ({}, dict(b="this"), ("mine.jsonl, line 2", "equal")), ({}, dict(a=[1]), ("mine.jsonl, line 2",)),
+    ({}, dict(q="half \ud800"), ("mine.jsonl, line 2", "half of a surrogate pair")), ({}, dict(right=None), ("mine.jsonl, line 2", "'right'")), ({}, dict(right="1.5"), ("mine.jsonl, line 2", "label")),
 ]
 
 LAW = b"flops,loss\n" + b"".join(b"1e%d,%f\n" % (e, 1.5 + 2000*10**(-.2*e)) for e in range(12, 19))
@@ -315,6 +317,11 @@ def task_files(task, record):
 @pytest.mark.parametrize("task, record, said", TASKS, ids=lambda v: ",".join(map(str, v))[:60] if v else "-")
 def test_task_files(refuse, task, record, said):
     refuse(task_files(task, record), ("evaluate", "export", "mine.toml", "--out", "out"), *said)
+
+
+@pytest.mark.parametrize("name, content", [("request.json", b"\xff\xfe"), ("request.json", b"{}"), ("request.json", b"[" * 100_000), ("notes.txt", b"mine"), ("manifest.json", b"{")])
+def test_what_is_in_the_way_of_unfinished_work(refuse, name, content):
+    refuse({"a.jsonl": LINE, "words.csv": b"word\nthe\n", f".out.partial/{name}": content}, ("simplify", "a.jsonl", "--vocabulary", "words.csv", "--out", "out"), ".out.partial: is in the way")
 
 
 def test_a_task_file_of_yaml(refuse):

@@ -3,6 +3,7 @@ import json
 import os
 import pickle
 import re
+import stat
 import shutil
 import signal
 import subprocess
@@ -230,6 +231,23 @@ def test_slurm_scripts(corpus, slurm, tmp_path):
         assert f"export PATH={os.path.dirname(sys.executable)}:$PATH" in script
         assert subprocess.run(["bash", "-n", slurm/f"{number}.script"]).returncode == 0
     assert not (tmp_path/"out").exists() and not marks(tmp_path/"out")
+
+
+def test_slurm_pickles_are_the_users_alone(corpus, slurm, tmp_path):
+    """They are code for whoever may write to them."""
+    assert submit(corpus, tmp_path/"out").returncode == 0
+    pickles = list((tmp_path/"out-logs").rglob("*.pik"))
+    assert pickles and {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in pickles} == {0}
+
+
+@pytest.mark.parametrize("place, more, said", [
+    ("my logs", (), "logs is"), ("a;touch b", (), "logs is"), ("$(touch b)", (), "logs is"), ("%j", (), "logs is"), ("a\nb", (), "logs is"), ("Straße", (), "logs is"),
+    ("logs", ("--sbatch", "account=a b"), "sbatch: account"), ("logs", ("--sbatch", "account=a\n#SBATCH --uid=0"), "sbatch: account"), ("logs", ("--sbatch", "$(id)=1"), "sbatch is"),
+    ("logs", ("--partition", "a;b"), "partition is"), ("logs", ("--time", "1:00 --wrap=id"), "time is")])
+def test_slurm_scripts_hold_safe_names_alone(corpus, slurm, tmp_path, place, more, said):
+    done = submit(corpus, tmp_path/"out", "--logs", tmp_path/place, *more)
+    assert done.returncode == 2 and said in done.stderr and "part of a script" in done.stderr, done.stderr
+    assert not list(slurm.glob("*.script")) and not (tmp_path/"b").exists() and not (tmp_path/place).exists()
 
 
 def test_slurm_jobs_make_the_corpus(corpus, slurm, tmp_path):
