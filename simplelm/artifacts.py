@@ -144,8 +144,12 @@ def atomic_write(
         check_place(path) # it says in the user's words what is wrong
         raise
     try:
-        with file as f: yield f
-        sync(partial)
+        try:
+            with file as f: yield f
+            sync(partial)
+        except OSError as e: # of a full disk the system does not say which file it was
+            if e.filename is None: e.filename = str(path)
+            raise
         os.replace(partial, path)
         # In an unfinished artifact a name that a power cut loses costs one file, which is made again.
         if not any(folder.suffix == ".partial" for folder in path.parents): sync(path.parent)

@@ -29,7 +29,7 @@ def alternatives(
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 # %% ../nbs/01_configuration.ipynb #a2d69bc3
-NAMES = {int: "a whole number below 2^63", float: "a finite number", str: "a text", bool: "true or false", tuple: "a list", dict: "a table", NoneType: "nothing"}
+NAMES = {int: "a whole number", float: "a finite number", str: "a text", bool: "true or false", tuple: "a list", dict: "a table", NoneType: "nothing"}
 
 def type_words(
     hint: object, # A type
@@ -91,7 +91,8 @@ def check_types(
         value = settle(getattr(config, name), hint)
         if not fits(value, hint):
             shown = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:60]}…"
-            raise InputError(f"{name} is {shown}; it must be {type_words(hint)}")
+            huge = isinstance(value, int) and abs(value) >= 2**63
+            raise InputError(f"{name} is {shown}; it must be {type_words(hint)}{' below 2^63' * huge}")
         if value is not getattr(config, name): object.__setattr__(config, name, value)
 
 # %% ../nbs/01_configuration.ipynb #7474b767

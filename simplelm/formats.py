@@ -291,15 +291,16 @@ def _read_parquet(
     row, size = 0, path.stat().st_size
     try:
         # a buffer, since a row group can be the whole file
-        with (pq.ParquetFile(path, buffer_size=1 << 20) as file,
-              pq.ParquetFile(path, buffer_size=1 << 20, read_dictionary=[text_column]) as pointers):
+        with pq.ParquetFile(path, buffer_size=1 << 20) as file:
             wanted = _wanted(path, file.schema_arrow, text_column, columns)
             rows = max(file.metadata.num_rows, 1)
-            for group in range(file.num_row_groups):
-                repetitive = _is_repetitive(_text_chunk(file, group, text_column))
-                for batch in _read_group(pointers if repetitive else file, group, wanted, text_column, block_bytes):
-                    yield Block(name, str(path), row, batch, size * (row + len(batch)) // rows, unit="row")
-                    row += len(batch)
+            few = {g for g in range(file.num_row_groups) if _is_repetitive(_text_chunk(file, g, text_column))}
+            with pq.ParquetFile(path, buffer_size=1 << 20, read_dictionary=[text_column] if few else None) as pointers:
+                for group in range(file.num_row_groups):
+                    source = pointers if group in few else file
+                    for batch in _read_group(source, group, wanted, text_column, block_bytes):
+                        yield Block(name, str(path), row, batch, size * (row + len(batch)) // rows, unit="row")
+                        row += len(batch)
     except (OSError, pa.ArrowException) as e:
         reason = f"the file is damaged or no Parquet ({first_line(e)})"
         yield Block(name, str(path), row, None, size, reason, "row")
