@@ -20,7 +20,7 @@ setup(
     url=settings["git_url"],
     license="Apache-2.0",
     python_requires=f">={settings['min_python']}",
-    packages=find_packages(include=["simplelm"]),
+    packages=find_packages(include=["simplelm*"]),
     package_data={"simplelm": ["studies/*.toml", "lexicon/*"]},
     install_requires=settings["requirements"].split(),
     extras_require={extra: settings[f"{extra}_requirements"].split() for extra in ("cluster", "dev", "docs", "harness", "readability", "tracking", "twins")},

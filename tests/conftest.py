@@ -68,7 +68,7 @@ def write_jsonl(path, texts):
 @pytest.fixture(scope="session")
 def stories(tmp_path_factory):
     """A corpus artifact of 3,000 stories."""
-    from simplelm.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
     folder = tmp_path_factory.mktemp("stories")/"corpus"
     write_stories(folder, StoryWorldConfig(documents=3000))
     return folder
@@ -77,7 +77,7 @@ def stories(tmp_path_factory):
 @pytest.fixture(scope="session")
 def words(tmp_path_factory):
     """The story world's child vocabulary as a CSV file."""
-    from simplelm.story_words import child_vocabulary
+    from simplelm.stories.story_words import child_vocabulary
     path = tmp_path_factory.mktemp("words")/"child.csv"
     child_vocabulary().to_csv(path)
     return path

@@ -4,7 +4,9 @@ import sys
 from accelerate import FullyShardedDataParallelPlugin, PartialState
 from accelerate.utils import DistributedType
 
-from simplelm import cli, training
+from simplelm.cli import commands as cli
+
+from simplelm.models import training
 
 make = training.make_accelerator
 

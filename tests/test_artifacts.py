@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from conftest import call, hashes, kill_when, write_jsonl
-from simplelm import artifacts, corpus, formats
+from simplelm import artifacts
+from simplelm.text import corpus
+from simplelm.text import formats
 from simplelm.artifacts import (InputError, atomic_write, check_files, find_leftovers, make_artifact, read_manifest, remove_leftover,
                                 restarting, source_fingerprint)
-from simplelm.simplification import SimplificationConfig
-from simplelm.vocabulary import Vocabulary
+from simplelm.text.simplification import SimplificationConfig
+from simplelm.text.vocabulary import Vocabulary
 
 WORDS = Vocabulary.from_words("the a dog cat sat ran on mat and saw".split(), name="toy")
 SMALL = SimplificationConfig(min_words=2, max_oov=0)

@@ -23,9 +23,9 @@ GROUPS = 4
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     """Files that are each a group by themselves, and what one machine makes of them."""
-    from simplelm.corpus import GROUP_BYTES, corpus_texts
-    from simplelm.story_words import child_vocabulary
-    from simplelm.storyworld import StoryWorldConfig, write_stories
+    from simplelm.text.corpus import GROUP_BYTES, corpus_texts
+    from simplelm.stories.story_words import child_vocabulary
+    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
     folder = tmp_path_factory.mktemp("cluster")
     write_stories(folder/"stories", StoryWorldConfig(documents=8000))
     lines = "".join(json.dumps({"text": text}) + "\n" for text in corpus_texts(folder/"stories"))
@@ -42,8 +42,8 @@ def corpus(tmp_path_factory):
 
 def make(corpus, out, run=None):
     """Simplify; an engine is held to make every group before `simplify_corpus` makes what is left."""
-    from simplelm.corpus import simplify_corpus
-    from simplelm.vocabulary import Vocabulary
+    from simplelm.text.corpus import simplify_corpus
+    from simplelm.text.vocabulary import Vocabulary
     def alone(simplify, groups):
         run(simplify, groups)
         assert len(groups) == GROUPS and all(simplify.done(group).exists() for group in groups)
@@ -60,7 +60,7 @@ def marks(out): return len(list(out.with_name(f".{out.name}.partial").glob(".gro
 
 
 def test_local_processes(corpus, tmp_path):
-    from simplelm.cluster import run_local
+    from simplelm.text.cluster import run_local
     assert sum(name.startswith("data/part-") for name in corpus.whole) >= GROUPS
     assert hashes(make(corpus, tmp_path/"local", run_local(3, tmp_path/"logs", 2))) == corpus.whole
     assert len(list((tmp_path/"logs"/"completions").iterdir())) == 3 and not left_behind(tmp_path/"local")
@@ -69,7 +69,7 @@ def test_local_processes(corpus, tmp_path):
 def test_two_attempts_at_one_group(corpus, tmp_path):
     """Every process makes every group, at the same time and in the same folder."""
     from datatrove.executor import LocalPipelineExecutor
-    from simplelm.cluster import SimplifyGroups, make_executor, clear_attempts
+    from simplelm.text.cluster import SimplifyGroups, make_executor, clear_attempts
     class Everything(SimplifyGroups):
         def run(self, data=None, rank=0, world_size=1): return super().run(data, 0, 1)
     def run(simplify, groups):
@@ -132,14 +132,14 @@ def strike(out, blow):
 
 
 def test_two_ray_nodes(corpus, ray_cluster, tmp_path):
-    from simplelm.cluster import run_ray
+    from simplelm.text.cluster import run_ray
     assert hashes(make(corpus, tmp_path/"ray", run_ray(2, tmp_path/"logs"))) == corpus.whole
     assert len(list((tmp_path/"logs"/"completions").iterdir())) == 2 and not left_behind(tmp_path/"ray")
 
 
 def test_ray_worker_killed(corpus, ray_cluster, tmp_path):
     """Ray starts another one; the process that the dead one kept may go on, so that two make the same group."""
-    from simplelm.cluster import run_ray
+    from simplelm.text.cluster import run_ray
     killed = []
     def kill():
         worker = next(w for node in ray_cluster.list_all_nodes() for w in workers_of(node))
@@ -154,7 +154,7 @@ def test_ray_worker_killed(corpus, ray_cluster, tmp_path):
 
 def test_ray_node_lost(corpus, ray_cluster, tmp_path):
     """The other node makes what the lost one was to make."""
-    from simplelm.cluster import run_ray
+    from simplelm.text.cluster import run_ray
     node = next(n for n in ray_cluster.list_all_nodes() if n is not ray_cluster.head_node)
     thread = strike(tmp_path/"ray", lambda: ray_cluster.remove_node(node, allow_graceful=False))
     made = make(corpus, tmp_path/"ray", run_ray(2, tmp_path/"logs"))
@@ -340,11 +340,11 @@ def test_simplify_documents(tmp_path):
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.readers import JsonlReader
     from datatrove.pipeline.writers import ParquetWriter
-    from simplelm.cluster import SimplifyDocuments
-    from simplelm.corpus import corpus_texts, simplify_batch
-    from simplelm.simplification import SimplificationConfig
-    from simplelm.story_words import child_vocabulary
-    from simplelm.storyworld import StoryWorldConfig, write_stories
+    from simplelm.text.cluster import SimplifyDocuments
+    from simplelm.text.corpus import corpus_texts, simplify_batch
+    from simplelm.text.simplification import SimplificationConfig
+    from simplelm.stories.story_words import child_vocabulary
+    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
     words, config = child_vocabulary(), SimplificationConfig(min_words=8)
     write_stories(tmp_path/"stories", StoryWorldConfig(documents=300))
     rows = [dict(text=text, id=f"d{n}", kind=str(n % 3)) for n, text in enumerate(corpus_texts(tmp_path/"stories"))]
@@ -366,8 +366,8 @@ def test_simplify_documents(tmp_path):
 def test_simplify_documents_refuses():
     from datatrove.data import Document
     from simplelm.artifacts import InputError
-    from simplelm.cluster import SimplifyDocuments
-    from simplelm.story_words import child_vocabulary
+    from simplelm.text.cluster import SimplifyDocuments
+    from simplelm.stories.story_words import child_vocabulary
     assert [*SimplifyDocuments(child_vocabulary())(None)] == []
     with pytest.raises(InputError, match="document b: holds half of a surrogate"):
         [*SimplifyDocuments(child_vocabulary())([Document("fine", "a"), Document("half \ud800", "b")])]

@@ -7,18 +7,18 @@ import pytest
 
 from conftest import call
 from simplelm.artifacts import InputError
-from simplelm.benchmark import PIQA, Task
+from simplelm.scoring.benchmark import PIQA, Task
 from simplelm.configuration import alternatives, declared_types, parse_config
-from simplelm.corpus import simplify_corpus
-from simplelm.evaluation import EvaluationConfig
-from simplelm.laboratory import CommonText, Dial, Laboratory, load_laboratory
-from simplelm.model import ModelConfig
-from simplelm.simplification import SimplificationConfig
-from simplelm.storyworld import StoryWorldConfig
-from simplelm.study import CorpusConfig, ModelGrid, SampleConfig, Study, load_study
-from simplelm.tokenization import PackingConfig, TokenizerConfig
-from simplelm.training import TrainingConfig
-from simplelm.vocabulary import Vocabulary
+from simplelm.text.corpus import simplify_corpus
+from simplelm.scoring.evaluation import EvaluationConfig
+from simplelm.studies.laboratory import CommonText, Dial, Laboratory, load_laboratory
+from simplelm.models.model import ModelConfig
+from simplelm.text.simplification import SimplificationConfig
+from simplelm.stories.storyworld import StoryWorldConfig
+from simplelm.studies.study import CorpusConfig, ModelGrid, SampleConfig, Study, load_study
+from simplelm.models.tokenization import PackingConfig, TokenizerConfig
+from simplelm.models.training import TrainingConfig
+from simplelm.text.vocabulary import Vocabulary
 
 GOOD = {c: c() for c in (EvaluationConfig, PackingConfig, SampleConfig, SimplificationConfig, StoryWorldConfig, TokenizerConfig, TrainingConfig)} | {
     CorpusConfig: CorpusConfig(sources=("a.jsonl",)), ModelGrid: ModelGrid(("32x2",)), ModelConfig: ModelConfig(64, 2), Dial: Dial("depth", (0, 1)),

@@ -10,12 +10,12 @@ import pytest
 
 from conftest import call, write_jsonl
 from simplelm.artifacts import InputError
-from simplelm.benchmark import TASKS, Item, Task
-from simplelm.contamination import LONGEST, RULES, SHORTEST, check_contamination, find_contamination
-from simplelm.corpus import simplify_corpus, write_part
-from simplelm.simplification import SimplificationConfig
-from simplelm.storyworld import story
-from simplelm.vocabulary import Vocabulary
+from simplelm.scoring.benchmark import TASKS, Item, Task
+from simplelm.scoring.contamination import LONGEST, RULES, SHORTEST, check_contamination, find_contamination
+from simplelm.text.corpus import simplify_corpus, write_part
+from simplelm.text.simplification import SimplificationConfig
+from simplelm.stories.storyworld import story
+from simplelm.text.vocabulary import Vocabulary
 
 QUESTIONS = Task("questions", context="Q: {question} A:", choices=("{right}", "{wrong}"), label=0, fields=("question", "right", "wrong"), chance=1/2)
 WORDS = "the a cat dog saw red Red CAT it's it’s don't naïve ÉCOLE école 3rd 42 日本 x".split()
@@ -132,8 +132,8 @@ def scores(tmp_path_factory):
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-    from simplelm.evaluation import EvaluationConfig, evaluate_model
-    from simplelm.story_words import child_vocabulary
+    from simplelm.scoring.evaluation import EvaluationConfig, evaluate_model
+    from simplelm.stories.story_words import child_vocabulary
     folder = tmp_path_factory.mktemp("scored")
     words = Tokenizer(models.WordLevel({w: k for k, w in enumerate(["[UNK]", "<s>", "</s>", *"the a cat dog is are was . , ?".split()])}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -146,14 +146,14 @@ def scores(tmp_path_factory):
 
 def write_words(path):
     """The story world's words, which its twins are made with."""
-    from simplelm.story_words import child_vocabulary
+    from simplelm.stories.story_words import child_vocabulary
     child_vocabulary().to_csv(path)
     return path
 
 
 def test_scores_with_and_without(tmp_path, scores):
-    from simplelm.benchmark import load_items
-    from simplelm.contamination import text_pieces
+    from simplelm.scoring.benchmark import load_items
+    from simplelm.scoring.contamination import text_pieces
     name = "storyworld_agreement"
     leaked = [text_pieces(TASKS[name], i)[0] for i in load_items(name, "simple", limit=40)[:10]]
     write_jsonl(tmp_path/"corpus.jsonl", [story(k).text for k in range(50)] + leaked)
@@ -183,9 +183,9 @@ def test_scores_of_another_version_are_refused(tmp_path, scores):
 
 def test_twins_are_simple_items_of_the_same_shape():
     pytest.importorskip("lemminflect", reason="needed for the forms of words, of the extra `twins`")
-    from simplelm.benchmark import is_simple, load_items
-    from simplelm.story_words import child_vocabulary
-    from simplelm.twins import contrast, expand_contractions, item_texts, words_of
+    from simplelm.scoring.benchmark import is_simple, load_items
+    from simplelm.stories.story_words import child_vocabulary
+    from simplelm.scoring.twins import contrast, expand_contractions, item_texts, words_of
     name, vocabulary = "storyworld_agreement", child_vocabulary()
     own, twins = {i.id: i for i in load_items(name)}, load_items(name, "twin", vocabulary)
     assert len(twins) > 50

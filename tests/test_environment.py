@@ -50,7 +50,7 @@ def test_neither_home_nor_package_can_be_written(tmp_path, stages):
 
 
 def test_no_folder_at_all_can_be_written(monkeypatch, caplog, tmp_path):
-    from simplelm import compilation
+    from simplelm.internals import compilation
     monkeypatch.setattr(compilation, "can_write", lambda folder: False)
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     compilation.choose_cache.cache_clear()
@@ -61,7 +61,7 @@ def test_no_folder_at_all_can_be_written(monkeypatch, caplog, tmp_path):
 
 def test_a_foreign_folder_is_not_trusted_with_kernels(monkeypatch, tmp_path):
     """Kernels are code: whoever else can write there could run theirs here."""
-    from simplelm import compilation
+    from simplelm.internals import compilation
     monkeypatch.setattr(compilation.tempfile, "gettempdir", lambda: str(tmp_path))
     name = f"simplelm-{os.getuid()}"
     assert compilation.private_folder() == tmp_path/name
@@ -136,7 +136,7 @@ def test_a_file_whose_name_is_not_utf_8(tmp_path, words):
 
 
 def test_a_fault_of_the_package_keeps_its_traceback(monkeypatch, capsys):
-    from simplelm import cli
+    from simplelm.cli import commands as cli
     monkeypatch.setattr(cli.simplelm.artifacts, "package_versions", lambda: {}["gone"])
     with pytest.raises(KeyError): cli.main(["version"])
     monkeypatch.setattr(cli.simplelm.artifacts, "package_versions", lambda: open("/nowhere/at all"))
@@ -148,7 +148,7 @@ def test_a_fault_of_the_package_keeps_its_traceback(monkeypatch, capsys):
 
 def test_a_pattern_cannot_hang_a_run():
     from simplelm.artifacts import InputError
-    from simplelm.benchmark import find_answer
+    from simplelm.scoring.benchmark import find_answer
     assert find_answer(r"answer is (\w+)", "The answer is Seven.") == "seven"
     began = time.monotonic()
     with pytest.raises(InputError, match="takes more than"): find_answer(r"(.*)(.*)(.*)(.*)(.*)(.*)(.*)[0-9]$", "word "*100 + "!")
@@ -156,9 +156,9 @@ def test_a_pattern_cannot_hang_a_run():
 
 
 def test_few_steps_are_advised_against(caplog, tmp_path, blocks):
-    from simplelm.model import model_size
-    from simplelm.tokenization import open_blocks
-    from simplelm.training import TrainingConfig, train
+    from simplelm.models.model import model_size
+    from simplelm.models.tokenization import open_blocks
+    from simplelm.models.training import TrainingConfig, train
     with caplog.at_level("WARNING", logger="simplelm"):
         train(model_size("32x2", vocab_size=512, context=64), blocks, tmp_path/"m", TrainingConfig(tokens=7*64*64, batch_size=64, evaluate_sequences=8))
     assert "only 7 steps, since a batch of 64 x 64 tokens" in caplog.text and "--batch-size" in caplog.text

@@ -9,9 +9,9 @@ import pytest
 lm_eval = pytest.importorskip("lm_eval", reason="scores are compared with those of lm-evaluation-harness, of the extra `harness`")
 pytestmark = pytest.mark.skipif("SIMPLELM_DATA" not in os.environ, reason="set SIMPLELM_DATA to a folder with the benchmarks")
 
-from simplelm.benchmark import load_items
-from simplelm.evaluation import EvaluationConfig, evaluate_model
-from simplelm.harness import export_task
+from simplelm.scoring.benchmark import load_items
+from simplelm.scoring.evaluation import EvaluationConfig, evaluate_model
+from simplelm.scoring.harness import export_task
 
 LIMITS = {"blimp_adjunct_island": 200, "blimp_passive_1": 200, "blimp_wh_island": 200, "hellaswag": 500, "piqa": 200, "arc_easy": 200, "rte": 100}
 
@@ -81,7 +81,7 @@ def test_items_longer_than_the_context(model, tmp_path):
     """A model that reads 64 tokens: cut where the harness cuts, and counted."""
     import shutil
     from lm_eval.models.huggingface import HFLM
-    from simplelm.tokenization import load_tokenizer
+    from simplelm.models.tokenization import load_tokenizer
     short = shutil.copytree(model, tmp_path/"short")
     config = json.loads((short/"config.json").read_text())
     (short/"config.json").write_text(json.dumps(config | dict(max_position_embeddings=64)))

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from simplelm.artifacts import InputError, Manifest
-from simplelm.likelihood import (Pair, check_tokenizer, encode_pairs, front_tokens, generate_text, generate_texts, load_model,
+from simplelm.scoring.likelihood import (Pair, check_tokenizer, encode_pairs, front_tokens, generate_text, generate_texts, load_model,
                                  score_pairs, score_pieces, text_reach)
 
 transformers.utils.logging.disable_progress_bar()

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from simplelm.artifacts import InputError
-from simplelm.corpus import parse_block, read_corpus
-from simplelm.formats import read_blocks
+from simplelm.text.corpus import parse_block, read_corpus
+from simplelm.text.formats import read_blocks
 
 STORIES = ["The dog ran to the tree and sat in the sun.", "A cat, and a dog, sat\non the mat all day.", "The cat saw the dog and the dog saw the cat."]
 LINES = "".join(json.dumps(dict(text=t, data=dict(text=t, id=i))) + "\n" for i, t in enumerate(STORIES)).encode()

@@ -7,8 +7,8 @@ import time
 import pyarrow as pa
 
 import reference
-from simplelm.simplification import SimplificationConfig, count_array_words, simplify_array
-from simplelm.vocabulary import Vocabulary, entry_problem
+from simplelm.text.simplification import SimplificationConfig, count_array_words, simplify_array
+from simplelm.text.vocabulary import Vocabulary, entry_problem
 
 BATCH = 50 # documents in one column, so that they also lie behind one another in its buffer
 

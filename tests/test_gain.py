@@ -5,9 +5,9 @@ import pytest
 
 import reference
 from conftest import call, write_jsonl
-from simplelm.gain import vocabulary_gain
-from simplelm.simplification import SimplificationConfig
-from simplelm.vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii, word_key
+from simplelm.text.gain import vocabulary_gain
+from simplelm.text.simplification import SimplificationConfig
+from simplelm.text.vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii, word_key
 from test_fuzz import expected, random_config, random_document, random_vocabulary
 
 

@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from hub_records import RECORDS
-from simplelm.benchmark import BLIMP_NAMES, PUBLIC, TASKS, Task, load_items, make_item, read_records, register, simple_words
-from simplelm.vocabulary import Vocabulary, split_words, word_key
+from simplelm.scoring.benchmark import BLIMP_NAMES, PUBLIC, TASKS, Task, load_items, make_item, read_records, register, simple_words
+from simplelm.text.vocabulary import Vocabulary, split_words, word_key
 
 pytest.importorskip("lm_eval", reason="prompts are compared with those of lm-evaluation-harness, of the extra `harness`")
 from lm_eval.tasks._yaml_loader import load_yaml
-from simplelm import harness
+from simplelm.scoring import harness
 
 OTHERS = [f"blimp_{name}" for name in BLIMP_NAMES if f"blimp_{name}" not in RECORDS] # all of one layout
 

@@ -1,5 +1,6 @@
 """Every notebook runs from top to bottom, as `nbdev_test` runs it, and says what its module says."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,11 @@ import pytest
 from conftest import ROOT, hashes
 
 nbdev = pytest.importorskip("nbdev", reason="the notebooks are run by nbdev, of the extra `dev`")
-NOTEBOOKS = sorted((ROOT/"nbs").glob("*.ipynb"))
+NOTEBOOKS = sorted(path for path in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+PARTS = ("text", "stories", "models", "scoring", "laws", "studies", "cli") # each imports from those before it
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT/"nbs").with_suffix("").as_posix())
 def test_runs(notebook):
     command = [str(Path(sys.executable).with_name("nbdev_test")), "--path", str(notebook), "--n_workers", "0"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"IN_TEST": "1"}, capture_output=True, text=True, timeout=600)
@@ -23,8 +25,8 @@ def test_runs(notebook):
 def test_modules_equal_exports(tmp_path):
     from nbdev.export import nb_export
     shutil.copytree(ROOT/"nbs", tmp_path/"nbs") # modules name their notebooks by relative paths
-    for notebook in NOTEBOOKS: nb_export(tmp_path/"nbs"/notebook.name, tmp_path/"simplelm")
-    exported = hashes(tmp_path/"simplelm")
+    for notebook in NOTEBOOKS: nb_export(tmp_path/notebook.relative_to(ROOT), tmp_path/"simplelm")
+    exported = {name: h for name, h in hashes(tmp_path/"simplelm").items() if not name.endswith("__init__.py")}
     assert len(exported) == sum("#| default_exp" in notebook.read_text(encoding="utf-8") for notebook in NOTEBOOKS)
     committed = {name: h for name, h in hashes(ROOT/"simplelm").items() if name in exported}
     assert committed == exported, "run nbdev_export and commit"
@@ -35,17 +37,30 @@ def test_readme_equals_index():
     assert (ROOT/"README.md").read_text(encoding="utf-8") == render(ROOT/"nbs"/"index.ipynb"), "run python tests/readme.py and commit"
 
 
-def test_modules_import_only_lower_numbers():
-    number = {p.stem.split("_", 1)[1]: p.stem.split("_")[0] for p in NOTEBOOKS if p.stem[:2].isdigit()}
-    for module in (ROOT/"simplelm").glob("*.py"):
-        if module.stem not in number or module.stem == "cli": continue
-        for line in module.read_text(encoding="utf-8").splitlines():
-            if line.strip().startswith("from ."): # nbdev writes imports of the package relative
-                imported = line.split()[1].lstrip(".")
-                assert number[imported] < number[module.stem], f"{module.name} imports {imported}"
+def exported(path):
+    """Dotted module -> part and number of the notebook that makes it."""
+    found = re.search(r"#\| default_exp ([\w.]+)", path.read_text(encoding="utf-8"))
+    return found and (found[1], path.relative_to(ROOT/"nbs").parts[0] if path.parent != ROOT/"nbs" else "", int(path.stem.split("_")[0]))
 
 
-@pytest.mark.parametrize("module", ["artifacts", "vocabulary", "simplification", "statistics", "corpus", "story_words", "storyworld", "story_tasks", "benchmark", "twins", "contamination", "scaling", "study", "report", "laboratory", "cli"])
+def test_modules_import_only_what_comes_before():
+    """Their own part with a lower number, parts before it, the top and internals; internals import the top alone."""
+    place = {module: (part, number) for module, part, number in filter(None, map(exported, NOTEBOOKS))}
+    assert len(place) > 30 and {part for part, _ in place.values()} == {"", "internals", *PARTS}
+    for module, (part, number) in place.items():
+        path = ROOT/"simplelm"/Path(*module.split(".")).with_suffix(".py")
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if not (found := re.match(r"\s*from (\.+)([\w.]*) import", line)): continue
+            package = module.split(".")[:-len(found[1])] if len(found[1]) <= module.count(".") + 1 else []
+            imported = ".".join([*package, *filter(None, found[2].split("."))])
+            if imported not in place: continue
+            other, lower = place[imported]
+            own = other == part and lower < number
+            earlier = part in PARTS and other in PARTS and PARTS.index(other) < PARTS.index(part)
+            assert own or earlier or other == "" and part != "" or other == "internals" and part != "", f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", ["artifacts", "text.vocabulary", "text.simplification", "text.statistics", "text.corpus", "stories.story_words", "stories.storyworld", "stories.story_tasks", "scoring.benchmark", "scoring.twins", "scoring.contamination", "laws.scaling", "studies.study", "studies.report", "studies.laboratory", "cli.commands"])
 def test_imports_without_torch(module):
     code = f"import sys, simplelm.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

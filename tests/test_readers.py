@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from simplelm.artifacts import InputError
-from simplelm.corpus import corpus_texts, open_sources, simplify_corpus
-from simplelm.formats import Reading
-from simplelm.simplification import SimplificationConfig
-from simplelm.storyworld import StoryWorldConfig, write_stories
-from simplelm.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
-from simplelm.vocabulary import Vocabulary
+from simplelm.text.corpus import corpus_texts, open_sources, simplify_corpus
+from simplelm.text.formats import Reading
+from simplelm.text.simplification import SimplificationConfig
+from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+from simplelm.models.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
+from simplelm.text.vocabulary import Vocabulary
 
 WORDS = Vocabulary.from_words("the a dog cat sat ran on mat saw and".split(), name="toy")
 SMALL = SimplificationConfig(min_words=4, max_oov=0)
@@ -121,7 +121,7 @@ def test_reading_is_part_of_what_a_result_is_made_from(tmp_path):
 
 
 def test_separators_at_the_borders_of_reads(tmp_path, monkeypatch):
-    from simplelm import formats
+    from simplelm.text import formats
     (tmp_path/"a.txt").write_text("\n<|endoftext|>\n".join(TEXTS) + "\n<|endoftext|>")
     for size in (7, 13, 64, 1000):
         monkeypatch.setattr(formats, "BLOCK_BYTES", size)
@@ -142,7 +142,7 @@ def test_advice_about_a_validation_split_that_is_empty(tmp_path, rows, said):
 def test_map_without_arrow(tmp_path):
     import datasets
     from functools import partial
-    from simplelm.corpus import simplify_batch
+    from simplelm.text.corpus import simplify_batch
     rows, step = datasets.Dataset.from_dict(dict(text=TEXTS)), partial(simplify_batch, vocabulary=WORDS, config=SMALL)
     for options in (dict(batched=True), dict()):
         with pytest.raises(InputError, match="with_format"): rows.map(step, **options)

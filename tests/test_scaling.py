@@ -14,10 +14,10 @@ from scipy.optimize import minimize
 
 from conftest import ROOT, call
 from simplelm.artifacts import InputError
-from simplelm.emergence import emergence, judge_emergence, metric_curves, size_equivalence
-from simplelm.forecast import calibrate, make_forecast, read_forecast, write_forecast
-from simplelm.frontier import compare_frontiers, isoflop_budgets, isoflop_frontier, envelope_frontier, parametric_frontier
-from simplelm.scaling import (FitRefused, broken_law, checklist, compare_laws, fit_parametric, fit_power_law, huber, log_law, parametric_starts, profile_interval,
+from simplelm.laws.emergence import emergence, judge_emergence, metric_curves, size_equivalence
+from simplelm.laws.forecast import calibrate, make_forecast, read_forecast, write_forecast
+from simplelm.laws.frontier import compare_frontiers, isoflop_budgets, isoflop_frontier, envelope_frontier, parametric_frontier
+from simplelm.laws.scaling import (FitRefused, broken_law, checklist, compare_laws, fit_parametric, fit_power_law, huber, log_law, parametric_starts, profile_interval,
                               solve_laws, study_points)
 
 CHINCHILLA = Path(os.environ.get("SIMPLELM_DATA", ""))/"scaling/chinchilla_points.csv"

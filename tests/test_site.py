@@ -44,8 +44,11 @@ def test_check_reports_nothing(checkout, site):
 
 def test_every_notebook_is_a_page(site):
     # smalldocs and Quarto name a page after its notebook; nbdev's `output-file` gives Quarto the module's name
-    pages = {p.stem for p in site.glob("*.html")}
-    for notebook in (ROOT/"nbs").glob("*.ipynb"): assert notebook.stem in pages or notebook.stem.split("_", 1)[-1] in pages
+    pages = {p.relative_to(site).with_suffix("").as_posix() for p in site.rglob("*.html")}
+    for notebook in (ROOT/"nbs").rglob("*.ipynb"):
+        if ".ipynb_checkpoints" in notebook.parts: continue
+        name = notebook.relative_to(ROOT/"nbs").with_suffix("")
+        assert {name.as_posix(), name.with_name(name.name.split("_", 1)[-1]).as_posix()} & pages, f"{name} is no page"
 
 
 def test_browser_shows_every_page(site):
@@ -61,12 +64,12 @@ def test_browser_shows_every_page(site):
     with playwright.sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking",
                                                                     "--disable-component-update", "--disable-sync"])
-        for path in sorted(site.glob("*.html")):
+        for path in sorted(site.rglob("*.html")):
             page = browser.new_page()
             page.on("console", lambda m, n=path.name: problems.append(f"{n}: {m.text}") if m.type == "error" else None)
             page.on("pageerror", lambda e, n=path.name: problems.append(f"{n}: {e}"))
             page.on("request", lambda r, n=path.name: problems.append(f"{n}: asks {r.url}") if not r.url.startswith((home, "data:", "blob:")) else None)
-            page.goto(f"{home}/{path.name}", wait_until="networkidle")
+            page.goto(f"{home}/{path.relative_to(site).as_posix()}", wait_until="networkidle")
             empty = page.eval_on_selector_all(".cell-output svg, .cell-output img, main img", "e => e.filter(x => !(x.getBoundingClientRect().width > 20 && (x.tagName != 'IMG' || x.naturalWidth > 0))).length")
             if empty: problems.append(f"{path.name}: {empty} charts are not drawn")
             bare = page.eval_on_selector_all("main .math", "e => e.length")

@@ -7,12 +7,12 @@ import random
 import pytest
 
 from conftest import call, hashes, write_jsonl
-from simplelm import corpus
+from simplelm.text import corpus
 from simplelm.artifacts import InputError
-from simplelm.corpus import find_sources, hub_splits, open_sources, simplify_corpus
-from simplelm.simplification import SimplificationConfig
-from simplelm.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
-from simplelm.vocabulary import Vocabulary
+from simplelm.text.corpus import find_sources, hub_splits, open_sources, simplify_corpus
+from simplelm.text.simplification import SimplificationConfig
+from simplelm.models.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
+from simplelm.text.vocabulary import Vocabulary
 
 WORDS = Vocabulary.from_words("the a dog cat sat ran on mat and saw".split(), name="toy")
 SMALL = SimplificationConfig(min_words=2, max_oov=0)

@@ -8,12 +8,12 @@ import pytest
 
 from conftest import call
 from simplelm.artifacts import InputError, make_artifact
-from simplelm.benchmark import PIQA, TASKS, load_items, make_item, replace
-from simplelm.comparison import compare_items, compare_scores
-from simplelm.emergence import judge
-from simplelm.frontier import envelope_frontier
-from simplelm.report import read_table
-from simplelm.scaling import FitRefused, fit_parametric, fit_power_law, verdict
+from simplelm.scoring.benchmark import PIQA, TASKS, load_items, make_item, replace
+from simplelm.scoring.comparison import compare_items, compare_scores
+from simplelm.laws.emergence import judge
+from simplelm.laws.frontier import envelope_frontier
+from simplelm.studies.report import read_table
+from simplelm.laws.scaling import FitRefused, fit_parametric, fit_power_law, verdict
 
 TASK = dict(name="mine_{n}", context="Q: {q}\nA:", choices=["{a}", "{b}"], label="right", fields=["q"], chance=0.5, path="mine.jsonl")
 RECORD = dict(q="Which?", a="this", b="that", right=1)

@@ -60,7 +60,7 @@ def test_unfinished_training_continues_with_its_threads(tmp_path, blocks):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_bits_do_not_depend_on_cores(tmp_path, blocks, threads):
     program = ("import os, sys; from pathlib import Path; os.sched_setaffinity(0, {cores})\n"
-               "from simplelm.cli import main\n"
+               "from simplelm.cli.commands import main\n"
                "main(['train', '{blocks}', '--size', '64x2', *'{options}'.split(), '--threads', '{threads}', '--out', '{out}'])")
     cores = sorted(os.sched_getaffinity(0))
     for name, some in (("one", cores[:1]), ("all", cores)):
@@ -70,12 +70,12 @@ def test_bits_do_not_depend_on_cores(tmp_path, blocks, threads):
 
 @two_cores
 def test_usable_cores_are_those_assigned():
-    program = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from simplelm.threads import *; print(usable_cores(), choose_threads(1024))"
+    program = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from simplelm.internals.threads import *; print(usable_cores(), choose_threads(1024))"
     assert python(program).stdout.split() == ["1", "1"]
 
 
 def test_wide_models_get_more_threads_where_there_are_cores():
-    from simplelm.threads import choose_threads
+    from simplelm.internals.threads import choose_threads
     assert [choose_threads(width, 16) for width in (16, 128, 256, 1024)] == [1, 1, 8, 16]
     assert [choose_threads(width, 1) for width in (16, 1024)] == [1, 1]
 
@@ -88,19 +88,19 @@ def waiting(program, **environment):
 
 
 def test_command_sets_how_threads_wait():
-    from simplelm.threads import SPINS
-    command = "from simplelm.cli import main; main(['version'])"
+    from simplelm.internals.threads import SPINS
+    command = "from simplelm.cli.commands import main; main(['version'])"
     assert waiting(command) == str(SPINS)
     assert waiting(command, GOMP_SPINCOUNT="77") == "77"
-    assert waiting("import simplelm.cli, simplelm.training") not in (str(SPINS), "77") # a library call leaves the process as it is
+    assert waiting("import simplelm.cli.commands, simplelm.models.training") not in (str(SPINS), "77") # a library call leaves the process as it is
 
 
 def test_library_calls_give_threads_back(tmp_path, blocks):
     import torch
-    from simplelm.evaluation import EvaluationConfig, evaluate_model
-    from simplelm.model import model_size
-    from simplelm.tokenization import open_blocks
-    from simplelm.training import TrainingConfig, train
+    from simplelm.scoring.evaluation import EvaluationConfig, evaluate_model
+    from simplelm.models.model import model_size
+    from simplelm.models.tokenization import open_blocks
+    from simplelm.models.training import TrainingConfig, train
     size = model_size("32x2", vocab_size=open_blocks(blocks).vocab_size, context=open_blocks(blocks).context)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -116,8 +116,8 @@ def test_library_calls_give_threads_back(tmp_path, blocks):
 @pytest.mark.parametrize("has, precision", [(dict(avx2=True), "float32"), (dict(avx512_bf16=True), "bfloat16"), (dict(amx_bf16=True), "bfloat16"), (dict(bf16=True), "bfloat16")])
 def test_precision_is_what_the_processor_has(has, precision):
     import torch
-    from simplelm.model import model_size
-    from simplelm.training import TrainingConfig, settle
+    from simplelm.models.model import model_size
+    from simplelm.models.training import TrainingConfig, settle
     with patch.object(torch.cpu, "get_capabilities", lambda: has):
         assert {settle(TrainingConfig(), model_size(size), torch.device("cpu")).precision for size in ("16x2", "64x4", "1024x8")} == {precision}
         assert settle(TrainingConfig(precision="float32"), model_size("32x2"), torch.device("cpu")).precision == "float32"
@@ -126,7 +126,7 @@ def test_precision_is_what_the_processor_has(has, precision):
 def test_run_on_another_processor_is_in_one_precision(tmp_path, caplog):
     import torch
     from dataclasses import replace
-    from simplelm.study import load_study, run_study
+    from simplelm.studies.study import load_study, run_study
     study = load_study(ROOT/"tests"/"miniature.toml")
     study = replace(study, models=replace(study.models, sizes=study.models.sizes[:1], seeds=(0,), more_seeds={}))
     with patch.object(torch.cpu, "get_capabilities", lambda: dict(avx2=True)): run_study(study, tmp_path/"run")
@@ -143,7 +143,7 @@ def test_run_on_another_processor_is_in_one_precision(tmp_path, caplog):
 def test_verdicts_take_three_seeds(seeds, judged):
     import pandas as pd
     from dataclasses import replace
-    from simplelm.report import claims, load_run
+    from simplelm.studies.report import claims, load_run
     run = load_run(ROOT/"nbs"/"results"/"child_directed")
     run = replace(run, models=pd.concat([run.models.assign(seed=s) for s in seeds], ignore_index=True))
     assert ("no verdict" not in set(claims(run).verdict)) is judged

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 import reference
 from conftest import call, write_jsonl
 from simplelm.artifacts import InputError
-from simplelm.benchmark import is_simple
-from simplelm.simplification import SimplificationConfig, count_array_words, simplify_array, simplify_text
-from simplelm.statistics import collect, count_sentences, oov_counts
-from simplelm.vocabulary import Vocabulary, character_classes, split_words, word_key
+from simplelm.scoring.benchmark import is_simple
+from simplelm.text.simplification import SimplificationConfig, count_array_words, simplify_array, simplify_text
+from simplelm.text.statistics import collect, count_sentences, oov_counts
+from simplelm.text.vocabulary import Vocabulary, character_classes, split_words, word_key
 
 KNOWN = Vocabulary.from_words("the cat sat on a mat and it was hot don't café".split())
 RULE = SimplificationConfig(min_words=3)

@@ -31,7 +31,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from simplelm.threads import choose_threads, set_waiting, torch_threads, usable_cores
+from simplelm.internals.threads import choose_threads, set_waiting, torch_threads, usable_cores
 
 CONTEXT, VOCABULARY = 192, 1536
 FLOOR = 0.35
@@ -42,8 +42,8 @@ SETTINGS = [*SPINS, "one thread", "chosen"]
 
 def make_world(folder):
     """Blocks to train on, of the kind that the default study has."""
-    from simplelm.storyworld import StoryWorldConfig, write_stories
-    from simplelm.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
+    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.models.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
     write_stories(folder/"corpus", StoryWorldConfig(documents=6000))
     train_tokenizer(folder/"corpus", folder/"tokenizer", TokenizerConfig(vocab_size=VOCABULARY))
     pack_blocks(folder/"corpus", folder/"tokenizer", folder/"blocks", PackingConfig(context=CONTEXT))
@@ -53,8 +53,8 @@ def training_step(size, blocks, batch, precision):
     """A function that trains for a step, and how many tokens a step has."""
     import torch
     from accelerate import Accelerator
-    from simplelm.kernels import keep_memory
-    from simplelm.training import Run, TrainingConfig, set_up, train_step
+    from simplelm.internals.kernels import keep_memory
+    from simplelm.models.training import Run, TrainingConfig, set_up, train_step
     keep_memory()
     config = TrainingConfig(tokens=batch*CONTEXT*10**6, batch_size=batch, learning_rate=1e-3, precision=precision)
     run = Run(size, config, blocks)
@@ -66,11 +66,11 @@ def training_step(size, blocks, batch, precision):
 
 def scoring_step(size, blocks):
     """A function that scores items of the story world, and how many tokens they have."""
-    from simplelm.benchmark import load_items
-    from simplelm.evaluation import item_pairs
-    from simplelm.likelihood import prepare_requests, score_requests
-    from simplelm.model import build_model
-    from simplelm.tokenization import load_tokenizer
+    from simplelm.scoring.benchmark import load_items
+    from simplelm.scoring.evaluation import item_pairs
+    from simplelm.scoring.likelihood import prepare_requests, score_requests
+    from simplelm.models.model import build_model
+    from simplelm.models.tokenization import load_tokenizer
     model, tokenizer = build_model(size).eval(), load_tokenizer(blocks)
     pairs = item_pairs(load_items("storyworld_agreement", limit=200), pmi=False)
     requests = prepare_requests(tokenizer, pairs, CONTEXT, True)
@@ -81,7 +81,7 @@ def scoring_step(size, blocks):
 def measure(options):
     """The work of one process: prints the tokens a second of each size."""
     set_waiting()
-    from simplelm.model import model_size
+    from simplelm.models.model import model_size
     blocks, rates = Path(options.child)/"blocks", {}
     for name in options.sizes:
         size = model_size(name, VOCABULARY, CONTEXT)

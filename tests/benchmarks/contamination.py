@@ -28,9 +28,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from simplelm.contamination import LONGEST, NOWHERE, claim_phrases, load_tasks, scan_corpus, split_phrase, text_pieces
-from simplelm.corpus import find_sources, read_corpus
-from simplelm.storyworld import StoryWorldConfig, write_stories
+from simplelm.scoring.contamination import LONGEST, NOWHERE, claim_phrases, load_tasks, scan_corpus, split_phrase, text_pieces
+from simplelm.text.corpus import find_sources, read_corpus
+from simplelm.stories.storyworld import StoryWorldConfig, write_stories
 
 
 def in_turns(rounds, **functions):

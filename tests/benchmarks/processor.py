@@ -1,4 +1,4 @@
-"""The kernels of `simplelm.kernels` against what PyTorch has, in turns in one process; the last line is one JSON object. A minute on two cores.
+"""The kernels of `simplelm.internals.kernels` against what PyTorch has, in turns in one process; the last line is one JSON object. A minute on two cores.
 
     python tests/benchmarks/processor.py  # not kernels.py: transformers would take it for the package of that name
 
@@ -16,7 +16,7 @@ import time
 
 import torch
 
-from simplelm.kernels import keep_memory, multiplier, rms_norm, target_logprobs, tree_attention
+from simplelm.internals.kernels import keep_memory, multiplier, rms_norm, target_logprobs, tree_attention
 
 V, N = 15000, 4096
 
@@ -68,7 +68,7 @@ def main():
     rounds, result = parser.parse_args().rounds, {}
     keep_memory()
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    from simplelm.training import projection_loss
+    from simplelm.models.training import projection_loss
     for dtype in (torch.float32, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
         logits, row, target = (torch.randn(64, V)*3).to(dtype), torch.arange(N), torch.randint(V, (N,))

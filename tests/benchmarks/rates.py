@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from simplelm.model import model_size
-from simplelm.storyworld import StoryWorldConfig, write_stories
-from simplelm.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
-from simplelm.training import TrainingConfig, peak_rate, train
+from simplelm.models.model import model_size
+from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+from simplelm.models.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
+from simplelm.models.training import TrainingConfig, peak_rate, train
 
 
 def main():

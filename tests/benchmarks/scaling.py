@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from simplelm.scaling import fit_parametric, fit_power_law, huber, log_law, parametric_starts
+from simplelm.laws.scaling import fit_parametric, fit_power_law, huber, log_law, parametric_starts
 
 DELTA = 1e-3
 CONSTANTS = ("E", "A", "B", "alpha", "beta")
@@ -68,7 +68,7 @@ def speed(repeats, whole):
     # of the optimum: the whole grid is not needed to compare with, for a start next to ours can only go lower
     theirs = min(scipy_fit([np.log(both.E), np.log(both.A), np.log(both.B), both.alpha, both.beta], logs, y).fun, *(r.fun for r in theirs))
     weights = np.array([np.bincount(d, minlength=len(y)) for d in draws])
-    from simplelm.scaling import refit
+    from simplelm.laws.scaling import refit
     start = np.array([[np.log(both.E), np.log(both.A), np.log(both.B), both.alpha, both.beta]])
     again = refit(partial(log_law, u=logs), np.tile(y, (len(draws), 1)), weights, start, start[:0], DELTA, exponents=2)
     costs = (weights*huber(log_law(again, logs)[0] - y, DELTA)).sum(1)

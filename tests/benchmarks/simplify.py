@@ -34,12 +34,12 @@ import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from simplelm.corpus import corpus_texts, simplify_corpus
-from simplelm.simplification import SimplificationConfig, simplify_array
-from simplelm.story_words import child_vocabulary
-from simplelm.storyworld import StoryWorldConfig, write_stories
-from simplelm.tokenization import FastEncoder, TokenizerConfig, learn_bpe
-from simplelm.vocabulary import Vocabulary
+from simplelm.text.corpus import corpus_texts, simplify_corpus
+from simplelm.text.simplification import SimplificationConfig, simplify_array
+from simplelm.stories.story_words import child_vocabulary
+from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+from simplelm.models.tokenization import FastEncoder, TokenizerConfig, learn_bpe
+from simplelm.text.vocabulary import Vocabulary
 
 BLOCK = 8 << 20 # bytes that simplify_corpus reads at once
 SCHEMA = pa.schema([("text", pa.string())])

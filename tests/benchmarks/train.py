@@ -34,10 +34,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import Trainer, TrainerCallback, TrainingArguments, get_cosine_schedule_with_warmup
 
-from simplelm.kernels import keep_memory
-from simplelm.model import build_model, model_size, training_flops
-from simplelm.tokenization import TokenizerConfig, pack_blocks, train_tokenizer
-from simplelm.training import Run, TrainingConfig, set_up, train_step, usual_precision
+from simplelm.internals.kernels import keep_memory
+from simplelm.models.model import build_model, model_size, training_flops
+from simplelm.models.tokenization import TokenizerConfig, pack_blocks, train_tokenizer
+from simplelm.models.training import Run, TrainingConfig, set_up, train_step, usual_precision
 
 CONTEXT, VOCABULARY, RATE = 128, 15000, 1e-3
 

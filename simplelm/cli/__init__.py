@@ -1,0 +1,4 @@
+"""The command `simplelm`."""
+from .commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,1 @@
+"""How the hot loops work; no part of the public interface."""

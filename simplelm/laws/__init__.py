@@ -1,0 +1,1 @@
+"""Laws are fitted to losses and scores."""

@@ -1,0 +1,1 @@
+"""Models are scored on items."""

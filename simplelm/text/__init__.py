@@ -1,0 +1,1 @@
+"""Text becomes corpora: vocabularies, simplification, files, statistics."""
