@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ..text.simplification import NEWLINE, bytes_between, count_between, first_one, kernel
+from .bytes import NEWLINE, bytes_between, count_between, first_one, kernel
 
 # %% auto #0
 __all__ = ['PADDING', 'QUOTE', 'BACKSLASH', 'COMMA', 'COLON', 'OPEN_LIST', 'CLOSE_LIST', 'OPEN_RECORD', 'CLOSE_RECORD', 'MINUS',

@@ -22,7 +22,8 @@ from ..internals.compilation import cached
 from .benchmark import TASKS, Item, Task, describe_task, load_items, task_file, task_names
 from ..text.corpus import Group, Part, Source, checked, group_sources, open_sources, parse_block, readings, simplify_groups, source_label
 from .evaluation import CONVENTIONS, mean_and_error
-from ..text.simplification import INLINE, LOWER, bytes_between, first_one, lower_8, mix_byte, ones, short_key, string_buffers
+from ..internals.bytes import bytes_between, first_one, ones, string_buffers
+from ..text.simplification import INLINE, LOWER, lower_8, mix_byte, short_key
 from ..text.vocabulary import Vocabulary, lower_ascii
 
 # %% auto #0

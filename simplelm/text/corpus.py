@@ -27,7 +27,8 @@ from ..artifacts import (InputError, Manifest, NoResult, atomic_write, data_fold
                                 read_manifest)
 from .formats import BLOCK_BYTES, FORMATS, LINE_BYTES, Block, Reading, file_format, read_blocks
 from ..internals.json_lines import read_strings
-from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig, count_array_words, join_spans, simplify_column
+from .simplification import (CLOSING, KEPT, READ, SHORT, SimplificationConfig,
+                                          count_array_words, join_spans, simplify_column)
 from .statistics import collect, describe, oov_counts
 from .vocabulary import Vocabulary
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from ..artifacts import InputError
 from ..configuration import check_types
 from ..internals.json_lines import PADDING
-from .simplification import NEWLINE, count_between
+from ..internals.bytes import NEWLINE, count_between
 
 # %% auto #0
 __all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'FIRST_BYTES', 'ROWS', 'FileFormat', 'file_format', 'Reading',

@@ -15,8 +15,10 @@ from numba import njit
 from ..artifacts import Deferred, InputError
 from ..internals.compilation import cached
 from .corpus import read_corpus
-from .simplification import (DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules, character_tables, copy_spans, is_long_known, is_marked,
-                                     lookup_table, mark_text, simplify_column, string_buffers)
+from ..internals.bytes import string_buffers
+from .simplification import (DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules,
+                                          character_tables, copy_spans, is_long_known, is_marked,
+                                          lookup_table, mark_text, simplify_column)
 from .vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii, word_key
 
 # %% auto #0

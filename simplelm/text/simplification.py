@@ -13,22 +13,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
 
 from ..artifacts import InputError
-from ..internals.compilation import cached
+from ..internals.bytes import (NEWLINE, bytes_between, count_between, first_one, kernel, load_8, ones,
+                                      string_buffers)
 from ..configuration import check_types
 from .vocabulary import (APOSTROPHES, CharacterClass, Vocabulary, character_classes, folded_characters,
                                  word_key)
 
 # %% auto #0
-__all__ = ['kernel', 'LOWER', 'INLINE', 'FIRST_8', 'NEXT_8', 'READ', 'KEPT', 'CLOSING', 'SHORT', 'SimplificationConfig', 'Span',
-           'bytes_between', 'load_8', 'ones', 'first_one', 'window', 'next_one', 'lower_8', 'short_key', 'short_slot',
-           'build_short_table', 'has_key', 'is_short_known', 'drop_byte', 'is_short_joined_known', 'find_spans',
-           'count_between', 'character_offsets', 'copy_spans', 'string_buffers', 'simplify_column', 'simplify_array',
-           'simplify_text', 'count_words_of', 'count_array_words', 'join_spans']
+__all__ = ['LOWER', 'INLINE', 'FIRST_8', 'NEXT_8', 'READ', 'KEPT', 'CLOSING', 'SHORT', 'SimplificationConfig', 'Span', 'window',
+           'next_one', 'lower_8', 'short_key', 'short_slot', 'build_short_table', 'has_key', 'is_short_known',
+           'drop_byte', 'is_short_joined_known', 'find_spans', 'character_offsets', 'copy_spans', 'simplify_column',
+           'simplify_array', 'simplify_text', 'count_words_of', 'count_array_words', 'join_spans']
 
 # %% ../../nbs/text/01_simplification.ipynb #1603bbd3
 class WordRules(NamedTuple):
@@ -73,42 +70,6 @@ class Span:
     oov_count: int # Its words out of vocabulary; counts the word that closed it
     start: int # Where it starts in the text, characters
     end: int # Where it ends: `text[start:end]` is the passage
-
-# %% ../../nbs/text/01_simplification.ipynb #4ce27dd9
-kernel = njit(nogil=True, cache=cached(__name__))
-_bits = ir.IntType(64)
-
-def _load(context, builder, signature, args, what):
-    "The bytes from `data[i]` as a value of LLVM type `what`, wherever in memory they lie"
-    data = context.make_array(signature.args[0])(context, builder, args[0]).data
-    return builder.load(builder.bitcast(builder.gep(data, [args[1]]), what.as_pointer()), align=1, typ=what)
-
-@intrinsic
-def bytes_between(typing, data, i, low, high):
-    "Bit k says whether low <= data[i + k] <= high, for 64 bytes"
-    def generate(context, builder, signature, args):
-        vector = ir.VectorType(ir.IntType(8), 64)
-        spread = lambda value: builder.shuffle_vector(builder.insert_element(ir.Constant(vector, ir.Undefined),
-            builder.trunc(value, ir.IntType(8)), ir.Constant(ir.IntType(32), 0)), ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64))
-        above = builder.sub(_load(context, builder, signature, args, vector), spread(args[2]))
-        return builder.bitcast(builder.icmp_unsigned("<=", above, builder.sub(spread(args[3]), spread(args[2]))), _bits)
-    return types.uint64(data, types.int64, types.int64, types.int64), generate
-
-# %% ../../nbs/text/01_simplification.ipynb #65e63000
-@intrinsic
-def load_8(typing, data, i):
-    "data[i] to data[i + 7] as one integer, the first byte lowest"
-    return types.uint64(data, types.int64), lambda *context: _load(*context, _bits)
-
-@intrinsic
-def ones(typing, bits):
-    "How many bits are set"
-    return types.int64(types.uint64), lambda context, builder, signature, args: builder.ctpop(args[0])
-
-@intrinsic
-def first_one(typing, bits):
-    "Place of the lowest bit that is set; there must be one"
-    return types.int64(types.uint64), lambda context, builder, signature, args: builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
 # %% ../../nbs/text/01_simplification.ipynb #0a10fe17
 @kernel
@@ -572,7 +533,7 @@ def lookup_table(
     return data, offsets, *build_table(data, offsets), *build_short_table(data, offsets)
 
 # %% ../../nbs/text/01_simplification.ipynb #0765dd22
-SPACE, NEWLINE, APOSTROPHE, ZERO, NINE = b" \n'09"
+SPACE, APOSTROPHE, ZERO, NINE = b" '09"
 
 @kernel
 def is_blank(data, begin, place, marks, listed):
@@ -656,16 +617,6 @@ def find_spans(data, offsets, table, characters, rules, limits):
 
 # %% ../../nbs/text/01_simplification.ipynb #1fdff843
 @kernel
-def count_between(data, i, stop, low, high):
-    "How many bytes of `data[i:stop]` are from `low` to `high`"
-    found = 0
-    while i + 64 <= stop:
-        found += ones(bytes_between(data, i, low, high))
-        i += 64
-    for k in range(i, stop): found += low <= data[k] <= high
-    return found
-
-@kernel
 def character_offsets(data, offsets, spans):
     "First and end character of each span within its text"
     found = np.empty((len(spans), 2), np.int64)
@@ -686,19 +637,6 @@ def copy_spans(data, spans):
     copied = np.empty(offsets[-1], np.uint8)
     for k in range(len(spans)): copied[offsets[k]:offsets[k + 1]] = data[spans[k, 1]:spans[k, 2]]
     return copied, offsets
-
-# %% ../../nbs/text/01_simplification.ipynb #724144fa
-def string_buffers(
-    texts: pa.Array|pa.ChunkedArray, # Strings; null counts as empty
-) -> tuple[np.ndarray, np.ndarray]: # Bytes, and where each text starts and the last ends
-    "The buffers of a column of strings, without a copy where it has one chunk and no null"
-    column = pa.concat_arrays(texts.chunks or [pa.array([], texts.type)]) if isinstance(texts, pa.ChunkedArray) else texts
-    if not len(column): return np.empty(0, np.uint8), np.zeros(1, np.int64)
-    column = column.cast(pa.large_string())
-    if column.null_count: column = column.fill_null("") # a copy
-    _, offsets, data = column.buffers()
-    offsets = np.frombuffer(offsets, np.int64)[column.offset:column.offset + len(column) + 1]
-    return np.frombuffer(data or b"", np.uint8), offsets
 
 # %% ../../nbs/text/01_simplification.ipynb #07ca8864
 def simplify_column(
