@@ -1,1 +1,93 @@
+"""How much of what a language model can do comes from its size, and how much from the language it reads?
+
+The names below are all that most work needs; each is loaded when it is first used. `dir(simplelm)` lists them.
+"""
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` does it
+    from .artifacts import InputError as InputError
+    from .artifacts import Manifest as Manifest
+    from .artifacts import read_manifest as read_manifest
+    from .text.vocabulary import Vocabulary as Vocabulary
+    from .text.vocabulary import count_words as count_words
+    from .text.simplification import SimplificationConfig as SimplificationConfig
+    from .text.simplification import simplify_text as simplify_text
+    from .text.formats import Reading as Reading
+    from .text.corpus import corpus_texts as corpus_texts
+    from .text.corpus import open_sources as open_sources
+    from .text.corpus import simplify_corpus as simplify_corpus
+    from .text.gain import vocabulary_gain as vocabulary_gain
+    from .stories.story_words import child_vocabulary as child_vocabulary
+    from .stories.storyworld import StoryWorldConfig as StoryWorldConfig
+    from .stories.storyworld import write_stories as write_stories
+    from .models.tokenization import PackingConfig as PackingConfig
+    from .models.tokenization import TokenizerConfig as TokenizerConfig
+    from .models.tokenization import load_tokenizer as load_tokenizer
+    from .models.tokenization import open_blocks as open_blocks
+    from .models.tokenization import pack_blocks as pack_blocks
+    from .models.tokenization import train_tokenizer as train_tokenizer
+    from .models.model import PAPER_SIZES as PAPER_SIZES
+    from .models.model import ModelConfig as ModelConfig
+    from .models.model import build_model as build_model
+    from .models.model import model_size as model_size
+    from .models.training import TrainingConfig as TrainingConfig
+    from .models.training import train as train
+    from .models.context import extend_context as extend_context
+    from .scoring.benchmark import Task as Task
+    from .scoring.benchmark import load_items as load_items
+    from .scoring.benchmark import load_task as load_task
+    from .scoring.likelihood import generate_text as generate_text
+    from .scoring.likelihood import load_model as load_model
+    from .scoring.evaluation import EvaluationConfig as EvaluationConfig
+    from .scoring.evaluation import evaluate_model as evaluate_model
+    from .scoring.evaluation import evaluate_models as evaluate_models
+    from .scoring.comparison import compare_scores as compare_scores
+    from .scoring.contamination import check_contamination as check_contamination
+    from .laws.scaling import fit_parametric as fit_parametric
+    from .laws.scaling import fit_power_law as fit_power_law
+    from .studies.study import Study as Study
+    from .studies.study import load_study as load_study
+    from .studies.study import plan_study as plan_study
+    from .studies.study import run_study as run_study
+    from .studies.report import write_report as write_report
+
+_NAMES = {
+    "artifacts": "InputError Manifest read_manifest",
+    "text.vocabulary": "Vocabulary count_words",
+    "text.simplification": "SimplificationConfig simplify_text",
+    "text.formats": "Reading",
+    "text.corpus": "corpus_texts open_sources simplify_corpus",
+    "text.gain": "vocabulary_gain",
+    "stories.story_words": "child_vocabulary",
+    "stories.storyworld": "StoryWorldConfig write_stories",
+    "models.tokenization": "PackingConfig TokenizerConfig load_tokenizer open_blocks pack_blocks train_tokenizer",
+    "models.model": "PAPER_SIZES ModelConfig build_model model_size",
+    "models.training": "TrainingConfig train",
+    "models.context": "extend_context",
+    "scoring.benchmark": "Task load_items load_task",
+    "scoring.likelihood": "generate_text load_model",
+    "scoring.evaluation": "EvaluationConfig evaluate_model evaluate_models",
+    "scoring.comparison": "compare_scores",
+    "scoring.contamination": "check_contamination",
+    "laws.scaling": "fit_parametric fit_power_law",
+    "studies.study": "Study load_study plan_study run_study",
+    "studies.report": "write_report",
+}
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    """Load a name when it is first used (PEP 562)."""
+    if name not in _HOMES: raise AttributeError(f"module 'simplelm' has no attribute {name!r}")
+    value = getattr(import_module(f"simplelm.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The names for users, and the parts."""
+    return sorted({*__all__, "artifacts", "configuration", "text", "stories", "models", "scoring", "laws", "studies", "cli"})

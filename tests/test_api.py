@@ -1,0 +1,33 @@
+"""`import simplelm` alone: quick, complete, typed, and with help."""
+import inspect
+import re
+import subprocess
+import sys
+
+import pytest
+
+import simplelm
+from conftest import ROOT
+
+
+def test_importing_loads_nothing_heavy():
+    code = "import sys, simplelm, simplelm.text, simplelm.models; heavy = {'torch', 'transformers', 'numba', 'pyarrow', 'pandas', 'datasets'} & {*sys.modules}; sys.exit(str(heavy) if heavy else 0)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("name", [name for name in simplelm.__all__ if name != "__version__"])
+def test_every_name(name):
+    """It is there, where it says, with a docstring if it can be called."""
+    found = getattr(simplelm, name)
+    assert name in dir(simplelm) and getattr(simplelm, name) is found
+    if callable(found): assert inspect.getdoc(found) and found.__module__ == f"simplelm.{simplelm._HOMES[name]}"
+
+
+def test_type_checkers_and_python_see_the_same_names():
+    text = (ROOT/"simplelm"/"__init__.py").read_text()
+    seen = {(home, name) for home, name, again in re.findall(r"^    from \.([\w.]+) import (\w+) as (\w+)$", text, re.M) if name == again}
+    assert seen == {(home, name) for name, home in simplelm._HOMES.items()}
+
+
+def test_an_unknown_name():
+    with pytest.raises(AttributeError, match="has no attribute 'simplfy'"): simplelm.simplfy
