@@ -1,6 +1,7 @@
 """The commands, end to end, as a user types them."""
 import json
 import re
+import subprocess
 
 import pandas as pd
 import pytest
@@ -78,3 +79,33 @@ def test_fit_recovers_a_known_law(tmp_path):
     found = {name: float(re.search(rf"\b{name}=([-\d.e+]+)", done.stdout)[1]) for name in ("E", "A", "alpha")}
     # the points lie on the law, so only the solver's tolerance is left
     assert found["alpha"] == pytest.approx(0.2, rel=1e-3) and found["E"] == pytest.approx(1.5, rel=1e-3) and found["A"] == pytest.approx(2000, rel=1e-2)
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["simplfy"], "simplfy: no such command; the nearest is simplify; simplelm --help lists all"), (["zzz"], "zzz: no such command; simplelm --help lists all"),
+    (["simplify", "--splt", "x", "--out", "y"], "--splt: no such option of simplelm simplify; the nearest is --split; see simplelm simplify --help"),
+    (["train", "blocks", "--sise", "64x4", "--out", "x"], "--sise: no such option of simplelm train; the nearest is --size"),
+    (["train", "rate", "blocks", "--lowst", "1"], "--lowst: no such option of simplelm train rate; the nearest is --lowest"),
+    (["tokenize", "a", "--out", "x", "--hold-outs", "blocks"], "the nearest is --hold-out"), (["clean", "x", "--no-deleted"], "--no-deleted: no such option of simplelm clean")],
+    ids=lambda v: " ".join(v)[:30] if isinstance(v, list) else "")
+def test_mistyped_commands_and_options(tmp_path, arguments, said):
+    done = call(*arguments, cwd=tmp_path)
+    line, = done.stderr.splitlines()
+    assert done.returncode == 2 and said in line and not list(tmp_path.iterdir()), done.stderr
+
+
+def test_overview_and_version(tmp_path):
+    from simplelm.cli.commands import COMMANDS
+    shown = call("--help", cwd=tmp_path, environment={"COLUMNS": "80"}).stdout
+    for name in COMMANDS: assert re.search(rf"^  {name} ", shown, re.M) and f"simplelm {name}" in shown, name
+    assert max(map(len, (line for line in shown.splitlines() if not line.strip().startswith(("simplelm", "How much"))))) <= 80
+    import simplelm
+    assert call("--version", cwd=tmp_path).stdout == f"simplelm {simplelm.__version__}\n"
+    assert call(cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(tmp_path, shell):
+    done = call("completion", shell, cwd=tmp_path)
+    assert done.returncode == 0 and "contamination" in done.stdout and "min-words" in done.stdout.replace("min_words", "min-words"), done.stderr
+    if shell == "bash": assert subprocess.run(["bash", "-n"], input=done.stdout, text=True).returncode == 0

@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 import atexit
+import difflib
 import gc
 import io
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
@@ -31,11 +34,11 @@ from ..internals.threads import set_waiting
 # %% auto #0
 __all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'formats', 'gain', 'model', 'forecast',
            'frontier', 'report', 'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary',
-           'laboratory', 'pd', 'contamination', 'harness', 'COMMANDS', 'NESTED', 'stage', 'Vocabulary', 'Gain',
+           'laboratory', 'pd', 'contamination', 'harness', 'GROUPS', 'COMMANDS', 'stage', 'Vocabulary', 'Gain',
            'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'score_folders', 'score_text',
            'Compare', 'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'print_plan', 'Fit', 'fit_run',
            'attempt', 'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report', 'Clean', 'Version',
-           'parse', 'main']
+           'Completion', 'parse', 'main']
 
 # %% ../../nbs/cli/00_commands.ipynb #1bf5cba1
 def stage(
@@ -163,7 +166,7 @@ class Simplify:
 
     simplelm simplify /shared/corpora --out /shared/simple --engine slurm --tasks 256 --partition cpu --time 4:00:00
 
-    Stopped, it goes on from there when the same command is given again.
+    After a stop, the same command continues.
     """
     source: Positional[tuple[str, ...]] # Files, globs, folders, names below $SIMPLELM_DATA, or Hub ids
     out: Path # Folder for the result, Parquet with a `text` column
@@ -237,7 +240,7 @@ class Tokenize:
 # %% ../../nbs/cli/00_commands.ipynb #7313c569
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train one LLaMA model on packed blocks; start it again after a stop and it goes on.
+    """Train one LLaMA model on packed blocks. After a stop, the same command continues.
 
     Shows two blocks of the text first. While it trains, the loss curve is in .OUT.partial/metrics.csv; at the end all is in OUT.
 
@@ -291,7 +294,7 @@ class Rate:
 # %% ../../nbs/cli/00_commands.ipynb #03704b02
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Score causal language models on standard benchmarks and on their simple items. Stopped, it goes on when the same command is given again.
+    """Score causal language models on standard benchmarks and on their simple items. After a stop, the same command continues.
 
     simplelm evaluate --model model --tasks blimp,hellaswag --simple
 
@@ -711,7 +714,10 @@ class Calibrate:
 # %% ../../nbs/cli/00_commands.ipynb #644bffee
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    "Write the report of a run folder again: one HTML file that needs nothing else"
+    """Write the report of a run folder again: one HTML file that needs nothing else.
+
+    simplelm report runs/tiny
+    """
     run: Positional[Path] # A run folder
     out: Path|None = None # HTML file; by default report.html in the run folder
 
@@ -749,41 +755,114 @@ class Clean:
 # %% ../../nbs/cli/00_commands.ipynb #00979478
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    "Print the version of simplelm and of what its results depend on"
+    """Print the version of simplelm and of what its results depend on.
+
+    simplelm version
+    """
     def __call__(self):
         for name, version in {"simplelm": simplelm.__version__, **simplelm.artifacts.package_versions()}.items(): print(name, version)
 
+# %% ../../nbs/cli/00_commands.ipynb #c2d0f89b
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """Print a script that lets a shell complete commands and options.
+
+    simplelm completion bash >> ~/.bashrc
+
+    simplelm completion zsh > ~/.zfunc/_simplelm
+    """
+    shell: Positional[Literal["bash", "zsh", "fish"]] # The shell that reads it
+
+    def __call__(self):
+        single = {name: command for name, command in COMMANDS.items() if " " not in name}
+        tyro.extras.subcommand_cli_from_dict(single, prog="simplelm", args=["--tyro-print-completion", self.shell])
+
 # %% ../../nbs/cli/00_commands.ipynb #b084226a
-COMMANDS = {c.__name__.lower(): c for c in (Run, Plan, Vocabulary, Simplify, Tokenize, Train, Extend, Evaluate, Compare, Contamination, Fit, Forecast, Report, Clean, Version)}
-NESTED = {("vocabulary", "gain"): Gain, ("train", "rate"): Rate, ("evaluate", "export"): Export, ("forecast", "score"): Score, ("forecast", "calibrate"): Calibrate}
+GROUPS = {
+    "A study, from text to report": {"run": Run, "plan": Plan, "report": Report, "clean": Clean},
+    "Text": {"vocabulary": Vocabulary, "vocabulary gain": Gain, "simplify": Simplify},
+    "Models": {"tokenize": Tokenize, "train": Train, "train rate": Rate, "extend": Extend},
+    "Scores": {"evaluate": Evaluate, "evaluate export": Export, "compare": Compare, "contamination": Contamination},
+    "Laws": {"fit": Fit, "forecast": Forecast, "forecast score": Score, "forecast calibrate": Calibrate},
+    "Help": {"version": Version, "completion": Completion},
+}
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 # %% ../../nbs/cli/00_commands.ipynb #1072d7a8
+QUESTION = "How much of what a language model can do comes from its size, and how much from the language it reads?"
+
+def overview(
+    width: int=100, # Columns
+) -> str: # Lines
+    "All commands, each with an example"
+    lines = [QUESTION, "", "usage: simplelm COMMAND [OPTIONS]", "       simplelm COMMAND --help explains a command and its options"]
+    for title, group in GROUPS.items():
+        lines += ["", f"{title}:"]
+        for name, command in group.items():
+            about = [line.strip() for line in (command.__doc__ or "").splitlines() if line.strip()]
+            example = next((line for line in about[1:] if line.startswith("simplelm ")), f"simplelm {name}")
+            lines += textwrap.wrap(f"  {name:<19}{about[0]}", width, subsequent_indent=" "*21)
+            lines.append(" "*21 + example)
+    return "\n".join(lines)
+
+# %% ../../nbs/cli/00_commands.ipynb #d9fba301
+def nearest(
+    word: str, # As it was typed
+    known: Sequence[str], # What there is
+) -> str: # Part of a line; empty if nothing is near
+    "What somebody may have meant"
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; the nearest is {near[0]}" if near else ""
+
+def option_names(
+    command: type, # A command, or a configuration in it
+) -> list[str]: # Such as --min-words
+    "The options of a command"
+    found = []
+    for name, hint in get_type_hints(command, include_extras=True).items():
+        inner = next((part for part in (hint, *getattr(hint, "__args__", ()), getattr(hint, "__origin__", None)) if is_dataclass(part)), None)
+        if inner:
+            found += option_names(inner)
+            continue
+        about = getattr(hint, "__metadata__", ())                          # of tyro, where the option has another name
+        if any("Positional" in repr(part) for part in about): continue
+        called = next((part.name for part in about if getattr(part, "name", None)), name)
+        aliases = [alias for part in about for alias in getattr(part, "aliases", None) or ()]
+        found += [f"--{one.lstrip('-').replace('_', '-')}" for one in (called, *aliases)]
+    return found
+
 def read_options(
     command: type, # One of the commands
-    name: list[str], # As it is typed
+    name: str, # As it is typed
     arguments: list[str], # What follows
 ) -> object: # The command, ready to be called
     "Read a command's options; a value that the command itself refuses is an InputError, like those of its work"
     told = io.StringIO()
     try:
-        with redirect_stderr(told): return tyro.cli(command, prog=f"simplelm {' '.join(name)}", args=arguments)
+        with redirect_stderr(told): return tyro.cli(command, prog=f"simplelm {name}", args=arguments)
     except SystemExit as e:
         cause = e
         while cause is not None and not isinstance(cause, InputError): cause = cause.__cause__ or cause.__context__
-        if cause is not None: raise InputError(f"{cause}; see simplelm {' '.join(name)} --help") from None
+        if cause is not None: raise InputError(f"{cause}; see simplelm {name} --help") from None
+        known = option_names(command) if e.code else []
+        for typed in (argument.split("=")[0] for argument in arguments if argument.startswith("--")):
+            if e.code and typed.replace("_", "-").replace("--no-", "--", 1) not in known and typed not in (*known, "--help"):
+                raise InputError(f"{typed}: no such option of simplelm {name}{nearest(typed, known)}; see simplelm {name} --help") from None
         print(told.getvalue(), end="", file=sys.stderr)
         raise
 
-# %% ../../nbs/cli/00_commands.ipynb #067a05a3
+# %% ../../nbs/cli/00_commands.ipynb #5c13d96f
 def parse(
     arguments: list[str], # What stands after `simplelm`
 ) -> object: # The command, ready to be called
     "Pick the command and read its options"
-    if command := NESTED.get(tuple(arguments[:2])): return read_options(command, arguments[:2], arguments[2:])
-    if arguments and arguments[0] in COMMANDS: return read_options(COMMANDS[arguments[0]], arguments[:1], arguments[1:])
-    overview = {name: type(name, (), {"__doc__": (command.__doc__ or "").split("\n")[0]}) for name, command in COMMANDS.items()}
-    return tyro.extras.subcommand_cli_from_dict(overview, prog="simplelm", args=arguments,
-        description="How much of what a language model can do comes from its size, and how much from the language it reads?")
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if len(arguments) >= words and name in COMMANDS: return read_options(COMMANDS[name], name, arguments[words:])
+    if arguments and arguments[0] in ("--version", "-V"): print(f"simplelm {simplelm.__version__}")
+    elif not arguments or arguments[0] in ("--help", "-h", "help"): print(overview(max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))))
+    else: raise InputError(f"{arguments[0]}: no such command{nearest(arguments[0], [*COMMANDS])}; simplelm --help lists all")
+    sys.exit(0 if arguments else 2)
 
 # %% ../../nbs/cli/00_commands.ipynb #5342d9b2
 MOST = 2**63 - 1 # Largest integer of an array
