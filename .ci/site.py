@@ -1,7 +1,8 @@
 """Build the site offline into `_proc/_docs`: `python .ci/site.py`.
 
 nbdev processes the notebooks and smalldocs renders them by `_quarto.yml`, as Quarto would. smalldocs leaves formulas to a script
-from a CDN; here they become MathML, which browsers draw by themselves, so the pages need no network.
+from a CDN; here they become MathML, which browsers draw by themselves, so the pages need no network. Pages take the names that
+Quarto gives them, without the number of their notebook, so that one address serves both.
 """
 import html
 import re
@@ -22,6 +23,14 @@ def set_formulas(page: str) -> str:
     return CDN.sub("", page)
 
 
+def drop_numbers(docs: Path) -> None:
+    """Call `text/04_corpus.html` `text/corpus.html`, in its name and in all that leads to it."""
+    numbered = re.compile(r"\b\d\d_(\w+\.html)")
+    for path in [*docs.rglob("*.html"), docs/"search.json", docs/"sitemap.xml"]:
+        path.write_text(numbered.sub(r"\1", path.read_text(encoding="utf-8")), encoding="utf-8")
+        if (name := numbered.sub(r"\1", path.name)) != path.name: path.rename(path.with_name(name))
+
+
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[1]
     shutil.rmtree(root/"_proc", ignore_errors=True)
@@ -30,3 +39,4 @@ if __name__ == "__main__":
     subprocess.run([Path(sys.executable).with_name("smalldocs"), "render", "_proc"], cwd=root, check=True)
     for path in (root/"_proc"/"_docs").rglob("*.html"):
         path.write_text(set_formulas(path.read_text(encoding="utf-8")), encoding="utf-8")
+    drop_numbers(root/"_proc"/"_docs")

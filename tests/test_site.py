@@ -43,12 +43,22 @@ def test_check_reports_nothing(checkout, site):
 
 
 def test_every_notebook_is_a_page(site):
-    # smalldocs and Quarto name a page after its notebook; nbdev's `output-file` gives Quarto the module's name
+    # Quarto names a page by nbdev's `output-file`, which has no number; `.ci/site.py` makes smalldocs' pages the same
     pages = {p.relative_to(site).with_suffix("").as_posix() for p in site.rglob("*.html")}
     for notebook in (ROOT/"nbs").rglob("*.ipynb"):
         if ".ipynb_checkpoints" in notebook.parts: continue
         name = notebook.relative_to(ROOT/"nbs").with_suffix("")
-        assert {name.as_posix(), name.with_name(name.name.split("_", 1)[-1]).as_posix()} & pages, f"{name} is no page"
+        assert name.with_name(re.sub(r"^\d+_", "", name.name)).as_posix() in pages, f"{name} is no page"
+
+
+def test_every_link_leads_somewhere(site):
+    """Within the site, and from README to it: the offline build has the pages that the published one has."""
+    pages = {p.relative_to(site).as_posix() for p in site.rglob("*.html")}
+    lost = [(p.name, target) for p in site.rglob("*.html") for target in re.findall(r'href="([^"#:]+\.html)', p.read_text(encoding="utf-8"))
+            if not (p.parent/target).resolve().is_file()]
+    assert not lost
+    published = re.findall(r"\(https://simplelm\.github\.io/simplelm/([\w/]+\.html)", (ROOT/"README.md").read_text(encoding="utf-8"))
+    assert len(published) > 20 and not set(published) - pages
 
 
 def test_browser_shows_every_page(site):
