@@ -1,4 +1,6 @@
 """Killing a stage loses nothing: the resumed result equals an uninterrupted one, byte for byte."""
+import pytest
+
 from conftest import call, hashes, kill_when
 
 
@@ -16,6 +18,7 @@ def test_simplify_resumes(tmp_path, words):
     assert kept and all((tmp_path/"killed"/"data"/n).stat().st_mtime_ns == t for n, t in kept.items()), "finished parts were made again"
 
 
+@pytest.mark.slow
 def test_simplify_survives_random_kills(tmp_path):
     from faults.simplify import kill_often, write_corpus
     made, resumed = kill_often(tmp_path, write_corpus(tmp_path, files=4, megabytes=12), kills=3, seed=1)

@@ -50,12 +50,13 @@ def test_fsdp(tmp_path, blocks, one):
     for name in b: np.testing.assert_allclose(a[name], b[name], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("more", [("--micro-batch-size", 5), ("--gradient-checkpointing",), ("--attention", "sdpa"), ("--compile",)], ids=lambda m: m[0])
+@pytest.mark.parametrize("more", [("--micro-batch-size", 5), ("--gradient-checkpointing",), ("--attention", "sdpa"), pytest.param(("--compile",), marks=pytest.mark.slow)], ids=lambda m: m[0])
 def test_options_that_change_no_loss(tmp_path, blocks, one, more):
     if more == ("--compile",) and not (shutil.which("g++") or shutil.which("clang++")): pytest.skip("needs a C++ compiler")
     same_losses(train(blocks, "other", *more, cwd=tmp_path), one[1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="needs a C++ compiler")
 def test_compiled_attention_in_bfloat16(blocks):
     """On processors bfloat16 has an attention of its own, whose mask is a constant of the compiled layers."""
@@ -70,7 +71,8 @@ def test_compiled_attention_in_bfloat16(blocks):
     for name in plain: assert (compiled[name] - plain[name]).norm() < 0.05*plain[name].norm(), name
 
 
-@pytest.mark.parametrize("processes, program", [(1, ("-m", "simplelm")), (2, ("-m", "simplelm")), (2, (str(ROOT/"tests"/"fsdp_on_cpu.py"),))], ids=["one", "ddp", "fsdp"])
+@pytest.mark.parametrize("processes, program", [(1, ("-m", "simplelm")), pytest.param(2, ("-m", "simplelm"), marks=pytest.mark.slow),
+                                                 pytest.param(2, (str(ROOT/"tests"/"fsdp_on_cpu.py"),), marks=pytest.mark.slow)], ids=["one", "ddp", "fsdp"])
 def test_sigterm_loses_nothing(tmp_path, blocks, processes, program):
     expected = train(blocks, "whole", cwd=tmp_path, processes=processes, program=program)
     process = launch(processes, "train", blocks, *OPTIONS, "--out", "stopped", cwd=tmp_path, program=program)
@@ -89,6 +91,7 @@ def test_sigterm_loses_nothing(tmp_path, blocks, processes, program):
     assert hashes(tmp_path/"stopped") == hashes(tmp_path/"whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_random_kills(tmp_path, processes):
     from faults.train import kill_often, make_blocks

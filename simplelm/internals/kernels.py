@@ -23,7 +23,7 @@ from ..artifacts import Deferred
 from .compilation import cached
 
 # %% auto #0
-__all__ = ['torch', 'kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'CHAIN', 'power_of_two', 'widen', 'put',
+__all__ = ['kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'CHAIN', 'power_of_two', 'widen', 'put',
            'raise_maxima', 'add_exponentials', 'ordered', 'add_row', 'add_rows', 'pointer', 'work', 'openmp',
            'table_task', 'rows_task', 'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs',
            'exponentiate', 'norm_rows', 'norm_task', 'rms_norm', 'LanesType', 'take', 'give', 'spread', 'larger',

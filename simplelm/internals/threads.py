@@ -15,7 +15,7 @@ from pathlib import Path
 from ..artifacts import Deferred
 
 # %% auto #0
-__all__ = ['torch', 'WIDE', 'COLUMNS', 'SPINS', 'usable_cores', 'choose_threads', 'torch_threads', 'set_waiting']
+__all__ = ['WIDE', 'COLUMNS', 'SPINS', 'usable_cores', 'choose_threads', 'torch_threads', 'set_waiting']
 
 # %% ../../nbs/internals/04_threads.ipynb #150839aa
 torch = Deferred("torch")

@@ -13,11 +13,11 @@ from ..artifacts import Deferred, InputError
 from .scaling import FitRefused, described, language_marks, log_x, styled
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'scipy', 'METRICS', 'AXES', 'TASK', 'ROUNDING', 'LEFT', 'JUMP', 'with_resources', 'check_scores',
-           'metric_curves', 'levelled', 'crossing', 'leaving_chance', 'jump_share', 'interpolate_rows', 'log_odds',
-           'smooth_course', 'simulate_accuracy', 'Verdict', 'judge', 'word', 'judge_emergence', 'judge_scores',
-           'emergence', 'Equivalence', 'shifted_line', 'drawn_accuracies', 'size_equivalence', 'equivalences',
-           'equivalence_text', 'emergence_panel', 'emergence_chart']
+__all__ = ['METRICS', 'AXES', 'TASK', 'ROUNDING', 'LEFT', 'JUMP', 'with_resources', 'check_scores', 'metric_curves', 'levelled',
+           'crossing', 'leaving_chance', 'jump_share', 'interpolate_rows', 'log_odds', 'smooth_course',
+           'simulate_accuracy', 'Verdict', 'judge', 'word', 'judge_emergence', 'judge_scores', 'emergence',
+           'Equivalence', 'shifted_line', 'drawn_accuracies', 'size_equivalence', 'equivalences', 'equivalence_text',
+           'emergence_panel', 'emergence_chart']
 
 # %% ../../nbs/laws/03_emergence.ipynb #d690cd29
 alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy")
@@ -184,7 +184,7 @@ class Verdict:
     why: str # One sentence
     rise: float # Of accuracy, from the smallest to the largest
     rise_low: float # 95% interval
-    rise_high: float # See above
+    rise_high: float # Upper end of the interval of `rise`
     jump: float # Jump share of accuracy
     jump_chance: float # Share of the draws in which accuracy jumps
     jump_even: float # The jump share that an even rise shows in one of twenty draws, by noise alone
@@ -307,7 +307,7 @@ class Equivalence:
     form: str # Form
     k: float # The factor; NaN if undetermined
     k_low: float # 95% interval
-    k_high: float # See above
+    k_high: float # Upper end of the interval of `k`
     why: str # What it rests on, or why there is none
 
 # %% ../../nbs/laws/03_emergence.ipynb #ff4d7f99

@@ -18,7 +18,7 @@ from ..models.model import model_size, non_embedding_parameter_count
 from .scaling import EQUAL, FitRefused, PowerLaw, check_conventions, described, fit_power_law, language_marks, law_values, log_x, styled
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'X', 'forecast_loss', 'Forecast', 'fingerprint_of', 'parameters_of', 'make_forecast', 'write_forecast',
+__all__ = ['X', 'forecast_loss', 'Forecast', 'fingerprint_of', 'parameters_of', 'make_forecast', 'write_forecast',
            'read_forecast', 'interval_score', 'score_forecast', 'calibrate', 'calibration_text', 'calibration_chart']
 
 # %% ../../nbs/laws/04_forecast.ipynb #a12ad818
@@ -58,7 +58,7 @@ class Forecast:
     at: float # x of the model
     loss: float # To expect, bits per byte
     low: float # The interval
-    high: float # See above
+    high: float # Upper end of the interval
     level: float # Of the interval
     law: str # The form that was fitted
     models: list[dict] # What it rests on: size, seed, x and loss of each model
@@ -134,7 +134,7 @@ def read_forecast(
 # %% ../../nbs/laws/04_forecast.ipynb #86b5d41d
 def interval_score(
     low: float, # The interval
-    high: float, # See above
+    high: float, # Upper end of the interval
     value: float, # What came
     level: float=0.95, # Of the interval
 ) -> float: # In the unit of the value; lower is better

@@ -15,9 +15,9 @@ from ..artifacts import Deferred
 from .scaling import COLOURS, EQUAL, FitRefused, ParametricLaw, all_equal, check_numbers, described, log_x, styled
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'Frontier', 'optimal_parameters', 'make_frontier', 'resampled', 'check_runs', 'envelope_frontier',
-           'isoflop_budgets', 'isoflop_parabolas', 'isoflop_frontier', 'parametric_frontier', 'compare_frontiers',
-           'agreement', 'possible_frontiers', 'isoflop_readings', 'curve_frontiers', 'isoflop_chart', 'frontier_lines',
+__all__ = ['Frontier', 'optimal_parameters', 'make_frontier', 'resampled', 'check_runs', 'envelope_frontier', 'isoflop_budgets',
+           'isoflop_parabolas', 'isoflop_frontier', 'parametric_frontier', 'compare_frontiers', 'agreement',
+           'possible_frontiers', 'isoflop_readings', 'curve_frontiers', 'isoflop_chart', 'frontier_lines',
            'frontier_chart']
 
 # %% ../../nbs/laws/02_frontier.ipynb #eac35082
@@ -29,8 +29,8 @@ class Frontier:
     "N_opt = k C^a, C in FLOPs; `_low` and `_high` are the ends of 95% intervals"
     method: str # How it was found
     a: float # The exponent of parameters; that of tokens is 1 - a, where C = 6 N D
-    a_low: float # See above
-    a_high: float # See above
+    a_low: float # Lower end of the interval of `a`
+    a_high: float # Upper end of the interval of `a`
     low: float # The smallest budget it rests on, FLOPs
     high: float # The largest
     best: pd.DataFrame = field(repr=False, compare=False) # flops, parameters: the optima it was fitted to; empty for the parametric one

@@ -19,15 +19,15 @@ from ..artifacts import Deferred, InputError
 from .fitting import EXPONENT_BOUND, RESAMPLING, best_fit, bootstrap_samples, huber, law_starts, log_law, polish, solve_laws
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'scipy', 'EQUAL', 'CHECKLIST', 'LAWS', 'COLOURS', 'SHAPES', 'FitRefused', 'PowerLaw', 'predict',
-           'law_values', 'all_equal', 'check_numbers', 'check_duplicates', 'check_points', 'fit_power_law',
-           'run_numbers', 'other_valleys', 'refit', 'to_constants', 'summarise', 'fit_facts', 'checklist',
-           'parametric_starts', 'lower_delta', 'fitted_scale', 'ParametricLaw', 'check_parametric', 'fit_parametric',
-           'bootstrap_parametric', 'fit_with_scale', 'scale_objective', 'summarise_parametric', 'parametric_text',
-           'profile_interval', 'broken_law', 'rival_laws', 'held_out_errors', 'compare_laws', 'held_out_text',
-           'read_csv', 'read_points', 'compute_envelope', 'check_conventions', 'study_points', 'fit_laws',
-           'study_facts', 'count_text', 'verdict', 'fit_study', 'law_lines', 'language_marks', 'styled',
-           'law_residuals', 'described', 'log_x', 'law_panel', 'residual_panel', 'scaling_chart']
+__all__ = ['EQUAL', 'CHECKLIST', 'LAWS', 'COLOURS', 'SHAPES', 'FitRefused', 'PowerLaw', 'predict', 'law_values', 'all_equal',
+           'check_numbers', 'check_duplicates', 'check_points', 'fit_power_law', 'run_numbers', 'other_valleys',
+           'refit', 'to_constants', 'summarise', 'fit_facts', 'checklist', 'parametric_starts', 'lower_delta',
+           'fitted_scale', 'ParametricLaw', 'check_parametric', 'fit_parametric', 'bootstrap_parametric',
+           'fit_with_scale', 'scale_objective', 'summarise_parametric', 'parametric_text', 'profile_interval',
+           'broken_law', 'rival_laws', 'held_out_errors', 'compare_laws', 'held_out_text', 'read_csv', 'read_points',
+           'compute_envelope', 'check_conventions', 'study_points', 'fit_laws', 'study_facts', 'count_text', 'verdict',
+           'fit_study', 'law_lines', 'language_marks', 'styled', 'law_residuals', 'described', 'log_x', 'law_panel',
+           'residual_panel', 'scaling_chart']
 
 # %% ../../nbs/laws/01_scaling.ipynb #f7907fa0
 alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy") # loaded at first use: the command line starts without them
@@ -42,13 +42,13 @@ class PowerLaw:
     "A fitted law L(x) = E + A x^-alpha; `_low` and `_high` are the ends of 95% bootstrap intervals"
     E: float # The loss that no amount of x removes, in the unit of the loss; 0 for a law without offset
     E_low: float # NaN where the data leave nothing to estimate an interval from
-    E_high: float # See above
+    E_high: float # Upper end of the interval of `E`
     A: float # The scale of what x removes, in the unit of the loss
-    A_low: float # See above
-    A_high: float # See above
+    A_low: float # Lower end of the interval of `A`
+    A_high: float # Upper end of the interval of `A`
     alpha: float # The exponent
-    alpha_low: float # See above
-    alpha_high: float # See above
+    alpha_low: float # Lower end of the interval of `alpha`
+    alpha_high: float # Upper end of the interval of `alpha`
     points: int # How many points the fit used
     runs: int # How many runs they come from
     determined: bool # False where the curve goes through all points, so that nothing is left to tell its error
@@ -310,24 +310,24 @@ class ParametricLaw:
     "A fitted law L(N, D) = E + A N^-alpha + B D^-beta; `_low` and `_high` are the ends of 95% intervals, `_error` is a bootstrap standard error"
     E: float # The loss that neither parameters nor tokens remove
     E_low: float # NaN without bootstraps
-    E_high: float # See above
+    E_high: float # Upper end of the interval of `E`
     E_error: float # Standard deviation of the bootstraps that lie in the central 95% in every constant, so that a long tail does not stretch it
     A: float # The scale of what parameters remove
-    A_low: float # See above
-    A_high: float # See above
-    A_error: float # See above
+    A_low: float # Lower end of the interval of `A`
+    A_high: float # Upper end of the interval of `A`
+    A_error: float # Standard deviation of its bootstraps, as for `E_error`
     B: float # The scale of what tokens remove
-    B_low: float # See above
-    B_high: float # See above
-    B_error: float # See above
+    B_low: float # Lower end of the interval of `B`
+    B_high: float # Upper end of the interval of `B`
+    B_error: float # Standard deviation of its bootstraps, as for `E_error`
     alpha: float # The exponent of parameters
-    alpha_low: float # See above
-    alpha_high: float # See above
-    alpha_error: float # See above
+    alpha_low: float # Lower end of the interval of `alpha`
+    alpha_high: float # Upper end of the interval of `alpha`
+    alpha_error: float # Standard deviation of its bootstraps, as for `E_error`
     beta: float # The exponent of tokens
-    beta_low: float # See above
-    beta_high: float # See above
-    beta_error: float # See above
+    beta_low: float # Lower end of the interval of `beta`
+    beta_high: float # Upper end of the interval of `beta`
+    beta_error: float # Standard deviation of its bootstraps, as for `E_error`
     method: str # "huber" or "huber-scale"
     objective: float # What was minimised, at the optimum
     log_scale: float # Logarithm of the fitted scale of the residuals; NaN for "huber"
@@ -562,8 +562,8 @@ def compare_laws(
 # %% ../../nbs/laws/01_scaling.ipynb #83bde8b6
 def held_out_text(
     x: np.ndarray, # As of `compare_laws`
-    loss: np.ndarray, # See above
-    runs: np.ndarray=None, # See above
+    loss: np.ndarray, # Loss of each point
+    runs: np.ndarray=None, # Run that each point is of, which is held out as a whole
 ) -> str: # An answer for `checklist`
     "How well a law predicts what it has not seen, in words"
     try: table = compare_laws(x, loss, runs)

@@ -16,7 +16,7 @@ from .model import write_older_keys
 from .tokenization import TokenBlocks, copy_tokenizer
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'MODEL_FILES', 'check_extension', 'extend_context', 'loss_by_position', 'position_chart']
+__all__ = ['MODEL_FILES', 'check_extension', 'extend_context', 'loss_by_position', 'position_chart']
 
 # %% ../../nbs/models/03_context.ipynb #29e5f33b
 torch = Deferred("torch")

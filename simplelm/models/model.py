@@ -18,7 +18,7 @@ from ..configuration import check_types
 from .tokenization import SPECIAL_TOKENS
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'PAPER_SIZES', 'SPECIAL_IDS', 'WRITTEN_DOWN', 'BASE_MEMORY', 'HEAP_FACTOR', 'ModelConfig', 'model_size',
+__all__ = ['PAPER_SIZES', 'SPECIAL_IDS', 'WRITTEN_DOWN', 'BASE_MEMORY', 'HEAP_FACTOR', 'ModelConfig', 'model_size',
            'llama_config', 'build_model', 'write_older_keys', 'non_embedding_parameter_count', 'parameter_count',
            'forward_flops', 'training_flops', 'loss_chunk', 'stored_bytes', 'training_memory', 'process_memory',
            'size_table', 'size_chart']

@@ -25,16 +25,16 @@ from ..text.corpus import only_set_aside, open_sources, read_corpus, readings, s
 from ..internals.bytes import kernel, string_buffers
 
 # %% auto #0
-__all__ = ['tokenizers', 'SPECIAL_TOKENS', 'LETTER', 'NUMBER', 'SIGN', 'SPACE', 'CLASSES', 'LONGEST_KEY', 'PRE_TOKENIZERS',
-           'TOKENIZER_FILES', 'INDEX', 'TokenizerConfig', 'blank_tokenizer', 'learn_bpe', 'encode_texts',
-           'character_classes', 'character', 'run_end', 'contraction', 'word_end', 'find_word', 'number_words',
-           'spread_ids', 'words_of', 'encode_words', 'FastEncoder', 'Piece', 'make_piece', 'corpus_pieces',
-           'corpus_request', 'write_rejected', 'document_hash', 'document_numbers', 'sample_texts', 'drop_rows',
-           'opening_template', 'write_tokenizer', 'train_tokenizer', 'load_tokenizer', 'copy_tokenizer',
-           'DocumentTokenizer', 'read_tokenizer', 'document_marks', 'measure_tokenizer', 'PackingConfig', 'held_out',
-           'token_type', 'lay_rows', 'Packed', 'pack_split', 'encode_piece', 'deal_blocks', 'write_index', 'index_path',
-           'pack_shard', 'shards_of', 'pack_rows', 'join_validation', 'block_counts', 'pack_blocks', 'check_split',
-           'split_advice', 'TokenBlocks', 'open_blocks']
+__all__ = ['SPECIAL_TOKENS', 'LETTER', 'NUMBER', 'SIGN', 'SPACE', 'CLASSES', 'LONGEST_KEY', 'PRE_TOKENIZERS', 'TOKENIZER_FILES',
+           'INDEX', 'TokenizerConfig', 'blank_tokenizer', 'learn_bpe', 'encode_texts', 'character_classes', 'character',
+           'run_end', 'contraction', 'word_end', 'find_word', 'number_words', 'spread_ids', 'words_of', 'encode_words',
+           'FastEncoder', 'Piece', 'make_piece', 'corpus_pieces', 'corpus_request', 'write_rejected', 'document_hash',
+           'document_numbers', 'sample_texts', 'drop_rows', 'opening_template', 'write_tokenizer', 'train_tokenizer',
+           'load_tokenizer', 'copy_tokenizer', 'DocumentTokenizer', 'read_tokenizer', 'document_marks',
+           'measure_tokenizer', 'PackingConfig', 'held_out', 'token_type', 'lay_rows', 'Packed', 'pack_split',
+           'encode_piece', 'deal_blocks', 'write_index', 'index_path', 'pack_shard', 'shards_of', 'pack_rows',
+           'join_validation', 'block_counts', 'pack_blocks', 'check_split', 'split_advice', 'TokenBlocks',
+           'open_blocks']
 
 # %% ../../nbs/models/00_tokenization.ipynb #5a186c02
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast

@@ -32,8 +32,8 @@ from ..internals.threads import choose_threads, torch_threads
 from .tokenization import TokenBlocks, copy_tokenizer, load_tokenizer, open_blocks
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'CHOICES', 'SHORT_RUN', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'epoch_order', 'block_order',
-           'peak_rate', 'rate_at', 'projection_loss', 'causal_bias', 'plain_attention', 'attend', 'document_positions',
+__all__ = ['CHOICES', 'SHORT_RUN', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffled', 'epoch_order', 'block_order', 'peak_rate',
+           'rate_at', 'projection_loss', 'causal_bias', 'plain_attention', 'attend', 'document_positions',
            'set_attention', 'training_module', 'Run', 'Stopped', 'check_run', 'preflight', 'check_device',
            'make_optimizer', 'Setup', 'set_up', 'train_step', 'explain_loss', 'multiplies_bfloat16', 'usual_precision',
            'settle', 'validation_loss', 'bits_per_byte', 'add_row', 'sample_texts', 'gathered', 'placed',

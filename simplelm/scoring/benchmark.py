@@ -30,17 +30,17 @@ from ..stories.story_tasks import STORYWORLD_TASKS, storyworld_items
 from ..text.vocabulary import Vocabulary, entry_problem, split_released_words, split_words
 
 # %% auto #0
-__all__ = ['datasets', 'pd', 'KINDS', 'KIND_METRICS', 'REVISIONS', 'PACKAGED', 'PIQA', 'PATTERN_SECONDS', 'BLIMP_NAMES', 'GLUE',
-           'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI', 'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG', 'WINOGRANDE',
-           'SOCIAL_IQA', 'COMMONSENSE_QA', 'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ', 'PRIMER',
-           'TRUTHFULQA_MC1', 'TRUTHFULQA_MC2', 'LAMBADA', 'GSM8K', 'STORYWORLD', 'FEW_SHOT', 'WORKED', 'PUBLIC',
-           'TASKS', 'FORMS', 'FORM_MAKERS', 'Item', 'Task', 'check_task', 'describe_task', 'read_field', 'Record',
-           'find_answer', 'make_item', 'simple_words', 'strict_words', 'is_simple', 'blimp_task', 'close_hypothesis',
-           'anli_task', 'cut_word', 'connect_clauses', 'clean_hellaswag', 'prepare_hellaswag', 'fill_blank',
-           'strip_question', 'strip_support', 'cut_last_word', 'storyworld_task', 'register', 'read_declaration',
-           'load_task', 'task_names', 'task_file', 'read_file', 'is_offline', 'read_hub', 'read_records',
-           'select_items', 'letter_item', 'tidy_item', 'worked_example', 'add_shots', 'ask_item', 'pose_items',
-           'example_pool', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple', 'local_tasks']
+__all__ = ['KINDS', 'KIND_METRICS', 'REVISIONS', 'PACKAGED', 'PIQA', 'PATTERN_SECONDS', 'BLIMP_NAMES', 'GLUE', 'SST2', 'QQP',
+           'MRPC', 'RTE', 'MNLI', 'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG', 'WINOGRANDE', 'SOCIAL_IQA',
+           'COMMONSENSE_QA', 'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ', 'PRIMER', 'TRUTHFULQA_MC1',
+           'TRUTHFULQA_MC2', 'LAMBADA', 'GSM8K', 'STORYWORLD', 'FEW_SHOT', 'WORKED', 'PUBLIC', 'TASKS', 'FORMS',
+           'FORM_MAKERS', 'Item', 'Task', 'check_task', 'describe_task', 'read_field', 'Record', 'find_answer',
+           'make_item', 'simple_words', 'strict_words', 'is_simple', 'blimp_task', 'close_hypothesis', 'anli_task',
+           'cut_word', 'connect_clauses', 'clean_hellaswag', 'prepare_hellaswag', 'fill_blank', 'strip_question',
+           'strip_support', 'cut_last_word', 'storyworld_task', 'register', 'read_declaration', 'load_task',
+           'task_names', 'task_file', 'read_file', 'is_offline', 'read_hub', 'read_records', 'select_items',
+           'letter_item', 'tidy_item', 'worked_example', 'add_shots', 'ask_item', 'pose_items', 'example_pool',
+           'load_items', 'guess_accuracy', 'cut_answer', 'count_simple', 'local_tasks']
 
 # %% ../../nbs/scoring/00_benchmark.ipynb #cc392bd1
 datasets = Deferred("datasets") # only a task that is fetched from the Hub needs it

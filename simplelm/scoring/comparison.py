@@ -19,9 +19,8 @@ from .benchmark import TASKS
 from .evaluation import CONVENTIONS, bootstrap_interval
 
 # %% auto #0
-__all__ = ['pd', 'scipy', 'ROUNDING', 'mcnemar', 'without_rounding', 't_probability', 'compare_items', 'holm',
-           'smallest_difference', 'Scored', 'read_scored', 'shared_tasks', 'item_values', 'compare_scores',
-           'compare_group']
+__all__ = ['ROUNDING', 'mcnemar', 'without_rounding', 't_probability', 'compare_items', 'holm', 'smallest_difference', 'Scored',
+           'read_scored', 'shared_tasks', 'item_values', 'compare_scores', 'compare_group']
 
 # %% ../../nbs/scoring/04_comparison.ipynb #b1586210
 pd, scipy = Deferred("pandas"), Deferred("scipy")

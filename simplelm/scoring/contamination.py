@@ -27,8 +27,8 @@ from ..text.simplification import INLINE, LOWER, lower_8, mix_byte, short_key
 from ..text.vocabulary import Vocabulary, lower_ascii
 
 # %% auto #0
-__all__ = ['pd', 'KEY_WORDS', 'KEY_SIDE', 'RULES', 'SHORTEST', 'LONGEST', 'kernel', 'ANCHORS', 'BASE', 'WINDOW', 'NOWHERE',
-           'EDGE', 'AROUND', 'RANK', 'split_phrase', 'template_pattern', 'has_labels', 'context_fields', 'text_pieces',
+__all__ = ['KEY_WORDS', 'KEY_SIDE', 'RULES', 'SHORTEST', 'LONGEST', 'kernel', 'ANCHORS', 'BASE', 'WINDOW', 'NOWHERE', 'EDGE',
+           'AROUND', 'RANK', 'split_phrase', 'template_pattern', 'has_labels', 'context_fields', 'text_pieces',
            'key_phrases', 'ngram_length', 'separator_length', 'mark_letters', 'split_64', 'find_words', 'load_end',
            'word_number', 'run_key', 'filter_bits', 'same_words', 'power_table', 'anchor_of', 'index_phrases', 'probe',
            'find_phrases', 'PhraseTable', 'make_table', 'Place', 'PhraseSearch', 'excerpt_around', 'rows_of',

@@ -27,12 +27,12 @@ from ..models.tokenization import load_tokenizer
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'scipy', 'RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'MEASURES', 'COLUMNS', 'CONVENTIONS', 'item_pairs',
-           'choice_rows', 'score_items', 'normed', 'choose', 'answer_items', 'answer_texts', 'answer_generated',
-           'mean_and_error', 'bootstrap_interval', 'metric_values', 'metric_classes', 'bits_per_byte', 'bits_interval',
-           'score_row', 'accuracy_table', 'group_rows', 'EvaluationConfig', 'Questions', 'load_questions',
-           'answer_questions', 'tokenizer_fingerprint', 'write_answers', 'text_fronts', 'task_provenance', 'provenance',
-           'settle_scoring', 'evaluate_model', 'join_tables', 'evaluate_models']
+__all__ = ['RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'MEASURES', 'COLUMNS', 'CONVENTIONS', 'item_pairs', 'choice_rows',
+           'score_items', 'normed', 'choose', 'answer_items', 'answer_texts', 'answer_generated', 'mean_and_error',
+           'bootstrap_interval', 'metric_values', 'metric_classes', 'bits_per_byte', 'bits_interval', 'score_row',
+           'accuracy_table', 'group_rows', 'EvaluationConfig', 'Questions', 'load_questions', 'answer_questions',
+           'tokenizer_fingerprint', 'write_answers', 'text_fronts', 'task_provenance', 'provenance', 'settle_scoring',
+           'evaluate_model', 'join_tables', 'evaluate_models']
 
 # %% ../../nbs/scoring/03_evaluation.ipynb #fde5b1f7
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -20,10 +20,10 @@ from ..artifacts import Deferred, InputError, atomic_write
 from .benchmark import TASKS, Item, Task, add_shots, ask_item, load_items, make_item, task_names
 
 # %% auto #0
-__all__ = ['np', 'pd', 'datasets', 'METRICS', 'OUTPUTS', 'HELPER', 'export_record', 'metric', 'export_config', 'load_records',
-           'mass_on_true', 'helper_source', 'write_task', 'export_items', 'export_title', 'export_task',
-           'harness_requests', 'open_exported', 'harness', 'harness_index', 'harness_path', 'harness_task',
-           'harness_label', 'our_requests', 'compare_prompts']
+__all__ = ['METRICS', 'OUTPUTS', 'HELPER', 'export_record', 'metric', 'export_config', 'load_records', 'mass_on_true',
+           'helper_source', 'write_task', 'export_items', 'export_title', 'export_task', 'harness_requests',
+           'open_exported', 'harness', 'harness_index', 'harness_path', 'harness_task', 'harness_label', 'our_requests',
+           'compare_prompts']
 
 # %% ../../nbs/scoring/06_harness.ipynb #0c3b1c43
 np = Deferred("numpy")

@@ -21,12 +21,12 @@ from ..artifacts import Deferred, InputError, is_artifact, logger, read_manifest
 from ..internals.kernels import fits_kernels, keep_memory, multiplier, rms_norm, target_logprobs, tree_attention
 
 # %% auto #0
-__all__ = ['torch', 'pd', 'LAID_OUT', 'HEAD_ROWS', 'HEAD_COLUMNS', 'WINDOWS', 'PLAIN_LAYERS', 'PADDED_TOKENS', 'FLAT_TOKENS',
-           'WINDOW', 'UNLIMITED', 'LENGTHS', 'Pair', 'shift_spaces', 'front_tokens', 'start_token', 'token_ids',
-           'encode_pairs', 'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches',
-           'Batch', 'spans', 'take_rows', 'pad_rows', 'Layer', 'lay_out', 'llama_states', 'usual_batch', 'lay_head',
-           'Parts', 'split_model', 'token_logprobs', 'Reach', 'text_config', 'layer_kinds', 'attention_window',
-           'scaled_from', 'text_reach', 'Requests', 'prepare_requests', 'stated_length', 'context_length', 'laid_out',
+__all__ = ['LAID_OUT', 'HEAD_ROWS', 'HEAD_COLUMNS', 'WINDOWS', 'PLAIN_LAYERS', 'PADDED_TOKENS', 'FLAT_TOKENS', 'WINDOW',
+           'UNLIMITED', 'LENGTHS', 'Pair', 'shift_spaces', 'front_tokens', 'start_token', 'token_ids', 'encode_pairs',
+           'fit_context', 'roll_text', 'cut_rows', 'Rows', 'lay_rows', 'tree_mask', 'make_batches', 'Batch', 'spans',
+           'take_rows', 'pad_rows', 'Layer', 'lay_out', 'llama_states', 'usual_batch', 'lay_head', 'Parts',
+           'split_model', 'token_logprobs', 'Reach', 'text_config', 'layer_kinds', 'attention_window', 'scaled_from',
+           'text_reach', 'Requests', 'prepare_requests', 'stated_length', 'context_length', 'laid_out',
            'check_tokenizer', 'score_pieces', 'score_requests', 'score_pairs', 'find_model', 'load_model',
            'generate_text', 'generate_texts']
 

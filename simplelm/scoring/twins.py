@@ -21,7 +21,7 @@ from .benchmark import FORM_MAKERS, Item, _deleted, is_simple, simple_words
 from ..text.vocabulary import joiners, split_words, word_places
 
 # %% auto #0
-__all__ = ['pd', 'PRONOUNS', 'word_forms', 'analyses', 'Replacement', 'read_synonyms', 'is_pair', 'neighbour_class', 'find_names',
+__all__ = ['PRONOUNS', 'word_forms', 'analyses', 'Replacement', 'read_synonyms', 'is_pair', 'neighbour_class', 'find_names',
            'Slots', 'slot_row', 'slot_words', 'cosines', 'read_beings', 'expand_contractions', 'places_of', 'words_of',
            'in_case_of', 'replace_words', 'replace_fields', 'item_texts', 'contrast', 'keeps_contrast', 'begins_alike',
            'replacements', 'try_replacement', 'find_twin', 'twin_items', 'with_twins']

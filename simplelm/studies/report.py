@@ -24,18 +24,18 @@ from ..laws.frontier import agreement, curve_frontiers
 from ..laws.scaling import EQUAL, LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_text, fit_laws, language_marks, law_lines, law_residuals, read_csv, scaling_chart, study_points, styled, verdict
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'scipy', 'vl_convert', 'POINT', 'SEEDS', 'COLUMNS', 'EACH', 'FINDINGS', 'STYLE', 'SECTIONS',
-           'with_numerics', 'numerics_text', 'read_table', 'Run', 'read_json', 'load_run', 'headline_tasks',
-           'task_scores', 'headline_table', 'count_words', 'score_columns', 'score_text', 'loss_text', 'align_lines',
-           'format_headline', 'conventional', 'unpaired', 'differences', 'above_chance', 'scope_findings',
-           'loss_findings', 'mean_scores', 'size_matches', 'match_findings', 'difference_findings', 'chance_findings',
-           'fit_findings', 'findings', 'Claim', 'decide', 'single_tasks', 'simple_tasks', 'language_claim',
-           'mean_curves', 'size_claim', 'law_claim', 'claims', 'spread_labels', 'loss_chart', 'accuracy_panel',
-           'with_bars', 'accuracy_chart', 'headline_chart', 'chart_svg', 'titled', 'headline_picture', 'html_table',
-           'head_cells', 'score_cell', 'headline_section', 'findings_section', 'figure', 'curves_section',
-           'difference_table', 'accuracy_section', 'law_cells', 'fits_section', 'samples_section', 'flatten',
-           'settings_section', 'claims_section', 'headline_scores', 'emergence_section', 'forecast_section',
-           'frontier_sentences', 'checklist_section', 'page_html', 'report_html', 'write_report']
+__all__ = ['POINT', 'SEEDS', 'COLUMNS', 'EACH', 'FINDINGS', 'STYLE', 'SECTIONS', 'with_numerics', 'numerics_text', 'read_table',
+           'Run', 'read_json', 'load_run', 'headline_tasks', 'task_scores', 'headline_table', 'count_words',
+           'score_columns', 'score_text', 'loss_text', 'align_lines', 'format_headline', 'conventional', 'unpaired',
+           'differences', 'above_chance', 'scope_findings', 'loss_findings', 'mean_scores', 'size_matches',
+           'match_findings', 'difference_findings', 'chance_findings', 'fit_findings', 'findings', 'Claim', 'decide',
+           'single_tasks', 'simple_tasks', 'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims',
+           'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'headline_chart',
+           'chart_svg', 'titled', 'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section',
+           'findings_section', 'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells',
+           'fits_section', 'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores',
+           'emergence_section', 'forecast_section', 'frontier_sentences', 'checklist_section', 'page_html',
+           'report_html', 'write_report']
 
 # %% ../../nbs/studies/01_report.ipynb #9235e745
 alt, pd, scipy, vl_convert = Deferred("altair"), Deferred("pandas"), Deferred("scipy"), Deferred("vl_convert")
@@ -500,7 +500,7 @@ class Claim:
     verdict: str # "supported", "refuted" or "underpowered"; "no verdict" with fewer than `SEEDS` seeds
     estimate: float # NaN where there is none
     low: float # 95% interval
-    high: float # See above
+    high: float # Upper end of the interval
     least: float # The smallest effect that could have been seen; NaN where unknown
     unit: str # What the estimate counts
     how: str # What it rests on, or why there is none
@@ -508,7 +508,7 @@ class Claim:
 # %% ../../nbs/studies/01_report.ipynb #7233ec09
 def decide(
     low: float, # 95% interval
-    high: float, # See above
+    high: float, # Upper end of the interval
     none: float, # The value of no effect
     worth: float, # The smallest value worth naming, on the claimed side
 ) -> str: # "supported", "refuted" or "underpowered"

@@ -33,11 +33,10 @@ from ..models.training import TrainingConfig, settle, train, training_device, us
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['pd', 'STUDIES', 'ACCELERATORS', 'ONLY_FLOAT16', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe',
-           'Study', 'read_study', 'load_study', 'training_speed', 'plan_study', 'study_models', 'place',
-           'study_vocabulary', 'make_corpora', 'make_blocks', 'TrainedModel', 'make_model', 'write_samples',
-           'collect_tables', 'write_tables', 'gather_tables', 'check_workers', 'check_inputs', 'settle_study',
-           'run_study']
+__all__ = ['STUDIES', 'ACCELERATORS', 'ONLY_FLOAT16', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe', 'Study',
+           'read_study', 'load_study', 'training_speed', 'plan_study', 'study_models', 'place', 'study_vocabulary',
+           'make_corpora', 'make_blocks', 'TrainedModel', 'make_model', 'write_samples', 'collect_tables',
+           'write_tables', 'gather_tables', 'check_workers', 'check_inputs', 'settle_study', 'run_study']
 
 # %% ../../nbs/studies/00_study.ipynb #a2ab894c
 pd = Deferred("pandas")

@@ -22,7 +22,7 @@ from .simplification import (DIGIT, ENDS, KEPT, WORD, SimplificationConfig, Word
 from .vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii, word_key
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'kernel', 'NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_column', 'step', 'filter_rule',
+__all__ = ['kernel', 'NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_column', 'step', 'filter_rule',
            'run_stretch', 'count_gains', 'thin', 'choose_words', 'Gain', 'GainCounter', 'vocabulary_gain', 'gain_chart']
 
 # %% ../../nbs/text/05_gain.ipynb #ecf14749

@@ -21,10 +21,10 @@ from ..artifacts import Deferred, InputError
 from .vocabulary import Vocabulary, class_string, is_number, split_words, word_key
 
 # %% auto #0
-__all__ = ['alt', 'pd', 'SENTENCE_END', 'RANKS', 'READABILITY_VERSIONS', 'READABILITY', 'FATES', 'TextStatistics',
-           'count_sentences', 'collect', 'windowed_ttr', 'ngram_diversity', 'zipf_slope', 'has_readability',
-           'readability', 'describe', 'compare_table', 'rank_table', 'zipf_chart', 'oov_counts', 'read_statistics',
-           'lost_words', 'lost_words_chart', 'source_table', 'span_lengths', 'span_lengths_chart']
+__all__ = ['SENTENCE_END', 'RANKS', 'READABILITY_VERSIONS', 'READABILITY', 'FATES', 'TextStatistics', 'count_sentences',
+           'collect', 'windowed_ttr', 'ngram_diversity', 'zipf_slope', 'has_readability', 'readability', 'describe',
+           'compare_table', 'rank_table', 'zipf_chart', 'oov_counts', 'read_statistics', 'lost_words',
+           'lost_words_chart', 'source_table', 'span_lengths', 'span_lengths_chart']
 
 # %% ../../nbs/text/03_statistics.ipynb #96645d50
 alt, pd = Deferred("altair"), Deferred("pandas")
