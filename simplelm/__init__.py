@@ -34,7 +34,9 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .models.model import build_model as build_model
     from .models.model import model_size as model_size
     from .models.training import TrainingConfig as TrainingConfig
+    from .models.training import stopping_on_sigterm as stopping_on_sigterm
     from .models.training import train as train
+    from .internals.kernels import keep_memory as keep_memory
     from .models.context import extend_context as extend_context
     from .scoring.benchmark import Task as Task
     from .scoring.benchmark import load_items as load_items
@@ -65,7 +67,8 @@ _NAMES = {
     "stories.storyworld": "StoryWorldConfig write_stories",
     "models.tokenization": "PackingConfig TokenizerConfig load_tokenizer open_blocks pack_blocks train_tokenizer",
     "models.model": "PAPER_SIZES ModelConfig build_model model_size",
-    "models.training": "TrainingConfig train",
+    "models.training": "TrainingConfig stopping_on_sigterm train",
+    "internals.kernels": "keep_memory",
     "models.context": "extend_context",
     "scoring.benchmark": "Task load_items load_task",
     "scoring.likelihood": "generate_text load_model",

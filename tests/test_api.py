@@ -31,3 +31,23 @@ def test_type_checkers_and_python_see_the_same_names():
 
 def test_an_unknown_name():
     with pytest.raises(AttributeError, match="has no attribute 'simplfy'"): simplelm.simplfy
+
+
+def test_a_library_call_leaves_the_process_as_it_is(tmp_path, blocks):
+    """Signals, the collector of garbage, threads and the allocator are the caller's."""
+    code = f"""
+import gc, signal, ctypes
+import torch
+from simplelm import TrainingConfig, model_size, train
+from simplelm.internals import kernels
+kept = []
+kernels.keep_memory = lambda: kept.append(1)
+before = signal.getsignal(signal.SIGTERM), gc.get_threshold(), gc.isenabled(), torch.get_num_threads()
+installed = []
+real, signal.signal = signal.signal, lambda *a: installed.append(a)
+train(model_size("32x2", vocab_size=512, context=64), {str(blocks)!r}, {str(tmp_path/"m")!r}, TrainingConfig(tokens=8192, batch_size=16, evaluate_sequences=8))
+assert before == (signal.getsignal(signal.SIGTERM), gc.get_threshold(), gc.isenabled(), torch.get_num_threads()) and not kept
+assert not [a for a in installed if a[0] == signal.SIGTERM]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -34,11 +34,11 @@ from ..internals.threads import set_waiting
 # %% auto #0
 __all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'formats', 'gain', 'model', 'forecast',
            'frontier', 'report', 'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary',
-           'laboratory', 'pd', 'contamination', 'harness', 'GROUPS', 'COMMANDS', 'stage', 'Vocabulary', 'Gain',
-           'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'score_folders', 'score_text',
-           'Compare', 'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'print_plan', 'Fit', 'fit_run',
-           'attempt', 'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report', 'Clean', 'Version',
-           'Completion', 'parse', 'main']
+           'laboratory', 'kernels', 'pd', 'contamination', 'harness', 'GROUPS', 'COMMANDS', 'stage', 'Vocabulary',
+           'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'score_folders',
+           'score_text', 'Compare', 'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'print_plan',
+           'Fit', 'fit_run', 'attempt', 'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report',
+           'Clean', 'Version', 'Completion', 'parse', 'main']
 
 # %% ../../nbs/cli/00_commands.ipynb #1bf5cba1
 def stage(
@@ -51,6 +51,7 @@ benchmark, cluster, comparison, context, corpus, evaluation, formats, gain, mode
 forecast, frontier = map(stage, ("laws.forecast", "laws.frontier"))
 report, scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("studies.report", "laws.scaling", "text.simplification", "studies.study", "models.tokenization", "models.training", "text.vocabulary"))
 laboratory = stage("studies.laboratory")
+kernels = stage("internals.kernels")
 pd = Deferred("pandas")
 
 # %% ../../nbs/cli/00_commands.ipynb #3c055338
@@ -923,6 +924,18 @@ def ending_on_sigterm():
     finally: signal.signal(signal.SIGTERM, before)
 
 # %% ../../nbs/cli/00_commands.ipynb #d5ef0b0a
+@contextmanager
+def whole_process(
+    command: object, # About to be called
+):
+    "Settings of the process for commands that train or score"
+    if not isinstance(command, (Run, Train, Rate, Evaluate)):
+        yield
+        return
+    kernels.keep_memory()
+    with training.stopping_on_sigterm(): yield
+
+# %% ../../nbs/cli/00_commands.ipynb #d3ab1891
 def main(
     arguments: list[str]=None, # By default those of the process
 ) -> int: # Exit code: 0; 2 for bad input or a fault of the machine, which take one line
@@ -943,7 +956,7 @@ def main(
             check_arguments(arguments)
             command = parse(arguments)
             check_numbers(command)
-            with simplelm.artifacts.restarting(getattr(command, "restart", False)): command()
+            with simplelm.artifacts.restarting(getattr(command, "restart", False)), whole_process(command): command()
     except InputError as e:
         say(str(e))
         sys.exit(2)

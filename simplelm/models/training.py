@@ -15,6 +15,7 @@ import signal
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ import numpy as np
 
 from ..artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, progress, read_manifest, sync
 from ..configuration import check_seeds, check_types
-from ..internals.kernels import exponentiate, keep_memory, target_logprobs
+from ..internals.kernels import exponentiate, target_logprobs
 from .model import (SPECIAL_IDS, WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count,
                             parameter_count, training_flops, write_older_keys)
 from ..internals.threads import choose_threads, torch_threads
@@ -38,9 +39,10 @@ __all__ = ['CHOICES', 'SHORT_RUN', 'TRACKERS', 'TrainingConfig', 'mix', 'shuffle
            'make_optimizer', 'Setup', 'set_up', 'train_step', 'explain_loss', 'multiplies_bfloat16', 'usual_precision',
            'settle', 'validation_loss', 'bits_per_byte', 'add_row', 'sample_texts', 'gathered', 'placed',
            'training_tensors', 'checksum', 'disk_errors', 'save_checkpoint', 'read_checkpoint', 'load_checkpoint',
-           'drop_checkpoints', 'write_rows', 'whole_model', 'write_model', 'listening', 'identity', 'begin', 'record',
-           'advance', 'optimise', 'last_row', 'fit', 'new_accelerator', 'make_accelerator', 'finish', 'training_device',
-           'train', 'checkpoint_identity', 'times_read', 'documents_seen', 'find_rate', 'suggested_rate']
+           'drop_checkpoints', 'write_rows', 'whole_model', 'write_model', 'stopping_on_sigterm', 'identity', 'begin',
+           'record', 'advance', 'optimise', 'last_row', 'fit', 'new_accelerator', 'make_accelerator', 'finish',
+           'training_device', 'train', 'checkpoint_identity', 'times_read', 'documents_seen', 'find_rate',
+           'suggested_rate']
 
 # %% ../../nbs/models/02_training.ipynb #c8c5d3d8
 torch = Deferred("torch")
@@ -731,11 +733,24 @@ def write_model(
     copy_tokenizer(run.blocks, folder, run.model.context)
 
 # %% ../../nbs/models/02_training.ipynb #3fe1c85b
+_STOPPING = ContextVar("stopping", default=False) # Set by `stopping_on_sigterm`
+
+@contextmanager
+def stopping_on_sigterm():
+    "Within it, training that gets SIGTERM ends after its step, with a checkpoint and exit code 143"
+    token = _STOPPING.set(True)
+    try: yield
+    finally: _STOPPING.reset(token)
+
+# %% ../../nbs/models/02_training.ipynb #0bc7b3f0
 @contextmanager
 def listening(
     run: Run, # Its `asked` is set when the system asks to end
 ):
-    "Take note of SIGTERM instead of dying of it, where that is possible: in the main thread"
+    "Take note of SIGTERM instead of dying of it, if that was requested, and where it is possible: in the main thread"
+    if not _STOPPING.get():
+        yield
+        return
     def note(*_): run.asked = True
     try: before = signal.signal(signal.SIGTERM, note)
     except ValueError: # another thread
@@ -971,7 +986,6 @@ def train(
     tracker: str|None=None, # Send the loss curve also to "tensorboard" (files in OUT-logs), "wandb" or "trackio"; "auto": to tensorboard where it is installed
 ) -> Manifest: # Counts: parameters, tokens, FLOPs, precision, final validation loss and bits per byte
     "Train a model from scratch; under `accelerate launch`, on all its processes, the first of which makes the folder"
-    keep_memory()
     accelerator = make_accelerator(Path(out), tracker)
     config = agreed(settle(config, model, accelerator.device, accelerator.num_processes))
     with torch_threads(config.threads): return train_settled(model, blocks, out, config, accelerator)

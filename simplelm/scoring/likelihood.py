@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..artifacts import Deferred, InputError, is_artifact, logger, read_manifest, uncollected
-from ..internals.kernels import fits_kernels, keep_memory, multiplier, rms_norm, target_logprobs, tree_attention
+from ..internals.kernels import fits_kernels, multiplier, rms_norm, target_logprobs, tree_attention
 
 # %% auto #0
 __all__ = ['LAID_OUT', 'HEAD_ROWS', 'HEAD_COLUMNS', 'WINDOWS', 'PLAIN_LAYERS', 'PADDED_TOKENS', 'FLAT_TOKENS', 'WINDOW',
@@ -651,7 +651,6 @@ def score_pieces(
     "Log-likelihoods of encoded pairs"
     batch_tokens = usual_batch(model.device) if batch_tokens is None else batch_tokens
     check_ids(model, (max(p.ids) for p in pieces))
-    keep_memory()
     with torch.inference_mode():
         parts = _kept.get(model) or split_model(model.eval(), batch_tokens)
         if model in _kept: _kept[model] = parts
