@@ -24,7 +24,7 @@ setup(
     package_data={"simplelm": ["py.typed", "studies/*.toml", "lexicon/*"]},
     install_requires=settings["requirements"].split(),
     extras_require={extra: settings[f"{extra}_requirements"].split() for extra in ("cluster", "dev", "docs", "harness", "readability", "tracking", "twins")},
-    entry_points={"console_scripts": settings["console_scripts"].split()},
+    entry_points={"console_scripts": settings["console_scripts"].split(), "nbdev": ["simplelm=simplelm._modidx:d"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

@@ -5,7 +5,7 @@ The names below are all that most work needs; each is loaded when it is first us
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` does it
     from .artifacts import InputError as InputError
