@@ -511,8 +511,9 @@ class Run:
             page, sentences = laboratory.write_laboratory_report(folder), laboratory.laboratory_findings(folder)
         else:
             folder = study.run_study(study.load_study(self.study), self.out, self.workers)
-            page, sentences = report.write_report(folder), report.findings(folder)
-            print(report.format_headline(report.headline_table(folder)))
+            found = report.load_run(folder)
+            page, sentences = report.write_report(found, folder/"report.html"), report.findings(found)
+            print(report.format_headline(report.headline_table(found)))
         for sentence in sentences: print(f"- {sentence}")
         print(f"{time.monotonic() - started:.0f} s{peak_memory()}\nreport: {page}")
 

@@ -763,8 +763,14 @@ def styled(
                 titleFontWeight="normal", labelFontSize=11, titleFontSize=12)
     legend = dict(labelColor="currentColor", titleColor="currentColor", labelFontSize=12, titleFontWeight="normal")
     header = dict(labelColor="currentColor", titleColor="currentColor", labelFontSize=12)
-    return (chart.properties(background="transparent").configure_view(stroke=None).configure_axis(**axis).configure_legend(**legend)
-            .configure_header(**header).configure_title(color="currentColor", fontSize=13, fontWeight="bold", anchor="start"))
+    title = dict(color="currentColor", fontSize=13, fontWeight="bold", anchor="start")
+    chart = chart.copy(deep=False) # each of altair's own methods would copy all panels
+    chart.background = "transparent"
+    chart.config = alt.Config(
+        view=alt.ViewConfig(stroke=None), axis=alt.AxisConfig(**axis), legend=alt.LegendConfig(**legend),
+        header=alt.HeaderConfig(**header), title=alt.TitleConfig(**title),
+    )
+    return chart
 
 # %% ../../nbs/laws/01_scaling.ipynb #17e8652f
 def law_residuals(
