@@ -957,7 +957,8 @@ def main(
             check_arguments(arguments)
             command = parse(arguments)
             check_numbers(command)
-            with simplelm.artifacts.restarting(getattr(command, "restart", False)), whole_process(command): command()
+            restart = getattr(command, "restart", False)
+            with simplelm.artifacts.restarting(restart), whole_process(command): command()
     except InputError as e:
         say(str(e))
         sys.exit(2)

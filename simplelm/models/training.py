@@ -747,7 +747,7 @@ def stopping_on_sigterm():
 def listening(
     run: Run, # Its `asked` is set when the system asks to end
 ):
-    "Take note of SIGTERM instead of dying of it, if that was requested, and where it is possible: in the main thread"
+    "Take note of SIGTERM instead of dying of it, if that was requested, in the main thread"
     if not _STOPPING.get():
         yield
         return
