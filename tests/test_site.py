@@ -57,6 +57,8 @@ def test_every_link_leads_somewhere(site):
     lost = [(p.name, target) for p in site.rglob("*.html") for target in re.findall(r'href="([^"#:]+\.html)', p.read_text(encoding="utf-8"))
             if not (p.parent/target).resolve().is_file()]
     assert not lost
+    own = {target for p in site.rglob("*.html") for target in re.findall(r'href="https://simplelm\.github\.io/simplelm/([^"#]+\.html)', p.read_text(encoding="utf-8"))}
+    assert len(own) > 10 and not own - pages, "a definition's name leads to a page that is not there"
     published = re.findall(r"\(https://simplelm\.github\.io/simplelm/([\w/]+\.html)", (ROOT/"README.md").read_text(encoding="utf-8"))
     assert len(published) > 20 and not set(published) - pages
 

@@ -106,7 +106,7 @@ class Task:
     contexts: str = "" # The field that lists a context for each choice, where contexts differ
     truths: str = "" # The field that lists 1 or 0 for each choice, where several are right
     style: str = "cloze" # How it is mostly asked: "cloze", or "letters" before listed choices
-    answer: str = "" # Kind generate: pattern (Python's `re`) whose first group is the final answer
+    answer: str = "" # Kind generate: a regular expression whose first group is the final answer
     stop: tuple[str, ...] = () # Kind generate: texts that end the answer
     hub: str = "" # Id of the data set on the Hub
     config: str|None = None # Its configuration

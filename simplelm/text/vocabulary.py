@@ -9,7 +9,7 @@ import csv
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, lru_cache
@@ -17,6 +17,7 @@ from importlib.resources import files
 from itertools import accumulate
 from pathlib import Path
 from random import Random
+from typing import ClassVar
 
 import numpy as np
 
@@ -153,8 +154,23 @@ def are_plain(
     return letters.isascii() and letters.isalpha() and letters.islower() and all(words)
 
 # %% ../../nbs/text/00_vocabulary.ipynb #64441712
+class VocabularyMethods:
+    "What the following cells add to `Vocabulary`"
+    from_words: ClassVar[Callable[..., Vocabulary]]
+    from_csv: ClassVar[Callable[..., Vocabulary]]
+    from_counts: ClassVar[Callable[..., Vocabulary]]
+    from_corpus: ClassVar[Callable[..., Vocabulary]]
+    random_like: ClassVar[Callable[..., Vocabulary]]
+    union: ClassVar[Callable[..., Vocabulary]]
+    difference: ClassVar[Callable[..., Vocabulary]]
+    restrict: ClassVar[Callable[..., Vocabulary]]
+    to_csv: ClassVar[Callable[..., None]]
+    allows: ClassVar[Callable[..., bool]]
+    coverage: ClassVar[Callable[..., float]]
+
+# %% ../../nbs/text/00_vocabulary.ipynb #324c0ad1
 @dataclass(frozen=True)
-class Vocabulary:
+class Vocabulary(VocabularyMethods):
     "The words of a simple language"
     words: tuple[str, ...] # In lower case (A to Z), each once
     counts: tuple[int, ...]|None = None # How often each occurs where the list comes from, if known
