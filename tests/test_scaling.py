@@ -255,5 +255,5 @@ def test_fit_of_a_file_with_parameters_and_tokens(tmp_path):
 
 @pytest.mark.parametrize("module", ["fitting", "frontier", "emergence", "forecast"])
 def test_imports_without_torch(module):
-    code = f"import sys, simplelm.{module}; sys.exit('torch._C' in sys.modules or 'altair.vegalite' in sys.modules)"
+    code = f"import sys, simplelm.laws.{module}; sys.exit('torch._C' in sys.modules or 'altair.vegalite' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
