@@ -16,6 +16,7 @@ import platform
 import re
 import secrets
 import shutil
+import signal
 import stat
 import sys
 import time
@@ -36,7 +37,7 @@ from tqdm.auto import tqdm
 __all__ = ['logger', 'PUBLIC_HOMES', 'InputError', 'NoResult', 'Busy', 'plain', 'fingerprint', 'check_place', 'atomic_write',
            'Manifest', 'check_files', 'read_manifest', 'source_fingerprint', 'package_versions', 'PartialArtifact',
            'make_artifact', 'restarting', 'Leftover', 'find_leftovers', 'remove_leftover', 'data_folder', 'find_data',
-           'progress', 'uncollected', 'Deferred']
+           'progress', 'on_sigterm', 'uncollected', 'Deferred']
 
 # %% ../nbs/00_artifacts.ipynb #f825282b
 class InputError(ValueError):
@@ -677,6 +678,19 @@ def progress(
     if os.environ.get("TQDM_DISABLE") == "1": options["disable"] = True # tqdm's own switch, which its notebook bar forgets
     return tqdm(items, total=total, desc=desc, unit=unit, mininterval=0.2 if live else 10, maxinterval=10 if live else 30,
                 dynamic_ncols=live, **options)
+
+# %% ../nbs/00_artifacts.ipynb #3b26217d
+@contextmanager
+def on_sigterm(
+    act: Callable[[], object], # What to do
+):
+    "Within it, SIGTERM calls `act`, where that is possible: in the main thread"
+    try: before = signal.signal(signal.SIGTERM, lambda *_: act())
+    except ValueError: # another thread
+        yield
+        return
+    try: yield
+    finally: signal.signal(signal.SIGTERM, before)
 
 # %% ../nbs/00_artifacts.ipynb #f16a8801
 @contextmanager

@@ -38,10 +38,10 @@ def test_a_library_call_leaves_the_process_as_it_is(tmp_path, blocks):
     code = f"""
 import gc, signal, ctypes
 import torch
-from simplelm import TrainingConfig, model_size, train
 from simplelm.internals import kernels
 kept = []
-kernels.keep_memory = lambda: kept.append(1)
+kernels.keep_memory = lambda: kept.append(1) # before anybody imports it
+from simplelm import TrainingConfig, model_size, train
 before = signal.getsignal(signal.SIGTERM), gc.get_threshold(), gc.isenabled(), torch.get_num_threads()
 installed = []
 real, signal.signal = signal.signal, lambda *a: installed.append(a)

@@ -116,7 +116,8 @@ def test_plain_torchrun_on_processors(tmp_path, blocks):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-@pytest.mark.parametrize("arguments", [("simplify", "someone/corpus", "--out", "x"), ("run", "child_directed"), ("evaluate", "export", "piqa", "--out", "x")], ids=lambda a: a[0])
+@pytest.mark.parametrize("arguments", [("simplify", "someone/corpus", "--out", "x"), ("run", "child_directed"), ("evaluate", "export", "piqa", "--out", "x"),
+                                       ("vocabulary", "corpora/*.jsonl", "--out", "x.csv"), ("tokenize", "corpora/regular.jsonl.zst", "--out", "x")], ids=lambda a: a[0])
 def test_a_wrong_simplelm_data_is_named_before_the_network_is_tried(tmp_path, arguments):
     done = call(*arguments, cwd=tmp_path, environment={"SIMPLELM_DATA": str(tmp_path/"nowhere")})
     assert done.returncode == 2 and f"SIMPLELM_DATA={tmp_path/'nowhere'}: is no folder" in done.stderr, done.stderr
@@ -157,9 +158,7 @@ def test_a_pattern_cannot_hang_a_run():
 
 def test_few_steps_are_advised_against(caplog, tmp_path, blocks):
     from simplelm.models.model import model_size
-    from simplelm.models.tokenization import open_blocks
     from simplelm.models.training import TrainingConfig, train
     with caplog.at_level("WARNING", logger="simplelm"):
         train(model_size("32x2", vocab_size=512, context=64), blocks, tmp_path/"m", TrainingConfig(tokens=7*64*64, batch_size=64, evaluate_sequences=8))
     assert "only 7 steps, since a batch of 64 x 64 tokens" in caplog.text and "--batch-size" in caplog.text
-    assert open_blocks(blocks).context == 64

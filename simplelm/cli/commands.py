@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
 import textwrap
 import time
@@ -913,16 +912,9 @@ def machine_fault(
 class Terminated(BaseException):
     "SIGTERM has come"
 
-@contextmanager
-def ending_on_sigterm():
-    "Raise `Terminated` at SIGTERM, where that is possible: in the main thread"
-    def end(*_): raise Terminated
-    try: before = signal.signal(signal.SIGTERM, end)
-    except ValueError: # another thread
-        yield
-        return
-    try: yield
-    finally: signal.signal(signal.SIGTERM, before)
+def terminate() -> None:
+    "End the command that is running"
+    raise Terminated
 
 # %% ../../nbs/cli/00_commands.ipynb #d5ef0b0a
 @contextmanager
@@ -952,7 +944,7 @@ def main(
     atexit.register(gc.freeze)
     def say(line): print(f"simplelm: {' '.join(line.split())}", file=sys.stderr)
     try:
-        with ending_on_sigterm():
+        with simplelm.artifacts.on_sigterm(terminate):
             arguments = sys.argv[1:] if arguments is None else arguments
             check_arguments(arguments)
             command = parse(arguments)

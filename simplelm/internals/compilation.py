@@ -74,7 +74,7 @@ def announce_compiling() -> None:
             module = happening.data["dispatcher"].py_func.__module__
             if self.said or not module.startswith("simplelm."): return
             Announcer.said = True
-            logger.info("compiling for this processor, up to a minute; it happens once")
+            logger.info("compiling for this processor, which takes some seconds and happens once")
         def on_end(self, happening): pass
     event.register("numba:compile", Announcer())
 

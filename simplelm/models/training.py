@@ -24,7 +24,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, plain, progress, read_manifest, sync
+from ..artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, on_sigterm, plain, progress, read_manifest, sync
 from ..configuration import check_seeds, check_types
 from ..internals.kernels import exponentiate, target_logprobs
 from .model import (SPECIAL_IDS, WRITTEN_DOWN, ModelConfig, build_model, loss_chunk, non_embedding_parameter_count,
@@ -748,16 +748,8 @@ def listening(
     run: Run, # Its `asked` is set when the system asks to end
 ):
     "Take note of SIGTERM instead of dying of it, if that was requested, in the main thread"
-    if not _STOPPING.get():
-        yield
-        return
-    def note(*_): run.asked = True
-    try: before = signal.signal(signal.SIGTERM, note)
-    except ValueError: # another thread
-        yield
-        return
-    try: yield
-    finally: signal.signal(signal.SIGTERM, before)
+    def note(): run.asked = True
+    with on_sigterm(note) if _STOPPING.get() else nullcontext(): yield
 
 # %% ../../nbs/models/02_training.ipynb #fd19b3d1
 def identity(

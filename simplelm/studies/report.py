@@ -27,15 +27,15 @@ from ..laws.scaling import EQUAL, LAWS, FitRefused, PowerLaw, checklist, compare
 __all__ = ['POINT', 'SEEDS', 'COLUMNS', 'EACH', 'FINDINGS', 'STYLE', 'SECTIONS', 'with_numerics', 'numerics_text', 'read_table',
            'Run', 'read_json', 'load_run', 'headline_tasks', 'task_scores', 'headline_table', 'count_words',
            'score_columns', 'score_text', 'loss_text', 'align_lines', 'format_headline', 'conventional', 'unpaired',
-           'differences', 'compare_languages', 'above_chance', 'scope_findings', 'loss_findings', 'mean_scores',
-           'size_matches', 'match_findings', 'difference_findings', 'chance_findings', 'fit_findings', 'findings',
-           'Claim', 'decide', 'single_tasks', 'simple_tasks', 'language_claim', 'mean_curves', 'size_claim',
-           'law_claim', 'claims', 'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart',
-           'headline_chart', 'chart_svg', 'titled', 'headline_picture', 'html_table', 'head_cells', 'score_cell',
-           'headline_section', 'findings_section', 'figure', 'curves_section', 'difference_table', 'accuracy_section',
-           'law_cells', 'fits_section', 'samples_section', 'flatten', 'settings_section', 'claims_section',
-           'headline_scores', 'emergence_section', 'forecast_section', 'frontier_sentences', 'checklist_section',
-           'page_html', 'report_html', 'write_report']
+           'differences', 'above_chance', 'scope_findings', 'loss_findings', 'mean_scores', 'size_matches',
+           'match_findings', 'difference_findings', 'chance_findings', 'fit_findings', 'findings', 'Claim', 'decide',
+           'single_tasks', 'simple_tasks', 'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims',
+           'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'headline_chart',
+           'chart_svg', 'titled', 'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section',
+           'findings_section', 'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells',
+           'fits_section', 'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores',
+           'emergence_section', 'forecast_section', 'frontier_sentences', 'checklist_section', 'page_html',
+           'report_html', 'write_report']
 
 # %% ../../nbs/studies/01_report.ipynb #9235e745
 alt, pd, scipy, vl_convert = Deferred("altair"), Deferred("pandas"), Deferred("scipy"), Deferred("vl_convert")
@@ -149,7 +149,12 @@ class Run:
     @cached_property
     def differences(self) -> pd.DataFrame: # As of `differences`
         "The languages compared, once"
-        return compare_languages(self)
+        return _compare_languages(self)
+
+    @cached_property
+    def matches(self) -> pd.DataFrame: # As of `size_matches`
+        "Small simple models against larger regular ones, once"
+        return _match_sizes(self)
 
     @cached_property
     def claims(self) -> pd.DataFrame: # As of `claims`
@@ -313,7 +318,7 @@ def differences(
     "Each language minus the regular one at equal size, for every headline task and form"
     return load_run(run).differences
 
-def compare_languages(run: Run) -> pd.DataFrame:
+def _compare_languages(run: Run) -> pd.DataFrame:
     "Make the table of `differences`"
     scores, items = task_scores(run), conventional(run.items, run.scores)
     baseline = "regular" if "regular" in run.languages else run.languages[-1]
@@ -390,7 +395,11 @@ def size_matches(
     run: str|Path|Run, # A run folder, or what `load_run` read
 ) -> pd.DataFrame: # size, larger, items, difference, low, high, p, p_holm, verdict; standard, standard_low, standard_high: against the larger model on standard items
     "Each simple model minus each larger regular one, mean over tasks: on the same simple items, and the paper's way"
-    run, rows = load_run(run), []
+    return load_run(run).matches
+
+def _match_sizes(run: Run) -> pd.DataFrame:
+    "Make the table of `size_matches`"
+    rows = []
     means = mean_scores(task_scores(run, EACH)).set_index(["language", "size", "form"]) if not run.scores.empty else None
     sizes = run.models.groupby("size", sort=False).parameters.first().sort_values(kind="stable")
     items = conventional(run.items, run.scores)

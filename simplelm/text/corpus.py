@@ -34,8 +34,8 @@ from .vocabulary import Vocabulary
 
 # %% auto #0
 __all__ = ['CARD', 'CORPUS_COLUMNS', 'NO_FIELD', 'PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'SOURCE_COUNTS', 'MOST_SOURCES',
-           'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'GROUPS', 'COUNTS', 'write_part', 'write_card', 'corpus_parts',
-           'hub_splits', 'find_sources', 'name_sources', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label',
+           'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'GROUPS', 'COUNTS', 'write_part', 'write_card', 'hub_splits',
+           'find_sources', 'name_sources', 'Rejected', 'parse_block', 'checked', 'Source', 'source_label',
            'open_sources', 'readings', 'stream_hub', 'read_corpus', 'corpus_texts', 'Group', 'group_sources', 'Part',
            'cut_parts', 'simplify_table', 'count_table', 'add_books', 'join_table', 'Simplifier', 'OpenGroup',
            'simplify_groups', 'gather_statistics', 'sample_texts', 'write_statistics', 'only_set_aside', 'reuse_groups',
@@ -67,11 +67,7 @@ def write_card(
     "Write the card that leads to the parts"
     with atomic_write(Path(folder)/"README.md") as f: f.write(CARD)
 
-def corpus_parts(
-    folder: str|Path, # A corpus, made or being made
-) -> list[Path]: # In order; earlier versions kept parts beside the manifest
-    "The parts of a corpus"
-    return sorted(Path(folder).glob("data/part-*.parquet")) or sorted(Path(folder).glob("part-*.parquet"))
+
 
 # %% ../../nbs/text/04_corpus.ipynb #b9f5c997
 @lru_cache(maxsize=None)
@@ -232,8 +228,8 @@ def find_sources(
         if not files: raise InputError("no source given; name a file, a folder or a pattern")
         return files
     if any(c in str(source) for c in "*?[") and not Path(source).exists():
-        roots = ["", os.environ.get("SIMPLELM_DATA", "")]
-        found = next((f for root in roots if (f := sorted(glob.glob(os.path.join(root, str(source)), recursive=True)))), [])
+        found = sorted(glob.glob(str(source), recursive=True))
+        if not found and (data := data_folder()): found = sorted(glob.glob(str(data/str(source)), recursive=True))
         if not found: raise InputError(f"{source}: no file matches")
         return find_sources(found, split, without, kind)
     path = find_data(str(source))
@@ -426,7 +422,6 @@ class Source:
 
 def _hub_source(dataset: str, split: str|None=None) -> Source:
     "A data set of the Hub at its present commit"
-    data_folder() # a wrong $SIMPLELM_DATA is named before the Hub is tried
     from huggingface_hub import HfApi
     split = next((known for known, words in SPLIT_WORDS.items() if split in words), split or "train")
     try: return Source(dataset if split == "train" else f"{dataset}:{split}", None, HfApi().dataset_info(dataset).sha, split)
@@ -444,12 +439,12 @@ def source_label(
 def _is_hub(source: object) -> bool:
     "Whether a source is an id of the Hub, owner/name, and nothing of that name is here"
     if not isinstance(source, str) or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) or file_format(source): return False
-    return not Path(source).exists() and not (Path(os.environ.get("SIMPLELM_DATA", "."))/source).exists()
+    return not Path(source).exists() and not ((data_folder() or Path("."))/source).exists()
 
 def _has_splits(source: object) -> bool:
     "Whether a split of a source can be chosen: of the Hub's, of folders, and of patterns that match folders"
     if _is_hub(source): return True
-    places = (str(source), os.path.join(os.environ.get("SIMPLELM_DATA", ""), str(source)))
+    places = (str(source), str((data_folder() or Path(""))/str(source)))
     matches = (path for place in places for path in glob.glob(place, recursive=True))
     return any(map(os.path.isdir, (*places, *matches)))
 
@@ -829,7 +824,8 @@ def write_statistics(
 ) -> None:
     "Write `statistics.json` and `missing_words.csv`"
     before = sample_texts([s for s in sources if s.path], text_column)
-    after = sample_texts([Source(path.name, path) for path in corpus_parts(folder)])
+    parts = sorted((folder/"data").glob("part-*.parquet"))
+    after = sample_texts([Source(path.name, path) for path in parts])
     if joined: after = [re.sub("</?s>", "", text) for text in after] # marks are no words
     known = lambda found: {k: v for k, v in found.items() if v == v} # JSON has no nan
     text = dict(before=known(describe(collect(before))), after=known(describe(collect(after))))

@@ -10,7 +10,7 @@ import csv
 import lzma
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -295,7 +295,8 @@ def _read_parquet(
             wanted = _wanted(path, file.schema_arrow, text_column, columns)
             rows = max(file.metadata.num_rows, 1)
             few = {g for g in range(file.num_row_groups) if _is_repetitive(_text_chunk(file, g, text_column))}
-            with pq.ParquetFile(path, buffer_size=1 << 20, read_dictionary=[text_column] if few else None) as pointers:
+            again = pq.ParquetFile(path, buffer_size=1 << 20, read_dictionary=[text_column]) if few else nullcontext()
+            with again as pointers:
                 for group in range(file.num_row_groups):
                     source = pointers if group in few else file
                     for batch in _read_group(source, group, wanted, text_column, block_bytes):
