@@ -346,7 +346,7 @@ class Run:
 class Stopped(Exception): "Training cannot go on; unlike after an `InputError`, what has been done stays"
 
 # %% ../../nbs/models/02_training.ipynb #e44b1309
-FEW_STEPS = 100 # Of AdamW, in which even a small model learns little more than which tokens are frequent
+FEW_STEPS = 100 # A run of fewer gets a warning
 
 def few_steps(
     run: Run, # Of few steps
