@@ -18,7 +18,7 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .text.formats import Reading as Reading
     from .text.corpus import corpus_texts as corpus_texts
     from .text.corpus import open_sources as open_sources
-    from .text.corpus import simplify_corpus as simplify_corpus
+    from .text.simplified import simplify_corpus as simplify_corpus
     from .text.gain import vocabulary_gain as vocabulary_gain
     from .stories.story_words import child_vocabulary as child_vocabulary
     from .stories.storyworld import StoryWorldConfig as StoryWorldConfig
@@ -61,7 +61,8 @@ _NAMES = {
     "text.vocabulary": "Vocabulary count_words",
     "text.simplification": "SimplificationConfig simplify_text",
     "text.formats": "Reading",
-    "text.corpus": "corpus_texts open_sources simplify_corpus",
+    "text.corpus": "corpus_texts open_sources",
+    "text.simplified": "simplify_corpus",
     "text.gain": "vocabulary_gain",
     "stories.story_words": "child_vocabulary",
     "stories.storyworld": "StoryWorldConfig write_stories",

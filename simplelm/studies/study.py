@@ -17,7 +17,8 @@ from ..artifacts import (Deferred, InputError, Manifest, atomic_write, check_fil
                                 read_manifest, source_fingerprint)
 from ..scoring.benchmark import load_items, task_names
 from ..configuration import check_least, check_seeds, check_types, parse_config
-from ..text.corpus import Source, open_sources, readings, simplify_corpus
+from ..text.corpus import Source, open_sources, readings
+from ..text.simplified import simplify_corpus
 from ..text.formats import Reading
 from ..scoring.evaluation import EvaluationConfig, evaluate_model, settle_scoring
 from ..scoring.likelihood import generate_text, load_model
