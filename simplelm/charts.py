@@ -23,7 +23,8 @@ def language_marks(
 ) -> dict: # Altair encodings of colour and shape
     "One colour and one shape for each language, the same in every chart"
     def scale(values):
-        return alt.Scale(domain=languages, range=[values[i % len(values)] for i in range(len(languages))])
+        repeated = [values[i % len(values)] for i in range(len(languages))]
+        return alt.Scale(domain=languages, range=repeated)
     legend = alt.Legend(orient="top", symbolOpacity=1)
     color = alt.Color("language:N", scale=scale(COLOURS), title=None, legend=legend)
     shape = alt.Shape("language:N", scale=scale(SHAPES), title=None, legend=legend)
@@ -37,7 +38,8 @@ def log_x(
 ) -> alt.X: # An Altair encoding
     "A logarithmic axis for parameters, tokens or FLOPs"
     scale = alt.Scale(type="log", nice=False, padding=12)
-    axis = alt.Axis(format=".3~s" if largest < 1e12 else "~e", tickCount=4, labelSeparation=8, grid=False)
+    shape = ".3~s" if largest < 1e12 else "~e"
+    axis = alt.Axis(format=shape, tickCount=4, labelSeparation=8, grid=False)
     return alt.X(f"{column}:Q", title=title, scale=scale, axis=axis)
 
 # %% ../nbs/02_charts.ipynb #b082b7a2
@@ -50,9 +52,10 @@ def described(
     for row in table.to_dict("records"):
         words = []
         for name, shape in columns.items():
-            if name not in row or pd.isna(row[name]): continue
-            value = row[name]
-            words.append(f"{name.replace('_', ' ')} {value:{shape}}" if shape else f"{value}")
+            value = row.get(name)
+            if pd.isna(value): continue
+            label = name.replace("_", " ")
+            words.append(f"{label} {value:{shape}}" if shape else str(value))
         sentences.append(", ".join(words))
     return table.assign(about=sentences)
 
