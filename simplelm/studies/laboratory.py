@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..artifacts import Deferred, InputError, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
+from ..charts import styled
 from ..scoring.benchmark import TASKS, Task, load_items, register, task_names
 from ..scoring.comparison import holm, item_values, t_probability, without_rounding
 from ..configuration import check_seeds, check_types, parse_config
@@ -26,7 +27,7 @@ from ..text.simplified import simplify_corpus
 from ..scoring.evaluation import evaluate_model, settle_scoring
 from ..models.model import model_size, non_embedding_parameter_count, parameter_count, training_flops
 from .report import SEEDS, Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section, with_numerics
-from ..laws.scaling import read_csv, styled
+from ..laws.scaling import read_csv
 from ..text.statistics import collect, describe
 from ..stories.story_words import child_vocabulary, read_words
 from ..stories.storyworld import StoryWorldConfig, write_stories
