@@ -82,7 +82,7 @@ class Step:
     bad_records: str = "stop" # "stop" or "set-aside"
     columns: tuple[str, ...] = () # Further columns to read
 
-    def convert(self, documents: pa.Table) -> tuple[pa.Table, Counter]: # The rows, and counts such as "documents"
+    def convert(self, documents: pa.Table) -> tuple[pa.Table, Counter]: # Rows, and counts such as "documents"
         "Make rows from some documents: text, document, source, and the further columns"
         raise NotImplementedError
 
@@ -104,7 +104,8 @@ def _finish(self: Step, group: Group, counts: list[Counter]) -> None:
 
 def _make(self: Step, group: Group, part: Part) -> Counter: # Its counts
     "Make one part, unless it is there"
-    path = self.folder/"data"/f"part-{group.number:05}-{part.number:05}.parquet"
+    name = f"part-{group.number:05}-{part.number:05}.parquet"
+    path = self.folder/"data"/name
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         self.write(part, path)
@@ -234,7 +235,7 @@ def only_set_aside(
     before: dict, # The request that it was begun with
     now: dict, # Another request
 ) -> bool: # For the `reuse` of `make_artifact`
-    "Whether two requests differ in nothing but that bad records, which stopped the first, are set aside in the second"
+    "Whether two requests differ only in that the second sets bad records aside, which stopped the first"
     mended = {**before, "config": {**before["config"], "bad_records": "set-aside"}}
     return mended == now
 
@@ -254,7 +255,8 @@ def reuse_groups(
     if before["inputs"] == now["inputs"]: return True
     kept = _unchanged(folder, before["inputs"], now["inputs"], groups)
     # Where no part can be kept, to delete all of them is the user's decision.
-    if not any(any(folder.glob(f"data/part-{n:05}-*")) for n in kept): return False
+    parts = {int(path.name[5:10]) for path in folder.glob("data/part-*")}
+    if not kept & parts: return False
     for path in (*folder.iterdir(), *folder.glob("data/*")):
         found = re.match(r"(?:part|\.group|\.rejected)-(\d{5})", path.name)
         if found and int(found[1]) not in kept: path.unlink()
@@ -266,7 +268,8 @@ def _unchanged(folder: Path, before: dict, now: dict, groups: list[Group]) -> se
     then = json.loads(record.read_text(encoding="utf-8")) if record.exists() else []
     for n, (old, group) in enumerate(zip(then, groups)):
         names = [source.name for source in group.sources]
-        if old == names and all(before.get(name) == now.get(name) for name in names): kept.add(n)
+        changed = any(before.get(name) != now.get(name) for name in names)
+        if old == names and not changed: kept.add(n)
     return kept
 
 # %% ../../nbs/text/05_parts.ipynb #0a81ea29
@@ -285,7 +288,7 @@ class Job:
     stage: str # The name of the stage
     step: Step # Makes the rows
     sources: list[Source] # What it reads
-    finish: Callable[[Path, Counter], dict] # From the folder with all parts, and their counts, to the counts of the manifest
+    finish: Callable[[Path, Counter], dict] # From the folder of all parts and their counts to those of the manifest
     config: Mapping # What the rows depend on, beside the sources and how they are read
     inputs: Mapping[str, str|Path] = field(default_factory=dict) # Further files or artifacts that it reads
     seed: int|None = None # What chance depends on
@@ -297,20 +300,22 @@ class Job:
         step = self.step
         read = dict(text_column=step.text_column, bad_records=step.bad_records, columns=list(step.columns))
         cut = dict(part_bytes=PART_BYTES, group_bytes=GROUP_BYTES)
-        return dict(self.config) | read | cut | dict(sources=[s.label for s in self.sources]) | readings(self.sources)
+        labels = [source.label for source in self.sources]
+        return {**self.config, **read, **cut, "sources": labels, **readings(self.sources)}
 
 # %% ../../nbs/text/05_parts.ipynb #31231d6d
 def make_corpus(
     job: Job, # What to make
     out: str|Path, # Folder for the corpus
     workers: int=1, # Threads; the result does not depend on it
-    run: Callable|None=None, # An engine that applies a `Step` to groups wherever it likes; by default these threads
+    run: Callable|None=None, # An engine that applies a `Step` to groups; by default these threads
 ) -> Manifest: # With the counts that the job's `finish` returns
     "Make a corpus part by part, or continue one that was stopped"
     groups = group_sources(job.sources)
     def build(folder):
         step = replace(job.step, folder=folder)
-        with atomic_write(folder/GROUPS) as f: json.dump([[s.name for s in g.sources] for g in groups], f)
+        names = [[s.name for s in group.sources] for group in groups]
+        with atomic_write(folder/GROUPS) as f: json.dump(names, f)
         _make_groups(step, groups, job.stage, workers, run)
         totals = sum(map(step, groups), Counter())
         _gather_rejected(folder)
@@ -320,9 +325,10 @@ def make_corpus(
         (folder/GROUPS).unlink()
         return counts
     inputs = {s.name: s.path for s in job.sources if s.path} | dict(job.inputs)
-    return make_artifact(out, job.stage, job.request, build, inputs, job.seed, job.format,
-                         reuse=partial(reuse_groups, groups=groups))
+    reuse = partial(reuse_groups, groups=groups)
+    return make_artifact(out, job.stage, job.request, build, inputs, job.seed, job.format, reuse)
 
+# %% ../../nbs/text/05_parts.ipynb #cccfeb86
 def _make_groups(step: Step, groups: list[Group], desc: str, workers: int, run: Callable|None) -> None:
     "Make all groups, by an engine first if there is one, under a progress bar"
     total = sum(s.size for g in groups for s in g.sources)
