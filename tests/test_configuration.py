@@ -7,7 +7,7 @@ import pytest
 
 from conftest import call
 from simplelm.artifacts import InputError
-from simplelm.scoring.benchmark import PIQA, Task
+from simplelm.scoring.tasks import PIQA, Task
 from simplelm.configuration import alternatives, declared_types, parse_config
 from simplelm.text.simplified import simplify_corpus
 from simplelm.scoring.evaluation import EvaluationConfig

@@ -47,7 +47,7 @@ def stage(
     return Deferred(f"simplelm.{name}")
 
 simplified = stage("text.simplified")
-benchmark, cluster, comparison, context, corpus, evaluation, formats, gain, model = map(stage, ("scoring.benchmark", "text.cluster", "scoring.comparison", "models.context", "text.corpus", "scoring.evaluation", "text.formats", "text.gain", "models.model"))
+benchmark, cluster, comparison, context, corpus, evaluation, formats, gain, model = map(stage, ("scoring.public_tasks", "text.cluster", "scoring.comparison", "models.context", "text.corpus", "scoring.evaluation", "text.formats", "text.gain", "models.model"))
 forecast, frontier = map(stage, ("laws.forecast", "laws.frontier"))
 report, scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("studies.report", "laws.scaling", "text.simplification", "studies.study", "models.tokenization", "models.training", "text.vocabulary"))
 laboratory = stage("studies.laboratory")

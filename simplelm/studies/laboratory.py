@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-
 from ..artifacts import Deferred, InputError, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
 from ..charts import styled
-from ..scoring.benchmark import TASKS, Task, load_items, register, task_names
+from ..scoring.items import load_items
+from ..scoring.public_tasks import TASKS, register, task_names
+from ..scoring.tasks import Task
 from ..scoring.comparison import holm, item_values, t_probability, without_rounding
 from ..configuration import check_seeds, check_types, parse_config
 from ..text.corpus import corpus_texts
