@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from html import escape
 from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 from ..artifacts import Deferred, InputError, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
