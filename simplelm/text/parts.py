@@ -25,7 +25,7 @@ from .formats import BLOCK_BYTES, Block
 
 # %% auto #0
 __all__ = ['PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'GROUPS', 'Group', 'group_sources', 'Part', 'cut_parts', 'Step',
-           'OpenGroup', 'Workers', 'make_parts', 'only_set_aside', 'reuse_groups', 'Job', 'make_corpus']
+           'OpenGroup', 'Workers', 'make_parts', 'only_set_aside', 'reuse_groups', 'Job', 'run_job']
 
 # %% ../../nbs/text/05_parts.ipynb #033fdb56
 PART_BYTES, GROUP_BYTES = 32 << 20, 32 << 20
@@ -304,7 +304,7 @@ class Job:
         return {**self.config, **read, **cut, "sources": labels, **readings(self.sources)}
 
 # %% ../../nbs/text/05_parts.ipynb #31231d6d
-def make_corpus(
+def run_job(
     job: Job, # What to make
     out: str|Path, # Folder for the corpus
     workers: int=1, # Threads; the result does not depend on it

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from ..artifacts import InputError, Manifest, NoResult, atomic_write
 from .corpus import Source, open_sources, parse_block, source_label
 from .formats import read_blocks
-from .parts import Job, Step, make_corpus
+from .parts import Job, Step, run_job
 from .simplification import CLOSING, KEPT, READ, SHORT, SimplificationConfig
 from .simplification import count_array_words, join_spans, simplify_column
 from .statistics import collect, describe, oov_counts
@@ -224,7 +224,7 @@ def simplify_corpus(
                       columns=tuple(columns), **form)
     finish = partial(_finish, step=step, sources=sources, label=source_label(source))
     known = dict(name=vocabulary.name, words=len(vocabulary), fingerprint=vocabulary.fingerprint)
-    return make_corpus(Job("simplify", step, sources, finish, form | dict(simplification=config, vocabulary=known), format=4), out, workers, run)
+    return run_job(Job("simplify", step, sources, finish, form | dict(simplification=config, vocabulary=known), format=4), out, workers, run)
 
 # %% ../../nbs/text/06_simplified.ipynb #1c628903
 def simplify_batch(
