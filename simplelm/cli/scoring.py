@@ -67,7 +67,7 @@ def _one_model(table):
 
 def _several_models(tables):
     import pandas as pd
-    from simplelm.scoring.benchmark import TASKS
+    from simplelm.scoring.public_tasks import TASKS
     scores = pd.concat(tables, ignore_index=True)
     groups = set(scores.task)
     members = {name for name, task in TASKS.items() if task.group in groups}
@@ -164,7 +164,7 @@ def _needed_vocabulary(
     tasks: tuple[str, ...], # Names of tasks or groups
 ) -> Any: # A `Vocabulary`, or `None`
     "The vocabulary of simple items, if they need one"
-    from simplelm.scoring.benchmark import TASKS, task_names
+    from simplelm.scoring.public_tasks import TASKS, task_names
     from simplelm.text.vocabulary import Vocabulary
     own = all(TASKS[name].maker for name in task_names(tasks))
     needed = items.twins or items.simple and not own
@@ -223,7 +223,7 @@ def _export(
     options: ExportCommand, # What was requested
 ) -> None:
     "Write tasks and print how many items each has"
-    from simplelm.scoring.benchmark import task_names
+    from simplelm.scoring.public_tasks import task_names
     from simplelm.scoring.harness import export_task
     simple = options.simple or options.strict
     if options.twins and simple:
@@ -256,7 +256,7 @@ class CompareCommand(Command):
     out: Path|None = None # CSV file to write the table to
 
     def __call__(self):
-        from simplelm.scoring.benchmark import TASKS
+        from simplelm.scoring.public_tasks import TASKS
         from simplelm.scoring.comparison import compare_scores
         if self.out: check_place(self.out)
         table = compare_scores(*self.scores)
@@ -338,7 +338,7 @@ def _without_members(
     table: Any, # With a column `task`
 ) -> Any: # The same without some rows
     "A table without the tasks of a group that has a row of its own"
-    from simplelm.scoring.benchmark import TASKS
+    from simplelm.scoring.public_tasks import TASKS
     groups = set(table.task)
     inside = [name in TASKS and TASKS[name].group in groups for name in table.task]
     return table[[not member for member in inside]]

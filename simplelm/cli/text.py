@@ -180,7 +180,7 @@ def _simplify(
     options: SimplifyCommand, # What was requested
 ) -> None:
     "Simplify a corpus and print its counts"
-    from simplelm.text.corpus import simplify_corpus
+    from simplelm.text.simplified import simplify_corpus
     from simplelm.text.vocabulary import Vocabulary
     _check_engine(options.engine)
     words = Vocabulary.from_csv(options.vocabulary)
