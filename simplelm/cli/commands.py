@@ -32,12 +32,12 @@ from ..internals.threads import set_waiting
 
 # %% auto #0
 __all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'formats', 'gain', 'model', 'forecast',
-           'frontier', 'report', 'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary',
-           'laboratory', 'kernels', 'pd', 'contamination', 'harness', 'GROUPS', 'COMMANDS', 'stage', 'Vocabulary',
-           'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'score_folders',
-           'score_text', 'Compare', 'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'print_plan',
-           'Fit', 'fit_run', 'attempt', 'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report',
-           'Clean', 'Version', 'Completion', 'parse', 'main']
+           'frontier', 'report', 'scaling', 'simplification', 'study', 'training', 'vocabulary', 'planning',
+           'rate_search', 'token_blocks', 'tokenizers', 'laboratory', 'kernels', 'pd', 'contamination', 'harness',
+           'GROUPS', 'COMMANDS', 'stage', 'Vocabulary', 'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize',
+           'Train', 'Rate', 'Evaluate', 'score_folders', 'score_text', 'Compare', 'Contamination', 'Extend', 'Export',
+           'peak_memory', 'Run', 'Plan', 'print_plan', 'Fit', 'fit_run', 'attempt', 'print_checklist', 'fit_file',
+           'Forecast', 'Score', 'Calibrate', 'Report', 'Clean', 'Version', 'Completion', 'parse', 'main']
 
 # %% ../../nbs/cli/00_commands.ipynb #1bf5cba1
 def stage(
@@ -48,7 +48,9 @@ def stage(
 
 benchmark, cluster, comparison, context, corpus, evaluation, formats, gain, model = map(stage, ("scoring.benchmark", "text.cluster", "scoring.comparison", "models.context", "text.corpus", "scoring.evaluation", "text.formats", "text.gain", "models.model"))
 forecast, frontier = map(stage, ("laws.forecast", "laws.frontier"))
-report, scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("studies.report", "laws.scaling", "text.simplification", "studies.study", "models.tokenization", "models.training", "text.vocabulary"))
+report, scaling, simplification, study, training, vocabulary = map(stage, ("studies.report", "laws.scaling", "text.simplification", "studies.study", "models.training", "text.vocabulary"))
+planning, rate_search = map(stage, ("models.plan", "models.rate_search"))
+token_blocks, tokenizers = map(stage, ("models.blocks", "models.tokenizer"))
 laboratory = stage("studies.laboratory")
 kernels = stage("internals.kernels")
 pd = Deferred("pandas")
@@ -206,7 +208,7 @@ def print_counts(
 def packing_options() -> type: # A subclass of `PackingConfig`
     "The options of packing under the names that they have on the command line"
     @dataclass(frozen=True)
-    class Packing(tokenization.PackingConfig):
+    class Packing(token_blocks.PackingConfig):
         split: Annotated[Literal["documents", "blocks"], tyro.conf.arg(name="hold-out")] = "documents" # What is held out: whole documents, or blocks of the packed text, as the paper does; a document can then lie on both sides
     return Packing
 
@@ -225,7 +227,7 @@ class Tokenize:
     reading: OmitArgPrefixes[formats.Reading]
     bad_records: Literal["stop", "set-aside"] = "stop" # On a record that cannot be read: stop, or write it to rejected.jsonl and go on
     restart: bool = False # Delete an unfinished result of other options and begin anew
-    config: OmitArgPrefixes[tokenization.TokenizerConfig]
+    config: OmitArgPrefixes[tokenizers.TokenizerConfig]
     packing: OmitArgPrefixes[packing_options()]
 
     def __call__(self):
@@ -233,9 +235,9 @@ class Tokenize:
         read = dict(text_column=self.text_column, bad_records=self.bad_records)
         sources = corpus.open_sources(list(self.source), self.split, [self.out], self.reading)
         if self.tokenizer is None:
-            print_counts(tokenizer, tokenization.train_tokenizer(sources, tokenizer, self.config, **read))
+            print_counts(tokenizer, tokenizers.train_tokenizer(sources, tokenizer, self.config, **read))
         blocks = self.out/"blocks"
-        print_counts(blocks, tokenization.pack_blocks(sources, tokenizer, blocks, self.packing, **read))
+        print_counts(blocks, token_blocks.pack_blocks(sources, tokenizer, blocks, self.packing, **read))
 
 # %% ../../nbs/cli/00_commands.ipynb #7313c569
 @dataclass(frozen=True, kw_only=True)
@@ -257,13 +259,13 @@ class Train:
     tie_embeddings: bool = False # Use one table for reading and for predicting tokens (the paper uses two)
     tracker: Literal["auto", "none", "tensorboard", "wandb", "trackio"] = "auto" # Send the loss curve there, too; auto: to tensorboard, in OUT-logs, where it is installed
     restart: bool = False # Delete an unfinished result of other options and begin anew
-    config: OmitArgPrefixes[training.TrainingConfig]
+    config: OmitArgPrefixes[planning.TrainingConfig]
 
     def __call__(self):
-        blocks = tokenization.open_blocks(self.blocks)
+        blocks = token_blocks.open_blocks(self.blocks)
         shape = model.model_size(self.size, vocab_size=blocks.vocab_size, context=blocks.context, heads=self.heads, tie_embeddings=self.tie_embeddings)
         first = int(os.environ.get("RANK", 0)) == 0
-        if first and not self.out.exists(): print(training.preflight(training.Run(shape, self.config, self.blocks)), file=sys.stderr)
+        if first and not self.out.exists(): print(planning.preflight(planning.Run(shape, self.config, self.blocks)), file=sys.stderr)
         made = training.train(shape, self.blocks, self.out, self.config, None if self.tracker == "none" else self.tracker)
         if first: print_counts(self.out, made)
 
@@ -280,16 +282,16 @@ class Rate:
     highest: float = 1.0 # Last rate
     steps: int = 100 # Steps in between
     out: Path|None = None # CSV file to write rates and losses to
-    config: OmitArgPrefixes[training.TrainingConfig]
+    config: OmitArgPrefixes[planning.TrainingConfig]
 
     def __call__(self):
         if self.out: simplelm.artifacts.check_place(self.out)
-        blocks = tokenization.open_blocks(self.blocks)
+        blocks = token_blocks.open_blocks(self.blocks)
         shape = model.model_size(self.size, vocab_size=blocks.vocab_size, context=blocks.context)
-        table = training.find_rate(shape, self.blocks, self.config, self.lowest, self.highest, self.steps)
+        table = rate_search.find_rate(shape, self.blocks, self.config, self.lowest, self.highest, self.steps)
         if self.out:
             with simplelm.artifacts.atomic_write(self.out) as f: table.to_csv(f, index=False, lineterminator="\n")
-        print(f"learning rate {training.suggested_rate(table):.2g}: there the loss falls fastest; it is lowest, and the rate too high, at {table.rate[table.smooth.idxmin()]:.2g}")
+        print(f"learning rate {rate_search.suggested_rate(table):.2g}: there the loss falls fastest; it is lowest, and the rate too high, at {table.rate[table.smooth.idxmin()]:.2g}")
 
 # %% ../../nbs/cli/00_commands.ipynb #03704b02
 @dataclass(frozen=True, kw_only=True)

@@ -28,8 +28,10 @@ from ..text.simplification import SimplificationConfig
 from ..stories.story_words import child_vocabulary
 from ..stories.storyworld import StoryWorldConfig, write_stories
 from ..internals.threads import torch_threads
-from ..models.tokenization import PackingConfig, TokenizerConfig, load_tokenizer, open_blocks, pack_blocks, train_tokenizer
-from ..models.training import TrainingConfig, settle, train, training_device, usual_precision
+from ..models.tokenizer import TokenizerConfig, load_tokenizer, train_tokenizer
+from ..models.blocks import PackingConfig, open_blocks, pack_blocks
+from ..models.plan import TrainingConfig, settle, usual_precision
+from ..models.training import train, training_device
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
