@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from ..artifacts import InputError, Manifest, NoResult, atomic_write, make_artifact, read_manifest
 from ..configuration import check_least, check_seeds, check_types
-from ..text.corpus import only_set_aside, read_corpus, source_label
+from ..text.corpus import read_corpus, source_label
+from ..text.parts import only_set_aside
 from ..internals.bytes import kernel
 from .tokenizer import Piece, copy_tokenizer, corpus_pieces, corpus_request, document_hash, document_numbers, write_rejected
 from .encoding import DocumentTokenizer, read_tokenizer
