@@ -137,14 +137,14 @@ def test_a_file_whose_name_is_not_utf_8(tmp_path, words):
 
 
 def test_a_fault_of_the_package_keeps_its_traceback(monkeypatch, capsys):
-    from simplelm.cli import commands as cli
-    monkeypatch.setattr(cli.simplelm.artifacts, "package_versions", lambda: {}["gone"])
-    with pytest.raises(KeyError): cli.main(["version"])
-    monkeypatch.setattr(cli.simplelm.artifacts, "package_versions", lambda: open("/nowhere/at all"))
-    with pytest.raises(SystemExit) as end: cli.main(["version"])
+    from simplelm.cli import main
+    monkeypatch.setattr("simplelm.artifacts.package_versions", lambda: {}["gone"])
+    with pytest.raises(KeyError): main(["version"])
+    monkeypatch.setattr("simplelm.artifacts.package_versions", lambda: open("/nowhere/at all"))
+    with pytest.raises(SystemExit) as end: main(["version"])
     assert end.value.code == 2 and capsys.readouterr().err == "simplelm: /nowhere/at all: No such file or directory\n"
     monkeypatch.setenv("SIMPLELM_TRACEBACK", "1")
-    with pytest.raises(FileNotFoundError): cli.main(["version"])
+    with pytest.raises(FileNotFoundError): main(["version"])
 
 
 def test_a_pattern_cannot_hang_a_run():

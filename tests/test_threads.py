@@ -60,7 +60,7 @@ def test_unfinished_training_continues_with_its_threads(tmp_path, blocks):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_bits_do_not_depend_on_cores(tmp_path, blocks, threads):
     program = ("import os, sys; from pathlib import Path; os.sched_setaffinity(0, {cores})\n"
-               "from simplelm.cli.commands import main\n"
+               "from simplelm.cli import main\n"
                "main(['train', '{blocks}', '--size', '64x2', *'{options}'.split(), '--threads', '{threads}', '--out', '{out}'])")
     cores = sorted(os.sched_getaffinity(0))
     for name, some in (("one", cores[:1]), ("all", cores)):
@@ -89,10 +89,10 @@ def waiting(program, **environment):
 
 def test_command_sets_how_threads_wait():
     from simplelm.internals.threads import SPINS
-    command = "from simplelm.cli.commands import main; main(['version'])"
+    command = "from simplelm.cli import main; main(['version'])"
     assert waiting(command) == str(SPINS)
     assert waiting(command, GOMP_SPINCOUNT="77") == "77"
-    assert waiting("import simplelm.cli.commands, simplelm.models.training") not in (str(SPINS), "77") # a library call leaves the process as it is
+    assert waiting("import simplelm.cli, simplelm.models.training") not in (str(SPINS), "77") # a library call leaves the process as it is
 
 
 def test_library_calls_give_threads_back(tmp_path, blocks):

@@ -22,7 +22,7 @@ from pathlib import Path
 
 SIZES = [f"{hidden}x{layers}" for hidden in (32, 64, 128, 256, 512) for layers in (2, 4, 8)]
 TAIL = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
-TRAIN = f"import sys; from simplelm.cli.commands import main; main(sys.argv[1:]); {TAIL}"
+TRAIN = f"import sys; from simplelm.cli import main; main(sys.argv[1:]); {TAIL}"
 BASE = ("import torch, numpy, accelerate, safetensors.torch; from accelerate import Accelerator; from transformers import LlamaForCausalLM; "
         f"import simplelm.models.training; Accelerator(mixed_precision='no'); {TAIL}")
 
