@@ -158,7 +158,8 @@ def test_a_pattern_cannot_hang_a_run():
 
 def test_few_steps_are_advised_against(caplog, tmp_path, blocks):
     from simplelm.models.model import model_size
-    from simplelm.models.training import TrainingConfig, train
+    from simplelm.models.plan import TrainingConfig
+    from simplelm.models.training import train
     with caplog.at_level("WARNING", logger="simplelm"):
         train(model_size("32x2", vocab_size=512, context=64), blocks, tmp_path/"m", TrainingConfig(tokens=7*64*64, batch_size=64, evaluate_sequences=8))
     assert "only 7 steps, since a batch of 64 x 64 tokens" in caplog.text and "--batch-size" in caplog.text

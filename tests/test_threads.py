@@ -99,8 +99,9 @@ def test_library_calls_give_threads_back(tmp_path, blocks):
     import torch
     from simplelm.scoring.evaluation import EvaluationConfig, evaluate_model
     from simplelm.models.model import model_size
-    from simplelm.models.tokenization import open_blocks
-    from simplelm.models.training import TrainingConfig, train
+    from simplelm.models.blocks import open_blocks
+    from simplelm.models.plan import TrainingConfig
+    from simplelm.models.training import train
     size = model_size("32x2", vocab_size=open_blocks(blocks).vocab_size, context=open_blocks(blocks).context)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -117,7 +118,7 @@ def test_library_calls_give_threads_back(tmp_path, blocks):
 def test_precision_is_what_the_processor_has(has, precision):
     import torch
     from simplelm.models.model import model_size
-    from simplelm.models.training import TrainingConfig, settle
+    from simplelm.models.plan import TrainingConfig, settle
     with patch.object(torch.cpu, "get_capabilities", lambda: has):
         assert {settle(TrainingConfig(), model_size(size), torch.device("cpu")).precision for size in ("16x2", "64x4", "1024x8")} == {precision}
         assert settle(TrainingConfig(precision="float32"), model_size("32x2"), torch.device("cpu")).precision == "float32"

@@ -21,11 +21,11 @@ from .options import print_counts, stage_options, write_table
 
 # %% ../../nbs/cli/03_models.ipynb #996c6383
 def _tokenizer():
-    from simplelm.models.tokenization import TokenizerConfig
+    from simplelm.models.tokenizer import TokenizerConfig
     return TokenizerConfig
 
 def _packing():
-    from simplelm.models.tokenization import PackingConfig
+    from simplelm.models.blocks import PackingConfig
     @dataclass(frozen=True)
     class Packing(PackingConfig):
         "How a corpus is packed into blocks"
@@ -50,7 +50,8 @@ class TokenizeCommand(ReadsCorpus, Resumes):
     packing: stage_options(_packing)
 
     def __call__(self):
-        from simplelm.models.tokenization import pack_blocks, train_tokenizer
+        from simplelm.models.tokenizer import train_tokenizer
+        from simplelm.models.blocks import pack_blocks
         blocks = self.out/"blocks"
         tokenizer = self.tokenizer or self.out/"tokenizer"
         read = dict(text_column=self.text_column, bad_records=self.bad_records)
@@ -61,7 +62,7 @@ class TokenizeCommand(ReadsCorpus, Resumes):
 
 # %% ../../nbs/cli/03_models.ipynb #d6f09766
 def _training():
-    from simplelm.models.training import TrainingConfig
+    from simplelm.models.plan import TrainingConfig
     return TrainingConfig
 
 # %% ../../nbs/cli/03_models.ipynb #33bf3047
@@ -94,8 +95,9 @@ def _train(
 ) -> None:
     "Train a model and print its counts"
     from simplelm.models.model import model_size
-    from simplelm.models.tokenization import open_blocks
-    from simplelm.models.training import Run, preflight, train
+    from simplelm.models.blocks import open_blocks
+    from simplelm.models.plan import Run, preflight
+    from simplelm.models.training import train
     blocks = open_blocks(options.blocks)
     shape = model_size(options.size, vocab_size=blocks.vocab_size, context=blocks.context,
                        heads=options.heads, tie_embeddings=options.tie_embeddings)
@@ -126,8 +128,8 @@ class RateCommand(Command):
 
     def __call__(self):
         from simplelm.models.model import model_size
-        from simplelm.models.tokenization import open_blocks
-        from simplelm.models.training import find_rate, suggested_rate
+        from simplelm.models.blocks import open_blocks
+        from simplelm.models.rate_search import find_rate, suggested_rate
         if self.out: check_place(self.out)
         blocks = open_blocks(self.blocks)
         shape = model_size(self.size, vocab_size=blocks.vocab_size, context=blocks.context)

@@ -36,7 +36,8 @@ def run(*arguments):
 
 def make_blocks(folder):
     """Blocks of random words, with a tokenizer of 15,000 entries."""
-    from simplelm.models.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
+    from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
+    from simplelm.models.blocks import PackingConfig, pack_blocks
     chance = random.Random(0)
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(3, 9))) for _ in range(20_000)]
     with (folder/"words.jsonl").open("w") as f:
@@ -52,7 +53,7 @@ def main():
     parser.add_argument("--precisions", default="float32,bfloat16")
     options = parser.parse_args()
     from simplelm.models.model import model_size, process_memory
-    from simplelm.models.tokenization import open_blocks
+    from simplelm.models.blocks import open_blocks
     with tempfile.TemporaryDirectory() as place:
         blocks, worst = make_blocks(Path(place)), 0
         entries = open_blocks(blocks).vocab_size
