@@ -9,7 +9,7 @@ import pytest
 lm_eval = pytest.importorskip("lm_eval", reason="scores are compared with those of lm-evaluation-harness, of the extra `harness`")
 pytestmark = pytest.mark.skipif("SIMPLELM_DATA" not in os.environ, reason="set SIMPLELM_DATA to a folder with the benchmarks")
 
-from simplelm.scoring.benchmark import load_items
+from simplelm.scoring.items import load_items
 from simplelm.scoring.evaluation import EvaluationConfig, evaluate_model
 from simplelm.scoring.harness import export_task
 
@@ -81,7 +81,7 @@ def test_items_longer_than_the_context(model, tmp_path):
     """A model that reads 64 tokens: cut where the harness cuts, and counted."""
     import shutil
     from lm_eval.models.huggingface import HFLM
-    from simplelm.models.tokenization import load_tokenizer
+    from simplelm.models.tokenizer import load_tokenizer
     short = shutil.copytree(model, tmp_path/"short")
     config = json.loads((short/"config.json").read_text())
     (short/"config.json").write_text(json.dumps(config | dict(max_position_embeddings=64)))

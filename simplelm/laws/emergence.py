@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..artifacts import Deferred, InputError
-from .scaling import FitRefused, described, language_marks, log_x, styled
+from ..charts import described, language_marks, log_x, styled
+from .scaling import FitRefused
 
 # %% auto #0
 __all__ = ['METRICS', 'AXES', 'TASK', 'ROUNDING', 'LEFT', 'JUMP', 'with_resources', 'check_scores', 'metric_curves', 'levelled',

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..artifacts import Deferred, InputError, atomic_write
+from ..charts import described, language_marks, log_x, styled
 from ..models.model import model_size, non_embedding_parameter_count
-from .scaling import EQUAL, FitRefused, PowerLaw, check_conventions, described, fit_power_law, language_marks, law_values, log_x, styled
+from .scaling import EQUAL, FitRefused, PowerLaw, check_conventions, fit_power_law, law_values
 
 # %% auto #0
 __all__ = ['X', 'forecast_loss', 'Forecast', 'fingerprint_of', 'parameters_of', 'make_forecast', 'write_forecast',

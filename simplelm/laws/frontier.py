@@ -12,7 +12,8 @@ from itertools import combinations
 import numpy as np
 
 from ..artifacts import Deferred
-from .scaling import COLOURS, EQUAL, FitRefused, ParametricLaw, all_equal, check_numbers, described, log_x, styled
+from ..charts import COLOURS, described, log_x, styled
+from .scaling import EQUAL, FitRefused, ParametricLaw, all_equal, check_numbers
 
 # %% auto #0
 __all__ = ['Frontier', 'optimal_parameters', 'make_frontier', 'resampled', 'check_runs', 'envelope_frontier', 'isoflop_budgets',

@@ -16,18 +16,18 @@ from typing import Literal
 import numpy as np
 
 from ..artifacts import Deferred, InputError
+from ..charts import described, language_marks, log_x, styled
 from .fitting import EXPONENT_BOUND, RESAMPLING, best_fit, bootstrap_samples, huber, law_starts, log_law, polish, solve_laws
 
 # %% auto #0
-__all__ = ['EQUAL', 'CHECKLIST', 'LAWS', 'COLOURS', 'SHAPES', 'FitRefused', 'PowerLaw', 'predict', 'law_values', 'all_equal',
-           'check_numbers', 'check_duplicates', 'check_points', 'fit_power_law', 'run_numbers', 'other_valleys',
-           'refit', 'to_constants', 'summarise', 'fit_facts', 'checklist', 'parametric_starts', 'lower_delta',
-           'fitted_scale', 'ParametricLaw', 'check_parametric', 'fit_parametric', 'bootstrap_parametric',
-           'fit_with_scale', 'scale_objective', 'summarise_parametric', 'parametric_text', 'profile_interval',
-           'broken_law', 'rival_laws', 'held_out_errors', 'compare_laws', 'held_out_text', 'read_csv', 'read_points',
-           'compute_envelope', 'check_conventions', 'study_points', 'fit_laws', 'study_facts', 'count_text', 'verdict',
-           'fit_study', 'law_lines', 'language_marks', 'styled', 'law_residuals', 'described', 'log_x', 'law_panel',
-           'residual_panel', 'scaling_chart']
+__all__ = ['EQUAL', 'CHECKLIST', 'LAWS', 'FitRefused', 'PowerLaw', 'predict', 'law_values', 'all_equal', 'check_numbers',
+           'check_duplicates', 'check_points', 'fit_power_law', 'run_numbers', 'other_valleys', 'refit', 'to_constants',
+           'summarise', 'fit_facts', 'checklist', 'parametric_starts', 'lower_delta', 'fitted_scale', 'ParametricLaw',
+           'check_parametric', 'fit_parametric', 'bootstrap_parametric', 'fit_with_scale', 'scale_objective',
+           'summarise_parametric', 'parametric_text', 'profile_interval', 'broken_law', 'rival_laws', 'held_out_errors',
+           'compare_laws', 'held_out_text', 'read_csv', 'read_points', 'compute_envelope', 'check_conventions',
+           'study_points', 'fit_laws', 'study_facts', 'count_text', 'verdict', 'fit_study', 'law_lines',
+           'law_residuals', 'law_panel', 'residual_panel', 'scaling_chart']
 
 # %% ../../nbs/laws/01_scaling.ipynb #f7907fa0
 alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy") # loaded at first use: the command line starts without them
@@ -740,38 +740,6 @@ def law_lines(
         parts.append(pd.DataFrame(dict(language=language, law=name, x=x, loss=loss, low=low, high=high)))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
-# %% ../../nbs/laws/01_scaling.ipynb #f0fdcfb1
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9") # Okabe and Ito's, told apart by the colour-blind
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down") # so that colour is never alone
-
-# %% ../../nbs/laws/01_scaling.ipynb #1c535130
-def language_marks(
-    languages: list[str], # The languages of a study, in order
-) -> dict: # Altair encodings of colour and shape
-    "One colour and one shape for each language, the same in every chart"
-    def scale(values): return alt.Scale(domain=languages, range=[values[i % len(values)] for i in range(len(languages))])
-    legend = alt.Legend(orient="top", symbolOpacity=1)
-    return dict(color=alt.Color("language:N", scale=scale(COLOURS), title=None, legend=legend),
-                shape=alt.Shape("language:N", scale=scale(SHAPES), title=None, legend=legend))
-
-# %% ../../nbs/laws/01_scaling.ipynb #078e19f8
-def styled(
-    chart: alt.TopLevelMixin, # Any chart
-) -> alt.TopLevelMixin: # The same, quieter
-    "The look of every chart: thin lines, plain type, no box; words in the colour of the page's text"
-    axis = dict(gridColor="#88888840", domainColor="#888888", tickColor="#888888", labelColor="currentColor", titleColor="currentColor",
-                titleFontWeight="normal", labelFontSize=11, titleFontSize=12)
-    legend = dict(labelColor="currentColor", titleColor="currentColor", labelFontSize=12, titleFontWeight="normal")
-    header = dict(labelColor="currentColor", titleColor="currentColor", labelFontSize=12)
-    title = dict(color="currentColor", fontSize=13, fontWeight="bold", anchor="start")
-    chart = chart.copy(deep=False) # each of altair's own methods would copy all panels
-    chart.background = "transparent"
-    chart.config = alt.Config(
-        view=alt.ViewConfig(stroke=None), axis=alt.AxisConfig(**axis), legend=alt.LegendConfig(**legend),
-        header=alt.HeaderConfig(**header), title=alt.TitleConfig(**title),
-    )
-    return chart
-
 # %% ../../nbs/laws/01_scaling.ipynb #17e8652f
 def law_residuals(
     points: pd.DataFrame, # As of `study_points`
@@ -783,24 +751,6 @@ def law_residuals(
         at = (points.language == language) & (points.law == name)
         if not isinstance(fit, FitRefused): fitted[at] = law_values(fit, points.x[at])[0]
     return points.assign(residual=points.loss/fitted - 1)
-
-# %% ../../nbs/laws/01_scaling.ipynb #2ae2e92c
-def described(
-    table: pd.DataFrame, # Rows of points
-    **columns: str, # Column -> format, in the order they are to be said
-) -> pd.DataFrame: # With `about`, a sentence a row
-    "Put what a point is into words"
-    def words(row): return ", ".join(f"{name.replace('_', ' ')} {row[name]:{shape}}" if shape else f"{row[name]}" for name, shape in columns.items() if name in row and not pd.isna(row[name]))
-    return table.assign(about=[words(row) for row in table.to_dict("records")])
-
-# %% ../../nbs/laws/01_scaling.ipynb #2190bf30
-def log_x(
-    title: str, # Of the axis
-    largest: float, # Of the values
-    column: str="x", # Of the table
-) -> alt.X:
-    "A logarithmic axis for parameters, tokens or FLOPs"
-    return alt.X(f"{column}:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=12), axis=alt.Axis(format=".3~s" if largest < 1e12 else "~e", tickCount=4, labelSeparation=8, grid=False))
 
 # %% ../../nbs/laws/01_scaling.ipynb #277cbca7
 def law_panel(

@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..artifacts import Deferred, InputError, atomic_write
+from ..charts import language_marks, styled
 from ..scoring.comparison import compare_items, holm, without_rounding
 from ..laws.emergence import AXES, Equivalence, emergence, emergence_chart, equivalence_text, equivalences, metric_curves, size_equivalence, with_resources
 from ..laws.forecast import calibrate, calibration_chart, calibration_text
 from ..laws.frontier import agreement, curve_frontiers
-from ..laws.scaling import EQUAL, LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_text, fit_laws, language_marks, law_lines, law_residuals, read_csv, scaling_chart, study_points, styled, verdict
+from ..laws.scaling import EQUAL, LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_text, fit_laws, law_lines, law_residuals, read_csv, scaling_chart, study_points, verdict
 
 # %% auto #0
 __all__ = ['POINT', 'SEEDS', 'COLUMNS', 'EACH', 'FINDINGS', 'STYLE', 'SECTIONS', 'with_numerics', 'numerics_text', 'read_table',
