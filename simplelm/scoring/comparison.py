@@ -116,6 +116,15 @@ def _residual_part(
     scale = arm.weight**2/seeds/counts/len(counts)**2
     return _add_strata(squares.clip(0)/freedoms*scale, freedoms)
 
+# %% ../../nbs/scoring/07_comparison.ipynb #bfb25031
+def _freedom(
+    variance: np.ndarray, # (...)
+    doubt: np.ndarray, # (...) as of `Part`
+) -> np.ndarray: # (...) infinite where nothing is in doubt
+    "Degrees of freedom of a variance (Satterthwaite 1946)"
+    variance, doubt = np.asarray(variance, float), np.asarray(doubt, float)
+    return np.divide(variance**2, doubt, out=np.full(variance.shape, np.inf), where=doubt > 0)
+
 # %% ../../nbs/scoring/07_comparison.ipynb #39acbf3e
 Unit = Literal["items", "groups", "none"]
 
@@ -142,9 +151,10 @@ def crossed_error(
             residual = Part(residual.variance + found.variance, residual.doubt + found.doubt)
     variance = seeds.variance + items.variance - residual.variance
     variance = np.maximum(variance, np.maximum(seeds.variance, items.variance)/2)
-    doubt = seeds.doubt + items.doubt + residual.doubt
-    freedom = np.divide(variance**2, doubt, out=np.ones_like(contrast), where=doubt > 0)
-    return contrast, variance, freedom
+    freedom = _freedom(variance, seeds.doubt + items.doubt + residual.doubt)
+    fewest = np.minimum(_freedom(seeds.variance, seeds.doubt), _freedom(items.variance, items.doubt))
+    freedom = np.where(np.isfinite(fewest), np.maximum(freedom, fewest), freedom)
+    return contrast, variance, np.where(np.isfinite(freedom), freedom, 1.0)
 
 # %% ../../nbs/scoring/07_comparison.ipynb #fee2da7d
 FEWEST_SEEDS = 3 # Trained models an arm that a verdict takes; the unit of replication is the trained model
