@@ -69,7 +69,8 @@ def write_jsonl(path, texts):
 @pytest.fixture(scope="session")
 def stories(tmp_path_factory):
     """A corpus artifact of 3,000 stories."""
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
     folder = tmp_path_factory.mktemp("stories")/"corpus"
     write_stories(folder, StoryWorldConfig(documents=3000))
     return folder
@@ -78,7 +79,7 @@ def stories(tmp_path_factory):
 @pytest.fixture(scope="session")
 def words(tmp_path_factory):
     """The story world's child vocabulary as a CSV file."""
-    from simplelm.stories.story_words import child_vocabulary
+    from simplelm.stories.lexicon import child_vocabulary
     path = tmp_path_factory.mktemp("words")/"child.csv"
     child_vocabulary().to_csv(path)
     return path

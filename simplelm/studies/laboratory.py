@@ -29,8 +29,9 @@ from ..models.model import model_size, non_embedding_parameter_count, parameter_
 from .report import SEEDS, Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section, with_numerics
 from ..laws.scaling import read_csv
 from ..text.statistics import collect, describe
-from ..stories.story_words import child_vocabulary, read_words
-from ..stories.storyworld import StoryWorldConfig, write_stories
+from ..stories.lexicon import child_vocabulary, read_words
+from ..stories.dials import StoryWorldConfig
+from ..stories.story import write_stories
 from .study import Recipe, TrainedModel, check_workers, collect_tables, make_blocks, make_model, place, read_study, settle_study, write_tables
 from ..text.vocabulary import Vocabulary, count_words, split_words, word_key
 
