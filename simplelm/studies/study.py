@@ -21,7 +21,7 @@ from ..configuration import check_least, check_seeds, check_types, parse_config
 from ..text.corpus import Source, open_sources, readings, simplify_corpus
 from ..text.formats import Reading
 from ..scoring.evaluation import EvaluationConfig, evaluate_model, settle_scoring
-from ..scoring.likelihood import generate_text, load_model
+from ..scoring.loading import load_model
 from ..models.model import (ModelConfig, model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
                             training_memory)
 from ..laws.scaling import fit_study
@@ -323,6 +323,7 @@ def write_samples(
     config: SampleConfig, # Prompts and length
 ) -> dict: # Counts for the manifest
     "Let a model go on from each prompt"
+    from simplelm.scoring.generation import generate_text # which loads torch
     network, tokenizer = load_model(model), load_tokenizer(model)
     samples = [dict(prompt=p, text=generate_text(network, tokenizer, p, config.max_tokens, config.temperature, seed=0))
                for p in config.prompts]
