@@ -18,22 +18,22 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .text.formats import Reading as Reading
     from .text.corpus import corpus_texts as corpus_texts
     from .text.corpus import open_sources as open_sources
-    from .text.corpus import simplify_corpus as simplify_corpus
+    from .text.simplified import simplify_corpus as simplify_corpus
     from .text.gain import vocabulary_gain as vocabulary_gain
     from .stories.story_words import child_vocabulary as child_vocabulary
     from .stories.storyworld import StoryWorldConfig as StoryWorldConfig
     from .stories.storyworld import write_stories as write_stories
-    from .models.tokenization import PackingConfig as PackingConfig
-    from .models.tokenization import TokenizerConfig as TokenizerConfig
-    from .models.tokenization import load_tokenizer as load_tokenizer
-    from .models.tokenization import open_blocks as open_blocks
-    from .models.tokenization import pack_blocks as pack_blocks
-    from .models.tokenization import train_tokenizer as train_tokenizer
+    from .models.tokenizer import TokenizerConfig as TokenizerConfig
+    from .models.tokenizer import load_tokenizer as load_tokenizer
+    from .models.tokenizer import train_tokenizer as train_tokenizer
+    from .models.blocks import PackingConfig as PackingConfig
+    from .models.blocks import open_blocks as open_blocks
+    from .models.blocks import pack_blocks as pack_blocks
     from .models.model import PAPER_SIZES as PAPER_SIZES
     from .models.model import ModelConfig as ModelConfig
     from .models.model import build_model as build_model
     from .models.model import model_size as model_size
-    from .models.training import TrainingConfig as TrainingConfig
+    from .models.plan import TrainingConfig as TrainingConfig
     from .models.training import stopping_on_sigterm as stopping_on_sigterm
     from .models.training import train as train
     from .internals.kernels import keep_memory as keep_memory
@@ -62,13 +62,16 @@ _NAMES = {
     "text.vocabulary": "Vocabulary count_words",
     "text.simplification": "SimplificationConfig simplify_text",
     "text.formats": "Reading",
-    "text.corpus": "corpus_texts open_sources simplify_corpus",
+    "text.corpus": "corpus_texts open_sources",
+    "text.simplified": "simplify_corpus",
     "text.gain": "vocabulary_gain",
     "stories.story_words": "child_vocabulary",
     "stories.storyworld": "StoryWorldConfig write_stories",
-    "models.tokenization": "PackingConfig TokenizerConfig load_tokenizer open_blocks pack_blocks train_tokenizer",
+    "models.tokenizer": "TokenizerConfig load_tokenizer train_tokenizer",
+    "models.blocks": "PackingConfig open_blocks pack_blocks",
     "models.model": "PAPER_SIZES ModelConfig build_model model_size",
-    "models.training": "TrainingConfig stopping_on_sigterm train",
+    "models.plan": "TrainingConfig",
+    "models.training": "stopping_on_sigterm train",
     "internals.kernels": "keep_memory",
     "models.context": "extend_context",
     "scoring.tasks": "Task",

@@ -9,15 +9,16 @@ from conftest import call
 from simplelm.artifacts import InputError
 from simplelm.scoring.tasks import PIQA, Task
 from simplelm.configuration import alternatives, declared_types, parse_config
-from simplelm.text.corpus import simplify_corpus
+from simplelm.text.simplified import simplify_corpus
 from simplelm.scoring.evaluation import EvaluationConfig
 from simplelm.studies.laboratory import CommonText, Dial, Laboratory, load_laboratory
 from simplelm.models.model import ModelConfig
 from simplelm.text.simplification import SimplificationConfig
 from simplelm.stories.storyworld import StoryWorldConfig
 from simplelm.studies.study import CorpusConfig, ModelGrid, SampleConfig, Study, load_study
-from simplelm.models.tokenization import PackingConfig, TokenizerConfig
-from simplelm.models.training import TrainingConfig
+from simplelm.models.tokenizer import TokenizerConfig
+from simplelm.models.blocks import PackingConfig
+from simplelm.models.plan import TrainingConfig
 from simplelm.text.vocabulary import Vocabulary
 
 GOOD = {c: c() for c in (EvaluationConfig, PackingConfig, SampleConfig, SimplificationConfig, StoryWorldConfig, TokenizerConfig, TrainingConfig)} | {

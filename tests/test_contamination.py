@@ -13,7 +13,8 @@ from simplelm.artifacts import InputError
 from simplelm.scoring.public_tasks import TASKS
 from simplelm.scoring.tasks import Item, Task
 from simplelm.scoring.contamination import LONGEST, RULES, SHORTEST, check_contamination, find_contamination
-from simplelm.text.corpus import simplify_corpus, write_part
+from simplelm.text.corpus import write_part
+from simplelm.text.simplified import simplify_corpus
 from simplelm.text.simplification import SimplificationConfig
 from simplelm.stories.storyworld import story
 from simplelm.text.vocabulary import Vocabulary

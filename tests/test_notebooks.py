@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import processes
 from conftest import ROOT, hashes
 
 nbdev = pytest.importorskip("nbdev", reason="the notebooks are run by nbdev, of the extra `dev`")
@@ -17,8 +18,7 @@ PARTS = ("text", "stories", "models", "scoring", "laws", "studies", "cli") # eac
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT/"nbs").with_suffix("").as_posix())
 def test_runs(notebook):
-    command = [str(Path(sys.executable).with_name("nbdev_test")), "--path", str(notebook), "--n_workers", "0"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"IN_TEST": "1"}, capture_output=True, text=True, timeout=600)
+    done = processes.run(processes.notebook, notebook, cwd=ROOT, environment=os.environ | {"IN_TEST": "1"}, timeout=600)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
 
@@ -60,7 +60,7 @@ def test_modules_import_only_what_comes_before():
             assert own or earlier or other == "" and part != "" or other == "internals" and part != "", f"{module} imports {imported}"
 
 
-@pytest.mark.parametrize("module", ["artifacts", "text.vocabulary", "text.simplification", "text.statistics", "text.corpus", "stories.story_words", "stories.storyworld", "stories.story_tasks", "scoring.tasks", "scoring.public_tasks", "scoring.twins", "scoring.items", "scoring.requests", "scoring.metrics", "scoring.evaluation", "scoring.contamination", "laws.scaling", "studies.study", "studies.report", "studies.laboratory", "cli.commands"])
+@pytest.mark.parametrize("module", ["artifacts", "text.vocabulary", "text.simplification", "text.statistics", "text.corpus", "text.parts", "text.simplified", "stories.story_words", "stories.storyworld", "stories.story_tasks", "scoring.tasks", "scoring.public_tasks", "scoring.twins", "scoring.items", "scoring.requests", "scoring.metrics", "scoring.evaluation", "scoring.contamination", "laws.scaling", "studies.study", "studies.report", "studies.laboratory", "cli.commands"])
 def test_imports_without_torch(module):
     code = f"import sys, simplelm.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -22,7 +22,8 @@ from ..internals.compilation import cached
 from .items import load_items, task_file
 from .public_tasks import TASKS, task_names
 from .tasks import Item, Task, describe_task
-from ..text.corpus import Group, Part, Source, checked, group_sources, open_sources, parse_block, readings, simplify_groups, source_label
+from ..text.corpus import Source, checked, open_sources, parse_block, readings, source_label
+from ..text.parts import Group, Part, group_sources, make_parts
 from .metrics import CONVENTIONS, mean_and_error
 from ..internals.bytes import bytes_between, first_one, ones, string_buffers
 from ..text.simplification import INLINE, LOWER, lower_8, mix_byte, short_key
@@ -436,7 +437,7 @@ def rows_of(
     for path in source if isinstance(source, (list, tuple)) else [source]:
         if isinstance(path, Source) or not (Path(path)/"manifest.json").is_file(): return None # files, of which no manifest counts the rows
         manifest = read_manifest(path)
-        joined = manifest.config.get("joined", True) if manifest.stage == "simplify" else True
+        joined = manifest.config.get("joined", "spans" not in manifest.counts)
         found = manifest.counts.get("documents" if joined else "spans")
         if found is None: return None
         rows += found - (manifest.counts.get("documents_rejected", 0) if joined else 0)
@@ -453,7 +454,7 @@ def scan_corpus(
     "Look for phrases in a corpus of any size, in one pass"
     sources, search, label = open_sources(source), PhraseSearch(table, text_column, bad_records), source_label(source)
     with progress(total=sum(s.size for s in sources) or None, desc="search", unit="B", unit_scale=True) as bar:
-        simplify_groups(search, group_sources(sources), workers, bar.update)
+        make_parts(search, group_sources(sources), workers, bar.update)
     if not search.counts["words"]: raise InputError(f"{label}: no word of text in it, so nothing could be found; name the corpus that the model was trained on")
     if expected_words is not None and search.counts["words"] < expected_words:
         raise InputError(f"{label}: holds {search.counts['words']:,} words, fewer than the {expected_words:,} expected; name all of the corpus")

@@ -18,7 +18,7 @@ import numpy as np
 from ..artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, progress, source_fingerprint
 from ..configuration import check_least, check_seeds, check_types
 from ..internals.threads import choose_threads, torch_threads
-from ..models.tokenization import load_tokenizer
+from ..models.tokenizer import load_tokenizer
 from .loading import find_model
 from .items import FORMS, cut_answer, load_items, task_file
 from .metrics import accuracy_table, answer_items, answer_texts, choice_rows, item_pairs

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from ..artifacts import InputError, logger
-from ..models.tokenization import load_tokenizer
+from ..models.tokenizer import load_tokenizer
 from .generation import check_ids, generate_texts
 from .loading import find_model, load_model
 from .requests import Pair, Requests, front_tokens, prepare_requests, tokenizer_fingerprint
