@@ -68,6 +68,7 @@ def write_jsonl(path, texts):
     return path
 
 
+@pytest.hookimpl(tryfirst=True) # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """One worker runs a whole file, so that what its tests share is made once; notebooks share nothing."""
     for item in items:
