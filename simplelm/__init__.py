@@ -18,7 +18,7 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .text.formats import Reading as Reading
     from .text.corpus import corpus_texts as corpus_texts
     from .text.corpus import open_sources as open_sources
-    from .text.corpus import simplify_corpus as simplify_corpus
+    from .text.simplified import simplify_corpus as simplify_corpus
     from .text.gain import vocabulary_gain as vocabulary_gain
     from .stories.story_words import child_vocabulary as child_vocabulary
     from .stories.storyworld import StoryWorldConfig as StoryWorldConfig
@@ -38,9 +38,9 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .models.training import train as train
     from .internals.kernels import keep_memory as keep_memory
     from .models.context import extend_context as extend_context
-    from .scoring.benchmark import Task as Task
-    from .scoring.benchmark import load_items as load_items
-    from .scoring.benchmark import load_task as load_task
+    from .scoring.tasks import Task as Task
+    from .scoring.public_tasks import load_task as load_task
+    from .scoring.items import load_items as load_items
     from .scoring.likelihood import generate_text as generate_text
     from .scoring.likelihood import load_model as load_model
     from .scoring.evaluation import EvaluationConfig as EvaluationConfig
@@ -61,7 +61,8 @@ _NAMES = {
     "text.vocabulary": "Vocabulary count_words",
     "text.simplification": "SimplificationConfig simplify_text",
     "text.formats": "Reading",
-    "text.corpus": "corpus_texts open_sources simplify_corpus",
+    "text.corpus": "corpus_texts open_sources",
+    "text.simplified": "simplify_corpus",
     "text.gain": "vocabulary_gain",
     "stories.story_words": "child_vocabulary",
     "stories.storyworld": "StoryWorldConfig write_stories",
@@ -70,7 +71,9 @@ _NAMES = {
     "models.training": "TrainingConfig stopping_on_sigterm train",
     "internals.kernels": "keep_memory",
     "models.context": "extend_context",
-    "scoring.benchmark": "Task load_items load_task",
+    "scoring.tasks": "Task",
+    "scoring.public_tasks": "load_task",
+    "scoring.items": "load_items",
     "scoring.likelihood": "generate_text load_model",
     "scoring.evaluation": "EvaluationConfig evaluate_model evaluate_models",
     "scoring.comparison": "compare_scores",

@@ -12,6 +12,8 @@ import pytest
 from conftest import call, hashes, kill_when, write_jsonl
 from simplelm import artifacts
 from simplelm.text import corpus
+from simplelm.text import parts
+from simplelm.text import simplified
 from simplelm.text import formats
 from simplelm.artifacts import (InputError, atomic_write, check_files, find_leftovers, make_artifact, read_manifest, remove_leftover,
                                 restarting, source_fingerprint)
@@ -95,10 +97,10 @@ def test_a_foreign_manifest_makes_no_artifact(tmp_path):
 
 def test_a_part_of_a_corpus_is_checked_also_by_itself(tmp_path):
     write_jsonl(tmp_path/"a.jsonl", ["The dog ran on a mat."]*5)
-    corpus.simplify_corpus(tmp_path/"a.jsonl", tmp_path/"simple", WORDS, SMALL)
+    simplified.simplify_corpus(tmp_path/"a.jsonl", tmp_path/"simple", WORDS, SMALL)
     flip(next((tmp_path/"simple"/"data").glob("part-*")))
     for source in (tmp_path/"simple", str(tmp_path/"simple"/"data"/"part-*"), [tmp_path/"simple"]):
-        with pytest.raises(InputError, match="part-00000-00000.parquet: differs"): corpus.simplify_corpus(source, tmp_path/"again", WORDS, SMALL)
+        with pytest.raises(InputError, match="part-00000-00000.parquet: differs"): simplified.simplify_corpus(source, tmp_path/"again", WORDS, SMALL)
 
 
 def test_damaged_blocks_are_refused(tmp_path, blocks):
@@ -182,7 +184,7 @@ def write_corpus(folder, bad):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    for name, value in (("PART_BYTES", 500), ("BLOCK_BYTES", 200), ("GROUP_BYTES", 1000)): monkeypatch.setattr(corpus, name, value)
+    for name, value in (("PART_BYTES", 500), ("BLOCK_BYTES", 200), ("GROUP_BYTES", 1000)): monkeypatch.setattr(parts, name, value)
     monkeypatch.setattr(formats, "BLOCK_BYTES", 200)
 
 
@@ -191,7 +193,7 @@ def parts_of(folder): return {p.name: p.stat().st_mtime_ns for p in folder.rglob
 
 def test_parts_before_a_bad_record_serve_when_it_is_set_aside(tmp_path, small_parts):
     files = write_corpus(tmp_path, bad=True)
-    simplify = lambda out, **options: corpus.simplify_corpus(files, tmp_path/out, WORDS, SMALL, **options)
+    simplify = lambda out, **options: simplified.simplify_corpus(files, tmp_path/out, WORDS, SMALL, **options)
     with pytest.raises(InputError, match="y.jsonl: line 41"): simplify("out")
     kept = parts_of(tmp_path/".out.partial")
     assert len(kept) > 5, "finished parts are deleted"
@@ -202,7 +204,7 @@ def test_parts_before_a_bad_record_serve_when_it_is_set_aside(tmp_path, small_pa
 
 
 def test_parts_of_other_files_serve_when_a_file_is_mended(tmp_path, small_parts):
-    simplify = lambda out, files: corpus.simplify_corpus(files, tmp_path/out, WORDS, SMALL)
+    simplify = lambda out, files: simplified.simplify_corpus(files, tmp_path/out, WORDS, SMALL)
     with pytest.raises(InputError, match="y.jsonl: line 41"): simplify("out", write_corpus(tmp_path, bad=True))
     kept = {name: at for name, at in parts_of(tmp_path/".out.partial").items() if name.startswith("part-00000")}
     files = write_corpus(tmp_path, bad=False)
@@ -213,11 +215,11 @@ def test_parts_of_other_files_serve_when_a_file_is_mended(tmp_path, small_parts)
 
 
 def test_parts_of_another_corpus_are_not_deleted(tmp_path, small_parts):
-    with pytest.raises(InputError, match="y.jsonl: line 41"): corpus.simplify_corpus(write_corpus(tmp_path, bad=True), tmp_path/"out", WORDS, SMALL)
+    with pytest.raises(InputError, match="y.jsonl: line 41"): simplified.simplify_corpus(write_corpus(tmp_path, bad=True), tmp_path/"out", WORDS, SMALL)
     kept = parts_of(tmp_path/".out.partial")
     (tmp_path/"other").mkdir()
     write_jsonl(tmp_path/"other"/"w.jsonl", ["The dog ran."])
-    with pytest.raises(InputError, match="--restart"): corpus.simplify_corpus(tmp_path/"other", tmp_path/"out", WORDS, SMALL)
+    with pytest.raises(InputError, match="--restart"): simplified.simplify_corpus(tmp_path/"other", tmp_path/"out", WORDS, SMALL)
     assert parts_of(tmp_path/".out.partial") == kept
 
 

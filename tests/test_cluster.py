@@ -23,7 +23,8 @@ GROUPS = 4
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     """Files that are each a group by themselves, and what one machine makes of them."""
-    from simplelm.text.corpus import GROUP_BYTES, corpus_texts
+    from simplelm.text.corpus import corpus_texts
+    from simplelm.text.parts import GROUP_BYTES
     from simplelm.stories.story_words import child_vocabulary
     from simplelm.stories.storyworld import StoryWorldConfig, write_stories
     folder = tmp_path_factory.mktemp("cluster")
@@ -42,7 +43,7 @@ def corpus(tmp_path_factory):
 
 def make(corpus, out, run=None):
     """Simplify; an engine is held to make every group before `simplify_corpus` makes what is left."""
-    from simplelm.text.corpus import simplify_corpus
+    from simplelm.text.simplified import simplify_corpus
     from simplelm.text.vocabulary import Vocabulary
     def alone(simplify, groups):
         run(simplify, groups)
@@ -341,7 +342,8 @@ def test_simplify_documents(tmp_path):
     from datatrove.pipeline.readers import JsonlReader
     from datatrove.pipeline.writers import ParquetWriter
     from simplelm.text.cluster import SimplifyDocuments
-    from simplelm.text.corpus import corpus_texts, simplify_batch
+    from simplelm.text.corpus import corpus_texts
+    from simplelm.text.simplified import simplify_batch
     from simplelm.text.simplification import SimplificationConfig
     from simplelm.stories.story_words import child_vocabulary
     from simplelm.stories.storyworld import StoryWorldConfig, write_stories

@@ -7,9 +7,9 @@ import pytest
 
 from conftest import call
 from simplelm.artifacts import InputError
-from simplelm.scoring.benchmark import PIQA, Task
+from simplelm.scoring.tasks import PIQA, Task
 from simplelm.configuration import alternatives, declared_types, parse_config
-from simplelm.text.corpus import simplify_corpus
+from simplelm.text.simplified import simplify_corpus
 from simplelm.scoring.evaluation import EvaluationConfig
 from simplelm.studies.laboratory import CommonText, Dial, Laboratory, load_laboratory
 from simplelm.models.model import ModelConfig

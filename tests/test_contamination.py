@@ -10,9 +10,11 @@ import pytest
 
 from conftest import call, write_jsonl
 from simplelm.artifacts import InputError
-from simplelm.scoring.benchmark import TASKS, Item, Task
+from simplelm.scoring.public_tasks import TASKS
+from simplelm.scoring.tasks import Item, Task
 from simplelm.scoring.contamination import LONGEST, RULES, SHORTEST, check_contamination, find_contamination
-from simplelm.text.corpus import simplify_corpus, write_part
+from simplelm.text.corpus import write_part
+from simplelm.text.simplified import simplify_corpus
 from simplelm.text.simplification import SimplificationConfig
 from simplelm.stories.storyworld import story
 from simplelm.text.vocabulary import Vocabulary
@@ -152,7 +154,7 @@ def write_words(path):
 
 
 def test_scores_with_and_without(tmp_path, scores):
-    from simplelm.scoring.benchmark import load_items
+    from simplelm.scoring.items import load_items
     from simplelm.scoring.contamination import text_pieces
     name = "storyworld_agreement"
     leaked = [text_pieces(TASKS[name], i)[0] for i in load_items(name, "simple", limit=40)[:10]]
@@ -183,7 +185,8 @@ def test_scores_of_another_version_are_refused(tmp_path, scores):
 
 def test_twins_are_simple_items_of_the_same_shape():
     pytest.importorskip("lemminflect", reason="needed for the forms of words, of the extra `twins`")
-    from simplelm.scoring.benchmark import is_simple, load_items
+    from simplelm.scoring.items import load_items
+    from simplelm.scoring.tasks import is_simple
     from simplelm.stories.story_words import child_vocabulary
     from simplelm.scoring.twins import contrast, expand_contractions, item_texts, words_of
     name, vocabulary = "storyworld_agreement", child_vocabulary()

@@ -149,7 +149,7 @@ def test_a_fault_of_the_package_keeps_its_traceback(monkeypatch, capsys):
 
 def test_a_pattern_cannot_hang_a_run():
     from simplelm.artifacts import InputError
-    from simplelm.scoring.benchmark import find_answer
+    from simplelm.scoring.tasks import find_answer
     assert find_answer(r"answer is (\w+)", "The answer is Seven.") == "seven"
     began = time.monotonic()
     with pytest.raises(InputError, match="takes more than"): find_answer(r"(.*)(.*)(.*)(.*)(.*)(.*)(.*)[0-9]$", "word "*100 + "!")

@@ -9,7 +9,7 @@ import pytest
 lm_eval = pytest.importorskip("lm_eval", reason="scores are compared with those of lm-evaluation-harness, of the extra `harness`")
 pytestmark = pytest.mark.skipif("SIMPLELM_DATA" not in os.environ, reason="set SIMPLELM_DATA to a folder with the benchmarks")
 
-from simplelm.scoring.benchmark import load_items
+from simplelm.scoring.items import load_items
 from simplelm.scoring.evaluation import EvaluationConfig, evaluate_model
 from simplelm.scoring.harness import export_task
 

@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from hub_records import RECORDS
-from simplelm.scoring.benchmark import BLIMP_NAMES, PUBLIC, TASKS, Task, load_items, make_item, read_records, register, simple_words
+from simplelm.scoring.items import load_items, read_records
+from simplelm.scoring.public_tasks import BLIMP_NAMES, PUBLIC, TASKS, register
+from simplelm.scoring.tasks import Task, make_item, simple_words
 from simplelm.text.vocabulary import Vocabulary, split_words, word_key
 
 pytest.importorskip("lm_eval", reason="prompts are compared with those of lm-evaluation-harness, of the extra `harness`")

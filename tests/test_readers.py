@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from simplelm.artifacts import InputError
-from simplelm.text.corpus import corpus_texts, open_sources, simplify_corpus
+from simplelm.text.corpus import corpus_texts, open_sources
+from simplelm.text.simplified import simplify_corpus
 from simplelm.text.formats import Reading
 from simplelm.text.simplification import SimplificationConfig
 from simplelm.stories.storyworld import StoryWorldConfig, write_stories
@@ -142,7 +143,7 @@ def test_advice_about_a_validation_split_that_is_empty(tmp_path, rows, said):
 def test_map_without_arrow(tmp_path):
     import datasets
     from functools import partial
-    from simplelm.text.corpus import simplify_batch
+    from simplelm.text.simplified import simplify_batch
     rows, step = datasets.Dataset.from_dict(dict(text=TEXTS)), partial(simplify_batch, vocabulary=WORDS, config=SMALL)
     for options in (dict(batched=True), dict()):
         with pytest.raises(InputError, match="with_format"): rows.map(step, **options)

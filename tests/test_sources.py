@@ -9,7 +9,8 @@ import pytest
 from conftest import call, hashes, write_jsonl
 from simplelm.text import corpus
 from simplelm.artifacts import InputError
-from simplelm.text.corpus import find_sources, hub_splits, open_sources, simplify_corpus
+from simplelm.text.corpus import find_sources, hub_splits, open_sources
+from simplelm.text.simplified import simplify_corpus
 from simplelm.text.simplification import SimplificationConfig
 from simplelm.models.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
 from simplelm.text.vocabulary import Vocabulary

@@ -8,7 +8,9 @@ import pytest
 
 from conftest import call
 from simplelm.artifacts import InputError, make_artifact
-from simplelm.scoring.benchmark import PIQA, TASKS, load_items, make_item, replace
+from simplelm.scoring.items import load_items
+from simplelm.scoring.public_tasks import TASKS
+from simplelm.scoring.tasks import PIQA, make_item, replace
 from simplelm.scoring.comparison import compare_items, compare_scores
 from simplelm.laws.emergence import judge
 from simplelm.laws.frontier import envelope_frontier

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import reference
 from conftest import call, write_jsonl
 from simplelm.artifacts import InputError
-from simplelm.scoring.benchmark import is_simple
+from simplelm.scoring.tasks import is_simple
 from simplelm.text.simplification import SimplificationConfig, count_array_words, simplify_array, simplify_text
 from simplelm.text.statistics import collect, count_sentences, oov_counts
 from simplelm.text.vocabulary import Vocabulary, character_classes, split_words, word_key

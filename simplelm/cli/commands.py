@@ -31,13 +31,13 @@ from ..artifacts import Deferred, InputError
 from ..internals.threads import set_waiting
 
 # %% auto #0
-__all__ = ['benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'formats', 'gain', 'model', 'forecast',
-           'frontier', 'report', 'scaling', 'simplification', 'study', 'tokenization', 'training', 'vocabulary',
-           'laboratory', 'kernels', 'pd', 'contamination', 'harness', 'GROUPS', 'COMMANDS', 'stage', 'Vocabulary',
-           'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate', 'score_folders',
-           'score_text', 'Compare', 'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan', 'print_plan',
-           'Fit', 'fit_run', 'attempt', 'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate', 'Report',
-           'Clean', 'Version', 'Completion', 'parse', 'main']
+__all__ = ['simplified', 'benchmark', 'cluster', 'comparison', 'context', 'corpus', 'evaluation', 'formats', 'gain', 'model',
+           'forecast', 'frontier', 'report', 'scaling', 'simplification', 'study', 'tokenization', 'training',
+           'vocabulary', 'laboratory', 'kernels', 'pd', 'contamination', 'harness', 'GROUPS', 'COMMANDS', 'stage',
+           'Vocabulary', 'Gain', 'Engine', 'Simplify', 'print_counts', 'Tokenize', 'Train', 'Rate', 'Evaluate',
+           'score_folders', 'score_text', 'Compare', 'Contamination', 'Extend', 'Export', 'peak_memory', 'Run', 'Plan',
+           'print_plan', 'Fit', 'fit_run', 'attempt', 'print_checklist', 'fit_file', 'Forecast', 'Score', 'Calibrate',
+           'Report', 'Clean', 'Version', 'Completion', 'parse', 'main']
 
 # %% ../../nbs/cli/00_commands.ipynb #1bf5cba1
 def stage(
@@ -46,7 +46,8 @@ def stage(
     "Import a module of the package lazily"
     return Deferred(f"simplelm.{name}")
 
-benchmark, cluster, comparison, context, corpus, evaluation, formats, gain, model = map(stage, ("scoring.benchmark", "text.cluster", "scoring.comparison", "models.context", "text.corpus", "scoring.evaluation", "text.formats", "text.gain", "models.model"))
+simplified = stage("text.simplified")
+benchmark, cluster, comparison, context, corpus, evaluation, formats, gain, model = map(stage, ("scoring.public_tasks", "text.cluster", "scoring.comparison", "models.context", "text.corpus", "scoring.evaluation", "text.formats", "text.gain", "models.model"))
 forecast, frontier = map(stage, ("laws.forecast", "laws.frontier"))
 report, scaling, simplification, study, tokenization, training, vocabulary = map(stage, ("studies.report", "laws.scaling", "text.simplification", "studies.study", "models.tokenization", "models.training", "text.vocabulary"))
 laboratory = stage("studies.laboratory")
@@ -187,7 +188,7 @@ class Simplify:
         words = vocabulary.Vocabulary.from_csv(self.vocabulary)
         without = [path for path in (self.out, f"{self.out}-logs", self.engine.logs) if path]
         sources = corpus.open_sources(list(self.source), self.split, without, self.reading)
-        make = partial(corpus.simplify_corpus, sources, self.out, words, self.config, text_column=self.text_column,
+        make = partial(simplified.simplify_corpus, sources, self.out, words, self.config, text_column=self.text_column,
                        joined=self.joined, bad_records=self.bad_records, columns=self.columns, books_twice=self.books_twice)
         if made := self.engine(make, self.out): print_counts(self.out, made)
 

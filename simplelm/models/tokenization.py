@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from ..artifacts import Deferred, InputError, Manifest, NoResult, atomic_write, is_artifact, logger, make_artifact, plain, read_manifest, uncollected
 from ..configuration import check_least, check_seeds, check_types
-from ..text.corpus import only_set_aside, open_sources, read_corpus, readings, source_label
+from ..text.corpus import open_sources, read_corpus, readings, source_label
+from ..text.parts import only_set_aside
 from ..internals.bytes import kernel, string_buffers
 
 # %% auto #0

@@ -17,7 +17,7 @@ from importlib.resources import files
 import numpy as np
 
 from ..artifacts import Deferred, InputError
-from .benchmark import FORM_MAKERS, Item, _deleted, is_simple, simple_words
+from .tasks import Item, _deleted, is_simple, simple_words
 from ..text.vocabulary import joiners, split_words, word_places
 
 # %% auto #0
@@ -318,8 +318,6 @@ def twin_items(
             twins.append(twin)
             rows.append((item.id, "twin", ", ".join(f"{a} → {b}" for a, b in forms.items()) or "contractions opened", len(forms)))
     return twins, pd.DataFrame(rows, columns=["item", "outcome", "why", "words"])
-
-FORM_MAKERS["twin"] = lambda items, vocabulary: twin_items(items, vocabulary)[0] # so that `load_items` knows the form
 
 # %% ../../nbs/scoring/02_twins.ipynb #a4f79d72
 def with_twins(

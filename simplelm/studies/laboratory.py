@@ -13,16 +13,17 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from html import escape
 from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
-
 from ..artifacts import Deferred, InputError, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
 from ..charts import styled
-from ..scoring.benchmark import TASKS, Task, load_items, register, task_names
+from ..scoring.items import load_items
+from ..scoring.public_tasks import TASKS, register, task_names
+from ..scoring.tasks import Task
 from ..scoring.comparison import holm, item_values, t_probability, without_rounding
 from ..configuration import check_seeds, check_types, parse_config
-from ..text.corpus import corpus_texts, simplify_corpus
+from ..text.corpus import corpus_texts
+from ..text.simplified import simplify_corpus
 from ..scoring.evaluation import evaluate_model, settle_scoring
 from ..models.model import model_size, non_embedding_parameter_count, parameter_count, training_flops
 from .report import SEEDS, Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section, with_numerics

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from ..artifacts import (Deferred, InputError, Manifest, atomic_write, check_files, find_data, fingerprint, is_artifact, logger, make_artifact, package_versions, plain,
                                 read_manifest, source_fingerprint)
-from ..scoring.benchmark import load_items, task_names
+from ..scoring.items import load_items
+from ..scoring.public_tasks import task_names
 from ..configuration import check_least, check_seeds, check_types, parse_config
-from ..text.corpus import Source, open_sources, readings, simplify_corpus
+from ..text.corpus import Source, open_sources, readings
+from ..text.simplified import simplify_corpus
 from ..text.formats import Reading
 from ..scoring.evaluation import EvaluationConfig, evaluate_model, settle_scoring
 from ..scoring.likelihood import generate_text, load_model

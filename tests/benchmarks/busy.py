@@ -66,7 +66,7 @@ def training_step(size, blocks, batch, precision):
 
 def scoring_step(size, blocks):
     """A function that scores items of the story world, and how many tokens they have."""
-    from simplelm.scoring.benchmark import load_items
+    from simplelm.scoring.items import load_items
     from simplelm.scoring.evaluation import item_pairs
     from simplelm.scoring.likelihood import prepare_requests, score_requests
     from simplelm.models.model import build_model

@@ -41,7 +41,8 @@ from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from simplelm.artifacts import find_data
-from simplelm.scoring.benchmark import TASKS, load_items
+from simplelm.scoring.items import load_items
+from simplelm.scoring.public_tasks import TASKS
 from simplelm.internals.kernels import fits_kernels, multiplier
 from simplelm.scoring.likelihood import laid_out, load_model, score_pairs
 from simplelm.models.model import build_model, model_size

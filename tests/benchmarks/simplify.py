@@ -34,7 +34,8 @@ import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from simplelm.text.corpus import corpus_texts, simplify_corpus
+from simplelm.text.corpus import corpus_texts
+from simplelm.text.simplified import simplify_corpus
 from simplelm.text.simplification import SimplificationConfig, simplify_array
 from simplelm.stories.story_words import child_vocabulary
 from simplelm.stories.storyworld import StoryWorldConfig, write_stories
