@@ -1,10 +1,11 @@
 """Build the site offline into `_proc/_docs`: `python .ci/site.py`.
 
-nbdev processes the notebooks and smalldocs renders them by `_quarto.yml`, as Quarto would. Three things are changed afterwards, so
+nbdev processes the notebooks and smalldocs renders them by `_quarto.yml`, as Quarto would. Four things are changed afterwards, so
 that the pages need no network and have the addresses of the published site:
 
 - smalldocs leaves formulas to a script from a CDN; here they become MathML, which browsers draw by themselves.
 - Pages take the names that Quarto gives them, without the number of their notebook.
+- A theme asks Google for its typeface, which `styles.css` does not use; it no longer asks.
 - The links that nbdev writes from a name in backticks to its definition lead to this build, not to the published site.
 """
 import html
@@ -37,6 +38,12 @@ def drop_numbers(docs: Path) -> None:
         if (name := numbered.sub(r"\1", path.name)) != path.name: path.rename(path.with_name(name))
 
 
+def ask_for_no_typeface(docs: Path) -> None:
+    """Themes without the typefaces that they import from elsewhere."""
+    for path in (docs/"site_libs"/"themes").glob("*.css"):
+        path.write_text(re.sub(r"@import url\(https:[^)]*\);", "", path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def keep_links_here(docs: Path) -> None:
     """Links to the published site become links between the pages of this one."""
     for path in docs.rglob("*.html"):
@@ -55,4 +62,5 @@ if __name__ == "__main__":
     for path in docs.rglob("*.html"):
         path.write_text(set_formulas(path.read_text(encoding="utf-8")), encoding="utf-8")
     drop_numbers(docs)
+    ask_for_no_typeface(docs)
     keep_links_here(docs)
