@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import processes
+
 ROOT = Path(__file__).resolve().parents[1]
 os.environ["CUDA_VISIBLE_DEVICES"] = "" # results to the last bit are promised for one machine's processor; what needs a GPU is in gpu.sh
 if "PYTEST_XDIST_WORKER" in os.environ: os.environ.setdefault("OMP_NUM_THREADS", "1") # tests beside each other: threads that wait for a taken core slow training many times over
@@ -18,8 +20,7 @@ if "PYTEST_XDIST_WORKER" in os.environ: os.environ.setdefault("OMP_NUM_THREADS",
 def call(*arguments, cwd=None, environment=None, timeout=300):
     """Run `simplelm ARGUMENTS` in a process of its own, without any data of the user's."""
     env = {k: v for k, v in os.environ.items() if k != "SIMPLELM_DATA"} | (environment or {})
-    return subprocess.run([sys.executable, "-m", "simplelm", *map(str, arguments)],
-                          cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
+    return processes.run(processes.simplelm, *arguments, cwd=cwd, environment=env, timeout=timeout)
 
 
 class Group(subprocess.Popen):

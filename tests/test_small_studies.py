@@ -4,7 +4,7 @@ import json
 import pytest
 
 from conftest import ROOT
-from simplelm.cli.commands import main
+from simplelm.cli import main
 
 ONE_SIZE = ('sizes = ["32x2", "64x2"]', 'sizes = ["32x2"]')
 CASES = {

@@ -11,7 +11,8 @@ from accelerate import Accelerator
 
 from conftest import ROOT, call, hashes, launch
 from simplelm.models.model import model_size
-from simplelm.models.training import Run, TrainingConfig, set_up
+from simplelm.models.plan import Run, TrainingConfig
+from simplelm.models.steps import set_up
 
 OPTIONS = ("--size", "32x2", "--batch-size", 16, "--tokens", 204800, "--evaluate-every", 20, "--evaluate-sequences", 33, "--sample-every", 100,
            "--checkpoint-every", 25, "--precision", "float32", "--tracker", "none") # 200 steps; 33 sequences: the processes have unequal shares
@@ -100,7 +101,7 @@ def test_random_kills(tmp_path, processes):
 
 
 def test_no_document_lies_in_both_splits(blocks):
-    from simplelm.models.tokenization import open_blocks
+    from simplelm.models.blocks import open_blocks
     train, held = (set(open_blocks(blocks, split).index["document"].to_pylist()) for split in ("train", "validation"))
     assert train and held and not train & held
 
