@@ -92,9 +92,10 @@ __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:
-    """Load a name when it is first used (PEP 562)."""
+    """Load a name when it is first used (PEP 562), and explain its parameters to `help()`."""
     if name not in _HOMES: raise AttributeError(f"module 'simplelm' has no attribute {name!r}")
     value = getattr(import_module(f"simplelm.{_HOMES[name]}"), name)
+    if callable(value): import_module("simplelm.comments").add_comments(value)
     globals()[name] = value
     return value
 
