@@ -23,17 +23,17 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .stories.story_words import child_vocabulary as child_vocabulary
     from .stories.storyworld import StoryWorldConfig as StoryWorldConfig
     from .stories.storyworld import write_stories as write_stories
-    from .models.tokenization import PackingConfig as PackingConfig
-    from .models.tokenization import TokenizerConfig as TokenizerConfig
-    from .models.tokenization import load_tokenizer as load_tokenizer
-    from .models.tokenization import open_blocks as open_blocks
-    from .models.tokenization import pack_blocks as pack_blocks
-    from .models.tokenization import train_tokenizer as train_tokenizer
+    from .models.tokenizer import TokenizerConfig as TokenizerConfig
+    from .models.tokenizer import load_tokenizer as load_tokenizer
+    from .models.tokenizer import train_tokenizer as train_tokenizer
+    from .models.blocks import PackingConfig as PackingConfig
+    from .models.blocks import open_blocks as open_blocks
+    from .models.blocks import pack_blocks as pack_blocks
     from .models.model import PAPER_SIZES as PAPER_SIZES
     from .models.model import ModelConfig as ModelConfig
     from .models.model import build_model as build_model
     from .models.model import model_size as model_size
-    from .models.training import TrainingConfig as TrainingConfig
+    from .models.plan import TrainingConfig as TrainingConfig
     from .models.training import stopping_on_sigterm as stopping_on_sigterm
     from .models.training import train as train
     from .internals.kernels import keep_memory as keep_memory
@@ -66,9 +66,11 @@ _NAMES = {
     "text.gain": "vocabulary_gain",
     "stories.story_words": "child_vocabulary",
     "stories.storyworld": "StoryWorldConfig write_stories",
-    "models.tokenization": "PackingConfig TokenizerConfig load_tokenizer open_blocks pack_blocks train_tokenizer",
+    "models.tokenizer": "TokenizerConfig load_tokenizer train_tokenizer",
+    "models.blocks": "PackingConfig open_blocks pack_blocks",
     "models.model": "PAPER_SIZES ModelConfig build_model model_size",
-    "models.training": "TrainingConfig stopping_on_sigterm train",
+    "models.plan": "TrainingConfig",
+    "models.training": "stopping_on_sigterm train",
     "internals.kernels": "keep_memory",
     "models.context": "extend_context",
     "scoring.tasks": "Task",
@@ -87,9 +89,10 @@ __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:
-    """Load a name when it is first used (PEP 562)."""
+    """Load a name when it is first used (PEP 562), and explain its parameters to `help()`."""
     if name not in _HOMES: raise AttributeError(f"module 'simplelm' has no attribute {name!r}")
     value = getattr(import_module(f"simplelm.{_HOMES[name]}"), name)
+    if callable(value): import_module("simplelm.comments").add_comments(value)
     globals()[name] = value
     return value
 

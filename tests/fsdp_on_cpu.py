@@ -4,7 +4,7 @@ import sys
 from accelerate import FullyShardedDataParallelPlugin, PartialState
 from accelerate.utils import DistributedType
 
-from simplelm.cli import commands as cli
+from simplelm.cli import main
 
 from simplelm.models import training
 
@@ -20,4 +20,4 @@ def sharded(*arguments):
 
 
 training.make_accelerator = sharded
-sys.exit(cli.main())
+sys.exit(main())

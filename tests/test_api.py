@@ -1,8 +1,10 @@
 """`import simplelm` alone: quick, complete, typed, and with help."""
+import ast
 import inspect
 import re
 import subprocess
 import sys
+from dataclasses import is_dataclass
 
 import pytest
 
@@ -27,6 +29,44 @@ def test_type_checkers_and_python_see_the_same_names():
     text = (ROOT/"simplelm"/"__init__.py").read_text()
     seen = {(home, name) for home, name, again in re.findall(r"^    from \.([\w.]+) import (\w+) as (\w+)$", text, re.M) if name == again}
     assert seen == {(home, name) for name, home in simplelm._HOMES.items()}
+
+
+def imports_of(path):
+    """Every `from ... import name` of a module, those inside functions too: the dotted module, and the name."""
+    package = ("simplelm", *path.relative_to(ROOT/"simplelm").parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom): continue
+        above = package[:len(package) - node.level + 1] if node.level else ()
+        home = (*above, *(node.module or "").split(".")) if node.module else above
+        if home[0] == "simplelm": yield from ((home, alias.name) for alias in node.names)
+
+
+def defined_in(home):
+    """The names at the top of a module or package, and the modules of a package."""
+    folder = ROOT.joinpath(*home)
+    path = folder/"__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    assert path.is_file(), f"no module {'.'.join(home)}"
+    names = {one.stem for one in folder.iterdir()} if folder.is_dir() else set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.Import, ast.ImportFrom)): names |= {alias.asname or alias.name for alias in node.names}
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)): names.add(node.name)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store): names.add(node.id)
+    return names
+
+
+@pytest.mark.parametrize("path", sorted((ROOT/"simplelm"/"cli").glob("*.py")), ids=lambda path: path.stem)
+def test_what_a_command_imports_when_it_is_called_exists(path):
+    found = list(imports_of(path))
+    assert found
+    for home, name in found: assert name in defined_in(home), f"{'.'.join(home)} has no {name}"
+
+
+def test_help_says_what_each_parameter_is():
+    for name in simplelm._HOMES:
+        found = getattr(simplelm, name)
+        if not inspect.isfunction(found) and not is_dataclass(found): continue
+        said = inspect.getdoc(found)
+        for parameter in inspect.signature(found).parameters: assert re.search(rf"^{parameter}\n    \S", said, re.M), (name, parameter)
 
 
 def test_an_unknown_name():

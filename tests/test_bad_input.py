@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import ROOT, call
-from simplelm.cli.commands import main
+from simplelm.cli import main
 
 GOOD = "The dog sat on the mat. The dog saw the cat. The cat ran to the tree. The dog ran too. They sat in the sun. The sun was warm. They were happy all day."
 LINE = json.dumps({"text": GOOD}).encode() + b"\n"

@@ -16,8 +16,9 @@ from simplelm.models.model import ModelConfig
 from simplelm.text.simplification import SimplificationConfig
 from simplelm.stories.storyworld import StoryWorldConfig
 from simplelm.studies.study import CorpusConfig, ModelGrid, SampleConfig, Study, load_study
-from simplelm.models.tokenization import PackingConfig, TokenizerConfig
-from simplelm.models.training import TrainingConfig
+from simplelm.models.tokenizer import TokenizerConfig
+from simplelm.models.blocks import PackingConfig
+from simplelm.models.plan import TrainingConfig
 from simplelm.text.vocabulary import Vocabulary
 
 GOOD = {c: c() for c in (EvaluationConfig, PackingConfig, SampleConfig, SimplificationConfig, StoryWorldConfig, TokenizerConfig, TrainingConfig)} | {

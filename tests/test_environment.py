@@ -23,7 +23,8 @@ def closed():
     return [tool, "--bounding-set=-dac_override,-dac_read_search,-fowner"]
 
 
-@pytest.mark.parametrize("stages", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", [1, 4])
 def test_neither_home_nor_package_can_be_written(tmp_path, stages):
     """As in a container: one warning, and every stage works."""
     site, home, work, temporary = (tmp_path/name for name in ("site", "home", "work", "temporary"))
@@ -103,6 +104,7 @@ def test_sigterm_is_one_line(tmp_path, words, blocks, stage):
     assert not (tmp_path/"out").exists() and (tmp_path/".out.partial").exists()
 
 
+@pytest.mark.slow
 def test_plain_torchrun_on_processors(tmp_path, blocks):
     """Without a word to accelerate: one model, by both processes."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ACCELERATE")} | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
@@ -137,14 +139,14 @@ def test_a_file_whose_name_is_not_utf_8(tmp_path, words):
 
 
 def test_a_fault_of_the_package_keeps_its_traceback(monkeypatch, capsys):
-    from simplelm.cli import commands as cli
-    monkeypatch.setattr(cli.simplelm.artifacts, "package_versions", lambda: {}["gone"])
-    with pytest.raises(KeyError): cli.main(["version"])
-    monkeypatch.setattr(cli.simplelm.artifacts, "package_versions", lambda: open("/nowhere/at all"))
-    with pytest.raises(SystemExit) as end: cli.main(["version"])
+    from simplelm.cli import main
+    monkeypatch.setattr("simplelm.artifacts.package_versions", lambda: {}["gone"])
+    with pytest.raises(KeyError): main(["version"])
+    monkeypatch.setattr("simplelm.artifacts.package_versions", lambda: open("/nowhere/at all"))
+    with pytest.raises(SystemExit) as end: main(["version"])
     assert end.value.code == 2 and capsys.readouterr().err == "simplelm: /nowhere/at all: No such file or directory\n"
     monkeypatch.setenv("SIMPLELM_TRACEBACK", "1")
-    with pytest.raises(FileNotFoundError): cli.main(["version"])
+    with pytest.raises(FileNotFoundError): main(["version"])
 
 
 def test_a_pattern_cannot_hang_a_run():
@@ -158,7 +160,8 @@ def test_a_pattern_cannot_hang_a_run():
 
 def test_few_steps_are_advised_against(caplog, tmp_path, blocks):
     from simplelm.models.model import model_size
-    from simplelm.models.training import TrainingConfig, train
+    from simplelm.models.plan import TrainingConfig
+    from simplelm.models.training import train
     with caplog.at_level("WARNING", logger="simplelm"):
         train(model_size("32x2", vocab_size=512, context=64), blocks, tmp_path/"m", TrainingConfig(tokens=7*64*64, batch_size=64, evaluate_sequences=8))
     assert "only 7 steps, since a batch of 64 x 64 tokens" in caplog.text and "--batch-size" in caplog.text

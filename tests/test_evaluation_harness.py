@@ -81,7 +81,7 @@ def test_items_longer_than_the_context(model, tmp_path):
     """A model that reads 64 tokens: cut where the harness cuts, and counted."""
     import shutil
     from lm_eval.models.huggingface import HFLM
-    from simplelm.models.tokenization import load_tokenizer
+    from simplelm.models.tokenizer import load_tokenizer
     short = shutil.copytree(model, tmp_path/"short")
     config = json.loads((short/"config.json").read_text())
     (short/"config.json").write_text(json.dumps(config | dict(max_position_embeddings=64)))

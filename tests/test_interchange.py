@@ -15,8 +15,10 @@ from conftest import write_jsonl
 from simplelm.models.context import extend_context
 from simplelm.scoring.likelihood import generate_text, load_model
 from simplelm.models.model import model_size
-from simplelm.models.tokenization import PackingConfig, TokenizerConfig, load_tokenizer, open_blocks, pack_blocks, train_tokenizer
-from simplelm.models.training import TrainingConfig, train
+from simplelm.models.tokenizer import TokenizerConfig, load_tokenizer, train_tokenizer
+from simplelm.models.blocks import PackingConfig, open_blocks, pack_blocks
+from simplelm.models.plan import TrainingConfig
+from simplelm.models.training import train
 
 TEXTS = [f"The dog {verb} a {thing} number {i}." for i in range(60) for verb in ("saw", "ate") for thing in ("cat", "bun")] + ["It wrote </s> and <|endoftext|> here."]
 QUICK = TrainingConfig(tokens=64*64, batch_size=8, learning_rate=1e-2, precision="float32")

@@ -24,7 +24,7 @@ def write_files(folder, count, ending):
 PEAK = """
 import re, sys
 from pathlib import Path
-from simplelm.cli.commands import main
+from simplelm.cli import main
 main(sys.argv[1:])
 print("peak", int(re.search(r"VmHWM:\\s+([0-9]+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """

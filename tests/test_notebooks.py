@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import processes
 from conftest import ROOT, hashes
 
 nbdev = pytest.importorskip("nbdev", reason="the notebooks are run by nbdev, of the extra `dev`")
@@ -17,8 +18,7 @@ PARTS = ("text", "stories", "models", "scoring", "laws", "studies", "cli") # eac
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT/"nbs").with_suffix("").as_posix())
 def test_runs(notebook):
-    command = [str(Path(sys.executable).with_name("nbdev_test")), "--path", str(notebook), "--n_workers", "0"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"IN_TEST": "1"}, capture_output=True, text=True, timeout=600)
+    done = processes.run(processes.notebook, notebook, cwd=ROOT, environment=os.environ | {"IN_TEST": "1"}, timeout=600)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
 

@@ -31,7 +31,7 @@ def test_contents(wheel):
 
 def test_runs_away_from_the_checkout(wheel, tmp_path):
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path/"site"), str(wheel)], check=True)
-    code = "import simplelm, sys; print(simplelm.__file__); from simplelm.cli.commands import main; main(['plan', 'paper'])"
+    code = "import simplelm, sys; print(simplelm.__file__); from simplelm.cli import main; main(['plan', 'paper'])"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path/"site")}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(tmp_path/"site")) and "36 models" in done.stdout

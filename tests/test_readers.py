@@ -12,7 +12,8 @@ from simplelm.text.simplified import simplify_corpus
 from simplelm.text.formats import Reading
 from simplelm.text.simplification import SimplificationConfig
 from simplelm.stories.storyworld import StoryWorldConfig, write_stories
-from simplelm.models.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
+from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
+from simplelm.models.blocks import PackingConfig, pack_blocks
 from simplelm.text.vocabulary import Vocabulary
 
 WORDS = Vocabulary.from_words("the a dog cat sat ran on mat saw and".split(), name="toy")

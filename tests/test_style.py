@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def dense_lines(code):
     return sum(n > NODES and data[line] < 0.8*n for line, n in nodes.items())
 
 
+@lru_cache(maxsize=None)
 def measure(path):
     """What a page owes: long lines, dense lines, large export cells, export cells without prose before them."""
     found, before = Counter(long=0, dense=0, large=0, bare=0), ""
@@ -49,6 +51,7 @@ def measure(path):
     return dict(found)
 
 
+@lru_cache(maxsize=None)
 def names_twice():
     """Public names of more than one module."""
     homes = {}

@@ -60,7 +60,7 @@ def test_unfinished_training_continues_with_its_threads(tmp_path, blocks):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_bits_do_not_depend_on_cores(tmp_path, blocks, threads):
     program = ("import os, sys; from pathlib import Path; os.sched_setaffinity(0, {cores})\n"
-               "from simplelm.cli.commands import main\n"
+               "from simplelm.cli import main\n"
                "main(['train', '{blocks}', '--size', '64x2', *'{options}'.split(), '--threads', '{threads}', '--out', '{out}'])")
     cores = sorted(os.sched_getaffinity(0))
     for name, some in (("one", cores[:1]), ("all", cores)):
@@ -89,18 +89,19 @@ def waiting(program, **environment):
 
 def test_command_sets_how_threads_wait():
     from simplelm.internals.threads import SPINS
-    command = "from simplelm.cli.commands import main; main(['version'])"
+    command = "from simplelm.cli import main; main(['version'])"
     assert waiting(command) == str(SPINS)
     assert waiting(command, GOMP_SPINCOUNT="77") == "77"
-    assert waiting("import simplelm.cli.commands, simplelm.models.training") not in (str(SPINS), "77") # a library call leaves the process as it is
+    assert waiting("import simplelm.cli, simplelm.models.training") not in (str(SPINS), "77") # a library call leaves the process as it is
 
 
 def test_library_calls_give_threads_back(tmp_path, blocks):
     import torch
     from simplelm.scoring.evaluation import EvaluationConfig, evaluate_model
     from simplelm.models.model import model_size
-    from simplelm.models.tokenization import open_blocks
-    from simplelm.models.training import TrainingConfig, train
+    from simplelm.models.blocks import open_blocks
+    from simplelm.models.plan import TrainingConfig
+    from simplelm.models.training import train
     size = model_size("32x2", vocab_size=open_blocks(blocks).vocab_size, context=open_blocks(blocks).context)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -117,7 +118,7 @@ def test_library_calls_give_threads_back(tmp_path, blocks):
 def test_precision_is_what_the_processor_has(has, precision):
     import torch
     from simplelm.models.model import model_size
-    from simplelm.models.training import TrainingConfig, settle
+    from simplelm.models.plan import TrainingConfig, settle
     with patch.object(torch.cpu, "get_capabilities", lambda: has):
         assert {settle(TrainingConfig(), model_size(size), torch.device("cpu")).precision for size in ("16x2", "64x4", "1024x8")} == {precision}
         assert settle(TrainingConfig(precision="float32"), model_size("32x2"), torch.device("cpu")).precision == "float32"

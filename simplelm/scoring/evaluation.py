@@ -24,7 +24,7 @@ from .tasks import Item, Task, describe_task, find_answer
 from .likelihood import (check_tokenizer, context_length, find_model, front_tokens, generate_texts, laid_out, load_model,
                                  prepare_requests, score_pairs, score_requests, start_token)
 from ..internals.threads import choose_threads, torch_threads
-from ..models.tokenization import load_tokenizer
+from ..models.tokenizer import load_tokenizer
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0

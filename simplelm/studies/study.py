@@ -23,15 +23,11 @@ from ..text.simplified import simplify_corpus
 from ..text.formats import Reading
 from ..scoring.evaluation import EvaluationConfig, evaluate_model, settle_scoring
 from ..scoring.likelihood import generate_text, load_model
-from ..models.model import (ModelConfig, model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
-                            training_memory)
 from ..laws.scaling import fit_study
 from ..text.simplification import SimplificationConfig
 from ..stories.story_words import child_vocabulary
 from ..stories.storyworld import StoryWorldConfig, write_stories
 from ..internals.threads import torch_threads
-from ..models.tokenization import PackingConfig, TokenizerConfig, load_tokenizer, open_blocks, pack_blocks, train_tokenizer
-from ..models.training import TrainingConfig, settle, train, training_device, usual_precision
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
@@ -39,6 +35,14 @@ __all__ = ['STUDIES', 'ACCELERATORS', 'ONLY_FLOAT16', 'LANGUAGES', 'CorpusConfig
            'read_study', 'load_study', 'training_speed', 'plan_study', 'study_models', 'place', 'study_vocabulary',
            'make_corpora', 'make_blocks', 'TrainedModel', 'make_model', 'write_samples', 'collect_tables',
            'write_tables', 'gather_tables', 'check_workers', 'check_inputs', 'settle_study', 'run_study']
+
+# %% ../../nbs/studies/00_study.ipynb #5ad3c07e
+from ..models.model import (ModelConfig, model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
+                            training_memory)
+from ..models.tokenizer import TokenizerConfig, load_tokenizer, train_tokenizer
+from ..models.blocks import PackingConfig, open_blocks, pack_blocks
+from ..models.plan import TrainingConfig, settle, usual_precision
+from ..models.training import train, training_device
 
 # %% ../../nbs/studies/00_study.ipynb #a2ab894c
 pd = Deferred("pandas")

@@ -43,7 +43,8 @@ SETTINGS = [*SPINS, "one thread", "chosen"]
 def make_world(folder):
     """Blocks to train on, of the kind that the default study has."""
     from simplelm.stories.storyworld import StoryWorldConfig, write_stories
-    from simplelm.models.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
+    from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
+    from simplelm.models.blocks import PackingConfig, pack_blocks
     write_stories(folder/"corpus", StoryWorldConfig(documents=6000))
     train_tokenizer(folder/"corpus", folder/"tokenizer", TokenizerConfig(vocab_size=VOCABULARY))
     pack_blocks(folder/"corpus", folder/"tokenizer", folder/"blocks", PackingConfig(context=CONTEXT))
@@ -54,7 +55,8 @@ def training_step(size, blocks, batch, precision):
     import torch
     from accelerate import Accelerator
     from simplelm.internals.kernels import keep_memory
-    from simplelm.models.training import Run, TrainingConfig, set_up, train_step
+    from simplelm.models.plan import Run, TrainingConfig
+    from simplelm.models.steps import set_up, train_step
     keep_memory()
     config = TrainingConfig(tokens=batch*CONTEXT*10**6, batch_size=batch, learning_rate=1e-3, precision=precision)
     run = Run(size, config, blocks)
@@ -70,7 +72,7 @@ def scoring_step(size, blocks):
     from simplelm.scoring.evaluation import item_pairs
     from simplelm.scoring.likelihood import prepare_requests, score_requests
     from simplelm.models.model import build_model
-    from simplelm.models.tokenization import load_tokenizer
+    from simplelm.models.tokenizer import load_tokenizer
     model, tokenizer = build_model(size).eval(), load_tokenizer(blocks)
     pairs = item_pairs(load_items("storyworld_agreement", limit=200), pmi=False)
     requests = prepare_requests(tokenizer, pairs, CONTEXT, True)

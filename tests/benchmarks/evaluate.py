@@ -46,7 +46,7 @@ from simplelm.scoring.public_tasks import TASKS
 from simplelm.internals.kernels import fits_kernels, multiplier
 from simplelm.scoring.likelihood import laid_out, load_model, score_pairs
 from simplelm.models.model import build_model, model_size
-from simplelm.models.tokenization import TokenizerConfig, load_tokenizer, train_tokenizer
+from simplelm.models.tokenizer import TokenizerConfig, load_tokenizer, train_tokenizer
 
 BLIMP = ("blimp_adjunct_island", "blimp_left_branch_island_echo_question", "blimp_principle_A_case_2") # their tree has 0.59 of their tokens; that of all 67 tasks has 0.55
 BATCHES = {"cpu": {"blimp": (32, 64, 128), "hellaswag": (2, 4, 8, 16)}, "cuda": {"blimp": (64, 256, 1024), "hellaswag": (16, 64, 256)}}

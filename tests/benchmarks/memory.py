@@ -22,7 +22,7 @@ from pathlib import Path
 
 SIZES = [f"{hidden}x{layers}" for hidden in (32, 64, 128, 256, 512) for layers in (2, 4, 8)]
 TAIL = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
-TRAIN = f"import sys; from simplelm.cli.commands import main; main(sys.argv[1:]); {TAIL}"
+TRAIN = f"import sys; from simplelm.cli import main; main(sys.argv[1:]); {TAIL}"
 BASE = ("import torch, numpy, accelerate, safetensors.torch; from accelerate import Accelerator; from transformers import LlamaForCausalLM; "
         f"import simplelm.models.training; Accelerator(mixed_precision='no'); {TAIL}")
 
@@ -36,7 +36,8 @@ def run(*arguments):
 
 def make_blocks(folder):
     """Blocks of random words, with a tokenizer of 15,000 entries."""
-    from simplelm.models.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
+    from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
+    from simplelm.models.blocks import PackingConfig, pack_blocks
     chance = random.Random(0)
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(3, 9))) for _ in range(20_000)]
     with (folder/"words.jsonl").open("w") as f:
@@ -52,7 +53,7 @@ def main():
     parser.add_argument("--precisions", default="float32,bfloat16")
     options = parser.parse_args()
     from simplelm.models.model import model_size, process_memory
-    from simplelm.models.tokenization import open_blocks
+    from simplelm.models.blocks import open_blocks
     with tempfile.TemporaryDirectory() as place:
         blocks, worst = make_blocks(Path(place)), 0
         entries = open_blocks(blocks).vocab_size

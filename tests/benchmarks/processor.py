@@ -68,7 +68,7 @@ def main():
     rounds, result = parser.parse_args().rounds, {}
     keep_memory()
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    from simplelm.models.training import projection_loss
+    from simplelm.models.loss import projection_loss
     for dtype in (torch.float32, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
         logits, row, target = (torch.randn(64, V)*3).to(dtype), torch.arange(N), torch.randint(V, (N,))

@@ -17,8 +17,11 @@ import pandas as pd
 
 from simplelm.models.model import model_size
 from simplelm.stories.storyworld import StoryWorldConfig, write_stories
-from simplelm.models.tokenization import PackingConfig, TokenizerConfig, pack_blocks, train_tokenizer
-from simplelm.models.training import TrainingConfig, peak_rate, train
+from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
+from simplelm.models.blocks import PackingConfig, pack_blocks
+from simplelm.models.schedule import peak_rate
+from simplelm.models.plan import TrainingConfig
+from simplelm.models.training import train
 
 
 def main():

@@ -39,7 +39,8 @@ from simplelm.text.simplified import simplify_corpus
 from simplelm.text.simplification import SimplificationConfig, simplify_array
 from simplelm.stories.story_words import child_vocabulary
 from simplelm.stories.storyworld import StoryWorldConfig, write_stories
-from simplelm.models.tokenization import FastEncoder, TokenizerConfig, learn_bpe
+from simplelm.models.tokenizer import TokenizerConfig, learn_bpe
+from simplelm.models.encoding import FastEncoder
 from simplelm.text.vocabulary import Vocabulary
 
 BLOCK = 8 << 20 # bytes that simplify_corpus reads at once

@@ -36,8 +36,10 @@ from transformers import Trainer, TrainerCallback, TrainingArguments, get_cosine
 
 from simplelm.internals.kernels import keep_memory
 from simplelm.models.model import build_model, model_size, training_flops
-from simplelm.models.tokenization import TokenizerConfig, pack_blocks, train_tokenizer
-from simplelm.models.training import Run, TrainingConfig, set_up, train_step, usual_precision
+from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
+from simplelm.models.blocks import pack_blocks
+from simplelm.models.plan import Run, TrainingConfig, usual_precision
+from simplelm.models.steps import set_up, train_step
 
 CONTEXT, VOCABULARY, RATE = 128, 15000, 1e-3
 

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simplelm.artifacts import InputError
-from simplelm.models.tokenization import FastEncoder, PackingConfig, TokenizerConfig, encode_texts, learn_bpe, open_blocks, pack_blocks, train_tokenizer
+from simplelm.models.tokenizer import TokenizerConfig, encode_texts, learn_bpe, train_tokenizer
+from simplelm.models.encoding import FastEncoder
+from simplelm.models.blocks import PackingConfig, open_blocks, pack_blocks
 
 PIECES = [" ", "  ", "\n", "\r\n", "\t", "\v", "\f", "\x00", "\x1c", "\x1f", "\x7f", "\x85", "\u00a0", "\u1680", "\u200b", "\u2028", "\u2029", "\u3000",
           "\ufeff", "'", "'s", "'ll", "'re", "'S", "’s", "a", "I", "é", "e\u0301", "\u0301", "ß", "日本", "ا", "1", "42", "²", "½", "٣", "Ⅷ", "_", "-", "...",

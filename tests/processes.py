@@ -1,0 +1,60 @@
+"""Programs in processes of their own. A server imports the large libraries once and forks, so that a program begins within milliseconds."""
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([
+    "torch", "accelerate", "safetensors.torch", "tokenizers", "transformers.generation", "transformers.models.llama.modeling_llama",
+    "altair", "numba", "pandas", "pyarrow.parquet", "scipy.optimize", "scipy.stats",
+    "simplelm.cli.commands", "simplelm.internals.kernels", "nbdev.test"])
+
+
+def simplelm(*arguments):
+    """The command, as `python -m simplelm ARGUMENTS` runs it."""
+    from simplelm.cli import main
+    sys.argv = ["simplelm", *arguments]
+    main()
+
+
+def notebook(path):
+    """The command `nbdev_test` on one notebook."""
+    from nbdev.test import nbdev_test
+    nbdev_test(path=path, n_workers=0)
+
+
+def current_umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def begin(program, arguments, folder, environment, umask, said):
+    """What a new process does: take over what it would inherit from the test, open its own streams, then run the program."""
+    os.chdir(folder)
+    os.umask(umask)
+    os.environ.clear()
+    os.environ.update(environment)
+    for stream, path in zip((sys.stdout, sys.stderr), said):
+        with open(path, "wb") as f: os.dup2(f.fileno(), stream.fileno())
+    program(*arguments)
+
+
+def run(program, *arguments, cwd=None, environment=None, timeout=300):
+    """Run a program to its end, and give what `subprocess.run` gives."""
+    arguments = tuple(map(str, arguments))
+    with tempfile.TemporaryDirectory() as folder:
+        said = [Path(folder)/name for name in ("stdout", "stderr")]
+        inherited = str(cwd or os.getcwd()), dict(environment or os.environ), current_umask()
+        process = FORKS.Process(target=begin, args=(program, arguments, *inherited, said))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(arguments, timeout)
+        out, err = (path.read_text(encoding="utf-8") for path in said)
+        return subprocess.CompletedProcess(arguments, process.exitcode, out, err)
