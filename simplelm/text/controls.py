@@ -28,7 +28,7 @@ from .simplification import count_array_words
 from .vocabulary import Vocabulary, class_string, word_key, word_places
 
 # %% auto #0
-__all__ = ['PRONOUN_WORDS', 'DETERMINER_WORDS', 'ADPOSITION_WORDS', 'CONJUNCTION_WORDS', 'AUXILIARIES', 'PARTICLE_WORDS',
+__all__ = ['PRONOUN_WORDS', 'DETERMINER_WORDS', 'ADPOSITION_WORDS', 'CONJUNCTION_WORDS', 'AUXILIARY_WORDS', 'PARTICLE_WORDS',
            'NUMERAL_WORDS', 'CONTENT_SPELLINGS', 'PASSAGE_PLACE', 'PASSAGE_COLUMNS', 'BUCKET_BYTES', 'UNPACKED',
            'MOST_BUCKETS', 'closed_class', 'random_vocabulary', 'passage_lengths', 'LikeStep', 'DocumentsOf',
            'documents_of', 'place_passages', 'cut_passages', 'PassagesOf', 'passages_of', 'sentences_of', 'Buckets',
@@ -57,7 +57,7 @@ CONJUNCTION_WORDS = """
 and or but nor so yet because if unless while whereas although though whether than when whenever
 where wherever how however why once lest
 """.split()
-AUXILIARIES = """
+AUXILIARY_WORDS = """
 am is are was were be been being have has had having do does did doing done can could shall should
 will would may might must ought need dare
 """.split()
@@ -74,10 +74,10 @@ thousand million billion first second third
 def closed_class() -> frozenset[str]: # Keys of words, as `word_key` makes them
     "The closed-class words of English, with their contractions"
     words = {*PRONOUN_WORDS, *DETERMINER_WORDS, *ADPOSITION_WORDS, *CONJUNCTION_WORDS}
-    words |= {*AUXILIARIES, *PARTICLE_WORDS, *NUMERAL_WORDS}
+    words |= {*AUXILIARY_WORDS, *PARTICLE_WORDS, *NUMERAL_WORDS}
     hosts = {*PRONOUN_WORDS, *CONJUNCTION_WORDS, "that", "this", "these", "those", "there", "here"}
     contracted = {host + end for host, end in product(hosts, ("m", "s", "re", "ve", "ll", "d"))}
-    negated = {f"{word}nt" for word in AUXILIARIES} | {"wont", "cant", "shant", "aint", "cannot"}
+    negated = {f"{word}nt" for word in AUXILIARY_WORDS} | {"wont", "cant", "shant", "aint", "cannot"}
     return frozenset(words | contracted - CONTENT_SPELLINGS | negated)
 
 CONTENT_SPELLINGS = {"shell", "hell", "shed", "wed", "ill", "ors", "ord", "ass", "ifs", "buts", "sos"}
