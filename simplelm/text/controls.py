@@ -30,8 +30,8 @@ from .vocabulary import Vocabulary, class_string, word_key, word_places
 # %% auto #0
 __all__ = ['PRONOUN_WORDS', 'DETERMINER_WORDS', 'ADPOSITION_WORDS', 'CONJUNCTION_WORDS', 'AUXILIARY_WORDS', 'PARTICLE_WORDS',
            'NUMERAL_WORDS', 'CONTENT_SPELLINGS', 'PASSAGE_PLACE', 'PASSAGE_COLUMNS', 'BUCKET_BYTES', 'UNPACKED',
-           'MOST_BUCKETS', 'closed_class', 'random_vocabulary', 'passage_lengths', 'LikeStep', 'DocumentsOf',
-           'documents_of', 'place_passages', 'cut_passages', 'PassagesOf', 'passages_of', 'sentences_of', 'Buckets',
+           'MOST_BUCKETS', 'closed_class', 'passage_lengths', 'LikeStep', 'DocumentsOf', 'documents_of',
+           'place_passages', 'cut_passages', 'PassagesOf', 'passages_of', 'sentences_of', 'Buckets',
            'shuffle_sentences', 'lottery', 'SampleStep', 'sample_documents']
 
 # %% ../../nbs/text/07_controls.ipynb #de2b2d73
