@@ -221,7 +221,7 @@ def make_accelerator(
     "An accelerator that knows where loss curves go besides `metrics.csv`, on a kind of machinery that this module works with"
     if tracker == "auto": tracker = "tensorboard" if find_spec("tensorboard") else None
     if tracker is not None and tracker not in TRACKERS: raise InputError(f"tracker {tracker!r}: choose one of {', '.join(TRACKERS)}")
-    if tracker and not find_spec(tracker): raise InputError(f"tracker {tracker}: is not installed; pip install {'trackio' if tracker == 'trackio' else chr(39) + 'simplelm[tracking]' + chr(39)}")
+    if tracker and not find_spec(tracker): raise InputError(f"tracker {tracker}: is not installed; pip install 'simplelm[tracking]'")
     accelerator = new_accelerator(**(dict(log_with=tracker, project_dir=f"{out}-logs") if tracker else {}))
     kind = accelerator.distributed_type.value
     if kind not in ("NO", "FSDP") and not kind.startswith("MULTI_"): raise InputError(f"accelerate was set to {kind}: take MULTI_GPU or FSDP")
