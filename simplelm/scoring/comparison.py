@@ -19,10 +19,10 @@ from .public_tasks import TASKS
 from .metrics import CONVENTIONS
 
 # %% auto #0
-__all__ = ['Unit', 'FEWEST_SEEDS', 'ROUNDING', 'Estimate', 'Part', 'Arm', 'crossed_error', 'Comparison', 'comparison_text',
-           'without_rounding', 't_probability', 'smallest_difference', 'mcnemar', 'compare', 'holm', 'Margin',
-           'equivalence', 'non_inferiority', 'compare_items', 'Scored', 'read_scored', 'shared_tasks', 'item_values',
-           'compare_scores']
+__all__ = ['Unit', 'FEWEST_SEEDS', 'ROUNDING', 'Estimate', 'VariancePart', 'Arm', 'crossed_error', 'Comparison',
+           'comparison_text', 'without_rounding', 't_probability', 'smallest_difference', 'mcnemar', 'compare', 'holm',
+           'Margin', 'equivalence', 'non_inferiority', 'compare_items', 'Scored', 'read_scored', 'shared_tasks',
+           'item_values', 'compare_scores']
 
 # %% ../../nbs/scoring/12_comparison.ipynb #b1586210
 pd, scipy = Deferred("pandas"), Deferred("scipy")
@@ -41,7 +41,7 @@ class Estimate:
         return f"{value} ({low} to {high})"
 
 # %% ../../nbs/scoring/12_comparison.ipynb #d8f01074
-class Part(NamedTuple):
+class VariancePart(NamedTuple):
     "One variance of a difference, and how well it is known"
     variance: np.ndarray|float # (...) of the difference
     doubt: np.ndarray|float # (...) variance² over degrees of freedom, which Satterthwaite adds up
@@ -58,9 +58,9 @@ class Arm:
 def _add_strata(
     variances: np.ndarray, # (..., strata)
     freedoms: np.ndarray, # (strata,) degrees of freedom
-) -> Part:
+) -> VariancePart:
     "Add independent variances"
-    return Part(variances.sum(-1), (variances**2/freedoms).sum(-1))
+    return VariancePart(variances.sum(-1), (variances**2/freedoms).sum(-1))
 
 # %% ../../nbs/scoring/12_comparison.ipynb #cb6420f0
 def _group_means(
@@ -77,7 +77,7 @@ def _group_means(
 def _seed_part(
     arms: list[Arm], # All arms
     means: list[np.ndarray], # Of each arm: (..., seeds) every model's mean
-) -> Part:
+) -> VariancePart:
     "Variance that models' means add to the contrast"
     variances, freedoms = [], []
     for size in sorted({arm.size for arm in arms}):
@@ -88,13 +88,13 @@ def _seed_part(
         scale = sum(arm.weight**2/m.shape[-1] for arm, m in members)
         variances.append(squares/freedom*scale)
         freedoms.append(freedom)
-    return _add_strata(np.stack(variances, -1), np.array(freedoms)) if variances else Part(0.0, 0.0)
+    return _add_strata(np.stack(variances, -1), np.array(freedoms)) if variances else VariancePart(0.0, 0.0)
 
 # %% ../../nbs/scoring/12_comparison.ipynb #a55bc3a4
 def _item_part(
     arms: list[Arm], # Of one side
     groups: np.ndarray, # (items,) number of the group of each
-) -> Part:
+) -> VariancePart:
     "Variance that items add to the contrast"
     counts = np.bincount(groups)
     contrast = sum(arm.weight*arm.values.mean(-2) for arm in arms)   # (..., items)
@@ -106,7 +106,7 @@ def _item_part(
 def _residual_part(
     arm: Arm, # Two seeds or more
     groups: np.ndarray, # (items,) number of the group of each
-) -> Part:
+) -> VariancePart:
     "Variance that single answers add to the contrast"
     counts, seeds = np.bincount(groups), arm.values.shape[-2]
     left = arm.values - arm.values.mean(-2, keepdims=True)           # without the items' means
@@ -119,7 +119,7 @@ def _residual_part(
 # %% ../../nbs/scoring/12_comparison.ipynb #bfb25031
 def _freedom(
     variance: np.ndarray, # (...)
-    doubt: np.ndarray, # (...) as of `Part`
+    doubt: np.ndarray, # (...) as of `VariancePart`
 ) -> np.ndarray: # (...) infinite where nothing is in doubt
     "Degrees of freedom of a variance (Satterthwaite 1946)"
     variance, doubt = np.asarray(variance, float), np.asarray(doubt, float)
@@ -140,15 +140,15 @@ def crossed_error(
     if unit == "groups":
         arms = [Arm(means, arm.weight, arm.size, arm.side) for arm, means in zip(arms, by_group)]
         groups = [np.zeros(g.max() + 1, int) for g in groups]
-    items, residual = Part(0.0, 0.0), Part(0.0, 0.0)
+    items, residual = VariancePart(0.0, 0.0), VariancePart(0.0, 0.0)
     if unit != "none":
         for side in sorted({arm.side for arm in arms}):
             members = [arm for arm in arms if arm.side == side]
             found = _item_part(members, groups[side])
-            items = Part(items.variance + found.variance, items.doubt + found.doubt)
+            items = VariancePart(items.variance + found.variance, items.doubt + found.doubt)
         several = [arm for arm in arms if arm.values.shape[-2] > 1]
         for found in (_residual_part(arm, groups[arm.side]) for arm in several):
-            residual = Part(residual.variance + found.variance, residual.doubt + found.doubt)
+            residual = VariancePart(residual.variance + found.variance, residual.doubt + found.doubt)
     variance = seeds.variance + items.variance - residual.variance
     variance = np.maximum(variance, np.maximum(seeds.variance, items.variance)/2)
     freedom = _freedom(variance, seeds.doubt + items.doubt + residual.doubt)
