@@ -17,6 +17,7 @@ from simplelm.artifacts import InputError
 from simplelm.laws.emergence import emergence, judge_emergence, metric_curves, size_equivalence
 from simplelm.laws.forecast import calibrate, make_forecast, read_forecast, write_forecast
 from simplelm.laws.frontier import compare_frontiers, isoflop_budgets, isoflop_frontier, envelope_frontier, parametric_frontier
+from simplelm.laws.size_factor import size_factor, size_factors
 from simplelm.laws.scaling import (FitRefused, broken_law, checklist, compare_laws, fit_parametric, fit_power_law, huber, log_law, parametric_starts, profile_interval,
                               solve_laws, study_points)
 
@@ -199,6 +200,77 @@ def test_size_equivalence_holds_the_truth():
         found = [size_equivalence(curves, items=items, draws=1000) for items in (both, None)]
         held += [e.k_low <= 8 <= e.k_high for e in found]
     assert (held >= 34).all() # a true 95% gives fewer in one of seventy
+
+
+# The size factor
+
+TASKS, ITEMS = 6, 80
+LADDER = np.geomspace(3e4, 1e6, 4)
+
+
+def two_languages(rng, spread, log_k=np.log(1.5), seeds=5, tilt=0.0):
+    """Answers by language and size, (seeds, items); `spread` is that of a model on a task, in log-odds."""
+    u, ease, sides = np.log(LADDER) - np.log(LADDER).mean(), rng.normal(size=TASKS*ITEMS), []
+    for shift, turn in ((log_k, tilt), (0.0, 0.0)):
+        taste = spread*rng.normal(size=(len(u), seeds, TASKS)).repeat(ITEMS, 2)
+        odds = (0.4 + turn)*(u + shift)[:, None, None] + ease + 0.2*rng.normal(size=len(ease)) + taste
+        sides.append((rng.random(odds.shape) < 1/(1 + np.exp(-odds))).astype(float))
+    return sides
+
+
+def earlier_factor(one, other, rng, draws=400):
+    """The earlier rule: items are drawn again, seeds are averaged away."""
+    right = np.concatenate([one.mean(1), other.mean(1)]).reshape(8, TASKS, ITEMS)
+    weight = rng.multinomial(ITEMS, np.full(ITEMS, 1/ITEMS), (draws, TASKS))/ITEMS/TASKS
+    p = np.einsum("dti,ati->da", weight, right)
+    u = np.tile(np.log(LADDER), 2)
+    X = np.stack([np.ones(8), u - u.mean(), np.repeat([1.0, 0.0], 4)], 1)
+    constants = np.linalg.lstsq(X, np.log(p/(1 - p)).T, rcond=None)[0]
+    return np.quantile(constants[2]/constants[1], (0.025, 0.975))
+
+
+@pytest.mark.parametrize("spread", [0, 0.03, 0.06, 0.3])
+def test_size_factor_covers(spread):
+    """Seed spread of every task of 0, .03 and .06 in log-odds, and much more."""
+    rng, held, kept, group = np.random.default_rng(int(100*spread)), 0, 0, np.repeat(np.arange(TASKS), ITEMS)
+    earlier = []
+    for _ in range(400):
+        one, other = two_languages(rng, spread)
+        found = size_factor(list(one), list(other), LADDER, groups=group)
+        if found.verdict == "withheld": continue
+        kept += 1
+        held += found.k.low <= 1.5 <= found.k.high
+        low, high = earlier_factor(one, other, rng)
+        earlier.append(low <= np.log(1.5) <= high)
+    print(spread, kept, held/kept, np.mean(earlier))
+    assert kept >= 0.9*400 and held >= 0.93*kept
+    if spread == 0.3: assert np.mean(earlier) < 0.88
+
+
+def test_one_number_for_lines_that_cross_is_withheld():
+    """The earlier rule gave a factor for any two lines."""
+    rng = np.random.default_rng(3)
+    found = [size_factor(*map(list, two_languages(rng, 0.03, 0.0, tilt=0.3)), LADDER) for _ in range(20)]
+    assert all(f.verdict == "withheld" and "cross" in f.why for f in found)
+    parallel = [size_factor(*map(list, two_languages(rng, 0.03)), LADDER).verdict for _ in range(100)]
+    assert parallel.count("withheld") <= 13 # 5% on average; more in one of a thousand
+    one, other = two_languages(rng, 0.03)
+    assert size_factor(list(one[:, :2]), list(other), LADDER).verdict is None
+    flat = rng.normal(size=(2, 4, 5))
+    assert "not shown to rise" in size_factor(*map(list, flat), LADDER).why
+
+
+def test_a_factor_from_losses_and_both_counts():
+    rng, covered = np.random.default_rng(4), 0
+    for _ in range(200):
+        loss = 3 - 0.2*np.log(LADDER)[:, None] + 0.004*rng.normal(size=(2, 4, 3))
+        loss[0] -= 0.2*np.log(1.3)
+        found = size_factor(list(-loss[0]), list(-loss[1]), LADDER)
+        covered += found.verdict == "withheld" or found.k.low <= 1.3 <= found.k.high
+    assert covered >= 0.93*200
+    both = size_factors(list(-loss[0]), list(-loss[1]), {"all": LADDER, "inner": LADDER**1.5})
+    assert [f.counted for f in both] == ["all", "inner"]
+    assert np.log(both[1].k.value) == pytest.approx(1.5*np.log(both[0].k.value))
 
 
 def test_forecasts_are_kept_and_cannot_be_changed(tmp_path):
