@@ -41,8 +41,9 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .scoring.tasks import Task as Task
     from .scoring.public_tasks import load_task as load_task
     from .scoring.items import load_items as load_items
-    from .scoring.likelihood import generate_text as generate_text
-    from .scoring.likelihood import load_model as load_model
+    from .scoring.generation import generate_text as generate_text
+    from .scoring.loading import load_model as load_model
+    from .scoring.likelihood import Scorer as Scorer
     from .scoring.evaluation import EvaluationConfig as EvaluationConfig
     from .scoring.evaluation import evaluate_model as evaluate_model
     from .scoring.evaluation import evaluate_models as evaluate_models
@@ -76,7 +77,9 @@ _NAMES = {
     "scoring.tasks": "Task",
     "scoring.public_tasks": "load_task",
     "scoring.items": "load_items",
-    "scoring.likelihood": "generate_text load_model",
+    "scoring.generation": "generate_text",
+    "scoring.loading": "load_model",
+    "scoring.likelihood": "Scorer",
     "scoring.evaluation": "EvaluationConfig evaluate_model evaluate_models",
     "scoring.comparison": "compare_scores",
     "scoring.contamination": "check_contamination",
