@@ -95,14 +95,15 @@ def made_once(tmp_path_factory, name, make):
 @pytest.fixture(scope="session")
 def stories(tmp_path_factory):
     """A corpus artifact of 3,000 stories."""
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
     return made_once(tmp_path_factory, "stories", lambda folder: write_stories(folder/"corpus", StoryWorldConfig(documents=3000)))/"corpus"
 
 
 @pytest.fixture(scope="session")
 def words(tmp_path_factory):
     """The story world's child vocabulary as a CSV file."""
-    from simplelm.stories.story_words import child_vocabulary
+    from simplelm.stories.lexicon import child_vocabulary
     return made_once(tmp_path_factory, "words", lambda folder: child_vocabulary().to_csv(folder/"child.csv"))/"child.csv"
 
 
