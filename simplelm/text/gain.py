@@ -15,9 +15,9 @@ from numba import njit
 from ..artifacts import Deferred, InputError
 from ..internals.compilation import cached
 from .corpus import read_corpus
-from .simplification import DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules, character_tables
-from .simplification import copy_spans, is_long_known, is_marked, lookup_table, make_marks, mark_text
-from .simplification import padded_buffers, simplify_column
+from .simplification import DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules
+from .simplification import character_tables, copy_spans, is_long_known, is_marked, lookup_table
+from .simplification import make_marks, mark_text, padded_buffers, simplify_column
 from .vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii, word_key
 
 # %% auto #0
