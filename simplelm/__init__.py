@@ -20,9 +20,9 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .text.corpus import open_sources as open_sources
     from .text.simplified import simplify_corpus as simplify_corpus
     from .text.gain import vocabulary_gain as vocabulary_gain
-    from .stories.story_words import child_vocabulary as child_vocabulary
-    from .stories.storyworld import StoryWorldConfig as StoryWorldConfig
-    from .stories.storyworld import write_stories as write_stories
+    from .stories.lexicon import child_vocabulary as child_vocabulary
+    from .stories.dials import StoryWorldConfig as StoryWorldConfig
+    from .stories.story import write_stories as write_stories
     from .models.tokenizer import TokenizerConfig as TokenizerConfig
     from .models.tokenizer import load_tokenizer as load_tokenizer
     from .models.tokenizer import train_tokenizer as train_tokenizer
@@ -65,8 +65,9 @@ _NAMES = {
     "text.corpus": "corpus_texts open_sources",
     "text.simplified": "simplify_corpus",
     "text.gain": "vocabulary_gain",
-    "stories.story_words": "child_vocabulary",
-    "stories.storyworld": "StoryWorldConfig write_stories",
+    "stories.lexicon": "child_vocabulary",
+    "stories.dials": "StoryWorldConfig",
+    "stories.story": "write_stories",
     "models.tokenizer": "TokenizerConfig load_tokenizer train_tokenizer",
     "models.blocks": "PackingConfig open_blocks pack_blocks",
     "models.model": "PAPER_SIZES ModelConfig build_model model_size",

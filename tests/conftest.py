@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 import processes
 
@@ -68,11 +69,13 @@ def write_jsonl(path, texts):
     return path
 
 
-@pytest.hookimpl(tryfirst=True) # before xdist reads the groups
-def pytest_collection_modifyitems(items):
+class FileOrNotebook(LoadScopeScheduling):
     """One worker runs a whole file, so that what its tests share is made once; notebooks share nothing."""
-    for item in items:
-        if item.path.stem != "test_notebooks": item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    def _split_scope(self, nodeid): return nodeid if "test_notebooks.py" in nodeid else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    if config.getvalue("dist") == "loadscope": return FileOrNotebook(config, log)
 
 
 def made_once(tmp_path_factory, name, make):
@@ -92,14 +95,15 @@ def made_once(tmp_path_factory, name, make):
 @pytest.fixture(scope="session")
 def stories(tmp_path_factory):
     """A corpus artifact of 3,000 stories."""
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
     return made_once(tmp_path_factory, "stories", lambda folder: write_stories(folder/"corpus", StoryWorldConfig(documents=3000)))/"corpus"
 
 
 @pytest.fixture(scope="session")
 def words(tmp_path_factory):
     """The story world's child vocabulary as a CSV file."""
-    from simplelm.stories.story_words import child_vocabulary
+    from simplelm.stories.lexicon import child_vocabulary
     return made_once(tmp_path_factory, "words", lambda folder: child_vocabulary().to_csv(folder/"child.csv"))/"child.csv"
 
 

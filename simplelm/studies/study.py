@@ -25,8 +25,9 @@ from ..scoring.evaluation import EvaluationConfig, evaluate_model, settle_scorin
 from ..scoring.loading import load_model
 from ..laws.scaling import fit_study
 from ..text.simplification import SimplificationConfig
-from ..stories.story_words import child_vocabulary
-from ..stories.storyworld import StoryWorldConfig, write_stories
+from ..stories.lexicon import child_vocabulary
+from ..stories.dials import StoryWorldConfig
+from ..stories.story import write_stories
 from ..internals.threads import torch_threads
 from ..text.vocabulary import Vocabulary
 

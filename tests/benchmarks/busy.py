@@ -42,7 +42,8 @@ SETTINGS = [*SPINS, "one thread", "chosen"]
 
 def make_world(folder):
     """Blocks to train on, of the kind that the default study has."""
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
     from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
     from simplelm.models.blocks import PackingConfig, pack_blocks
     write_stories(folder/"corpus", StoryWorldConfig(documents=6000))
