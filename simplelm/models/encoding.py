@@ -18,9 +18,8 @@ from ..internals.bytes import kernel, string_buffers
 from .tokenizer import encode_texts
 
 # %% auto #0
-__all__ = ['LETTER', 'NUMBER', 'SIGN', 'SPACE', 'CLASSES', 'LONGEST_KEY', 'PRE_TOKENIZERS', 'character_classes', 'character',
-           'run_end', 'contraction', 'word_end', 'find_word', 'number_words', 'spread_ids', 'words_of', 'encode_words',
-           'FastEncoder', 'DocumentTokenizer', 'read_tokenizer', 'document_marks']
+__all__ = ['LETTER', 'NUMBER', 'SIGN', 'SPACE', 'CLASSES', 'PRE_TOKENIZERS', 'character_classes', 'character', 'run_end',
+           'contraction', 'word_end', 'words_of', 'encode_words', 'FastEncoder', 'DocumentTokenizer', 'read_tokenizer']
 
 # %% ../../nbs/models/01_encoding.ipynb #3975f72f
 tokenizers = Deferred("tokenizers")

@@ -15,7 +15,7 @@ from .order import times_read
 from .checkpoints import read_checkpoint
 
 # %% auto #0
-__all__ = ['checkpoint_identity', 'documents_seen']
+__all__ = ['documents_seen']
 
 # %% ../../nbs/models/11_history.ipynb #ade290a1
 pd = Deferred("pandas")

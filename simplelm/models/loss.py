@@ -13,8 +13,7 @@ from ..internals.kernels import exponentiate, target_logprobs
 from .model import WRITTEN_DOWN, loss_chunk
 
 # %% auto #0
-__all__ = ['projection_loss', 'causal_bias', 'plain_attention', 'attend', 'document_positions', 'set_attention',
-           'training_module']
+__all__ = ['projection_loss', 'causal_bias', 'plain_attention', 'document_positions', 'training_module']
 
 # %% ../../nbs/models/06_loss.ipynb #fad683a1
 torch = Deferred("torch")

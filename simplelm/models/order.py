@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 # %% auto #0
-__all__ = ['mix', 'shuffled', 'epoch_order', 'block_order', 'times_read']
+__all__ = ['mix', 'shuffled', 'block_order', 'times_read']
 
 # %% ../../nbs/models/04_order.ipynb #b5bf5102
 def mix(

@@ -24,8 +24,7 @@ from .order import block_order
 from .schedule import peak_rate, rate_at
 
 # %% auto #0
-__all__ = ['CHOICES', 'TrainingConfig', 'Run', 'Stopped', 'check_run', 'preflight', 'check_device', 'multiplies_bfloat16',
-           'usual_precision', 'settle']
+__all__ = ['TrainingConfig', 'Run', 'Stopped', 'preflight', 'check_device', 'multiplies_bfloat16', 'usual_precision', 'settle']
 
 # %% ../../nbs/models/08_plan.ipynb #563c72db
 torch = Deferred("torch")
@@ -38,12 +37,12 @@ CHOICES = dict(schedule=("cosine", "wsd", "constant"), precision=("auto", "float
 @dataclass(frozen=True)
 class TrainingConfig:
     "How a model is trained; the defaults are the paper's where it names a value"
-    tokens: int|None=None # Tokens to read in training, rounded down to whole steps; unset: every block once
+    tokens: int|None=None # Tokens to read in training, rounded down to whole steps; by default every block once
     batch_size: int=512 # Sequences a step, over all processes
     micro_batch_size: int=32 # Sequences at once on a process: as many as memory allows; changes no result beyond rounding
-    learning_rate: float|None=None # Peak of the learning rate; unset: by the model's width and the number of steps, as `peak_rate` says
+    learning_rate: float|None=None # Peak of the learning rate; by default from the model's width and the number of steps
     schedule: Literal["cosine", "wsd", "constant"]="cosine" # After the warm-up: half a cosine down; stable, then a straight decay; or stable to the end
-    warmup_tokens: int|None=None # Tokens of linear warm-up; unset: the paper's 65,536,000 (1,000 of its steps), at most a tenth of all
+    warmup_tokens: int|None=None # Tokens of linear warm-up; by default the paper's 65,536,000 (1,000 of its steps), at most a tenth of all
     decay_fraction: float=0.2 # Schedule wsd: the last part of the run, in which the rate decays
     final_fraction: float=0.5 # Schedules cosine and wsd: the rate ends at this fraction of its peak
     beta1: float=0.9 # AdamW: share of the mean gradient that is kept each step
@@ -51,15 +50,15 @@ class TrainingConfig:
     eps: float=1e-4 # AdamW: added to the root of the mean squared gradient
     weight_decay: float=0.1 # AdamW: pull of matrices towards zero, times the learning rate each step
     clip_norm: float|None=1.0 # Longest gradient, as a Euclidean norm; a longer one is shortened to it; None: never
-    mask_documents: bool=False # Hide the documents of a block from each other; positions then begin anew in each
+    mask_documents: bool=False # Hide the documents of a block from each other; positions then start again in each
     precision: Literal["auto", "float32", "bfloat16"]="auto" # Numbers that matrices are multiplied in; auto: bfloat16 where the device's hardware multiplies it, else float32
-    threads: int|None=None # Threads of the processor that train the model; unset: as many as suit its width, one where several processes or a GPU train it
+    threads: int|None=None # Threads of the processor that train the model; by default as many as suit its width, one where several processes or a GPU train it
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]="auto" # Who computes attention: auto is ours, the others are transformers'; flash needs a GPU
     compile: bool=False # Let torch.compile fuse the layers: minutes at the start, faster steps on GPUs
     gradient_checkpointing: bool=False # Compute each layer twice instead of storing its values: a third more time, much less memory
     evaluate_every: int=100 # Steps between rows of metrics.csv; the last step has one too
-    evaluate_sequences: int|None=None # Validation sequences to evaluate on, evenly spaced; unset: all
-    sample_every: int|None=None # Steps between samples of text, written to samples.csv; unset: none
+    evaluate_sequences: int|None=None # Validation sequences to evaluate on, evenly spaced; by default all
+    sample_every: int|None=None # Steps between samples of text, written to samples.csv; by default none
     checkpoint_every: int=200 # Steps between checkpoints: what a kill may lose
     keep_checkpoints: int=0 # How many checkpoints, the newest, to leave in the model's folder; while it trains there are at least two
     seed: int=0 # Initial weights and order of the blocks; 0 or more
@@ -74,7 +73,7 @@ class TrainingConfig:
         for name in ("warmup_tokens", "weight_decay", "keep_checkpoints", "seed"):
             if (getattr(self, name) or 0) < 0: raise InputError(f"{name} {getattr(self, name)}: must not be below 0")
         for name in ("decay_fraction", "final_fraction", "beta1", "beta2"):
-            if not 0 <= getattr(self, name) <= 1: raise InputError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
+            if not 0 <= getattr(self, name) <= 1: raise InputError(f"{name} {getattr(self, name)}: must be between 0 and 1")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices: raise InputError(f"{name} {getattr(self, name)!r}: must be one of {', '.join(choices)}")
 
@@ -148,7 +147,7 @@ def check_run(
     for complaint, bad in {
         f"its tokenizer has {entries} entries, but its tokens were made by one of {b.vocab_size}; pack the corpus again": entries != b.vocab_size,
         f"its tokenizer has {b.vocab_size} entries, the model {m.vocab_size}; set the model's vocab_size to {b.vocab_size}": b.vocab_size != m.vocab_size,
-        f"packed for context {b.context}, the model has {m.context}; pack them anew, or set the model's context to {b.context}": b.context != m.context,
+        f"packed for context {b.context}, the model has {m.context}; pack them again, or set the model's context to {b.context}": b.context != m.context,
         f"the validation split has {run.validation.tokens} tokens, less than one block of {m.context}; pack them with a larger validation_fraction": not run.sequences,
         f"the training split has {len(b)} sequences, fewer than batch_size {c.batch_size}; add text, or lower batch_size": len(b) < c.batch_size,
         "its tokenizer has no token that opens a document (bos_token), so where documents begin is not known; leave mask_documents": c.mask_documents and run.tokenizer.bos_token_id is None,
@@ -180,7 +179,7 @@ def check_device(
         if not find_spec("flash_attn"): raise InputError(f"attention {config.attention}: the package flash-attn is not installed; install it, or take auto or sdpa")
         if config.precision != "bfloat16": raise InputError(f"attention {config.attention}: works in bfloat16 alone; set precision to bfloat16")
     if config.compile and device.type == "cpu" and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
-        raise InputError("compile: needs a C++ compiler on the CPU, and there is none; install g++, or leave compile")
+        raise InputError("compile: needs a C++ compiler on the CPU, and there is none; install g++, or leave compile out")
 
 # %% ../../nbs/models/08_plan.ipynb #667fa2ae
 def multiplies_bfloat16(

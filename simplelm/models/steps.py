@@ -19,8 +19,7 @@ from .loss import training_module
 from .plan import Run, Stopped, TrainingConfig, check_device
 
 # %% auto #0
-__all__ = ['make_optimizer', 'Setup', 'set_up', 'train_step', 'explain_loss', 'validation_loss', 'bits_per_byte', 'add_row',
-           'sample_texts']
+__all__ = ['Setup', 'set_up', 'train_step', 'validation_loss', 'bits_per_byte', 'add_row', 'sample_texts']
 
 # %% ../../nbs/models/09_steps.ipynb #9ea797e6
 torch = Deferred("torch")

@@ -25,8 +25,8 @@ from ..internals.bytes import string_buffers
 # %% auto #0
 __all__ = ['SPECIAL_TOKENS', 'TOKENIZER_FILES', 'TokenizerConfig', 'blank_tokenizer', 'learn_bpe', 'encode_texts', 'Piece',
            'make_piece', 'corpus_pieces', 'corpus_request', 'write_rejected', 'document_hash', 'document_numbers',
-           'sample_texts', 'drop_rows', 'opening_template', 'write_tokenizer', 'train_tokenizer', 'load_tokenizer',
-           'copy_tokenizer', 'measure_tokenizer']
+           'sample_texts', 'opening_template', 'write_tokenizer', 'train_tokenizer', 'load_tokenizer', 'copy_tokenizer',
+           'measure_tokenizer']
 
 # %% ../../nbs/models/00_tokenizer.ipynb #5a186c02
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
@@ -269,7 +269,7 @@ def load_tokenizer(
 def copy_tokenizer(
     source: str|Path, # A folder with a tokenizer in the Hub's layout
     target: Path, # Where its files go
-    context: int|None=None, # Tokens that a model reads at once, for `model_max_length`; unset: left as it is
+    context: int|None=None, # Tokens that a model reads at once, for `model_max_length`; by default left as it is
 ) -> None:
     "Copy all files of a tokenizer as they are, but for the length of texts"
     for name in TOKENIZER_FILES:

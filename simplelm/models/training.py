@@ -26,9 +26,8 @@ from .plan import FEW_STEPS, Run, Stopped, TrainingConfig, check_device, few_ste
 from .steps import Setup, add_row, sample_texts, set_up, train_step
 
 # %% auto #0
-__all__ = ['TRACKERS', 'write_rows', 'whole_model', 'write_model', 'stopping_on_sigterm', 'identity', 'begin', 'record',
-           'advance', 'optimise', 'last_row', 'fit', 'new_accelerator', 'make_accelerator', 'finish', 'training_device',
-           'train']
+__all__ = ['TRACKERS', 'stopping_on_sigterm', 'identity', 'begin', 'record', 'advance', 'optimise', 'fit', 'new_accelerator',
+           'make_accelerator', 'finish', 'training_device', 'train']
 
 # %% ../../nbs/models/10_training.ipynb #fa952fd7
 torch = Deferred("torch")
@@ -168,7 +167,7 @@ def optimise(
             state["step"] += 1
             record(run, folder, setup, state)
             if run.stopping:
-                logger.info("stopped after step %s of %s, as the system asked; the same command goes on from there", state["step"], run.steps)
+                logger.info("stopped after step %s of %s, as the system requested; the same command continues from there", state["step"], run.steps)
                 accelerator.end_training()
                 raise SystemExit(128 + signal.SIGTERM)
     model = whole_model(run, setup.bare)
@@ -268,7 +267,7 @@ def check_continued(
         differing = [name for name in now if was.get(name) != now[name]]
         if differing and set(differing) <= {"threads", "precision"}:
             name = differing[0]
-            raise InputError(f"{out}: was begun with {name} {was.get(name)}, and now it would be {now[name]}; "
+            raise InputError(f"{out}: was started with {name} {was.get(name)}, and now it would be {now[name]}; "
                              f"give --{name} {was.get(name)} to continue, or name another folder")
 
 # %% ../../nbs/models/10_training.ipynb #38181ab0

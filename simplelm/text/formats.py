@@ -26,8 +26,7 @@ from ..internals.json_lines import PADDING
 from ..internals.bytes import NEWLINE, count_between
 
 # %% auto #0
-__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'FIRST_BYTES', 'ROWS', 'FileFormat', 'file_format', 'Reading',
-           'Block', 'read_blocks']
+__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'FileFormat', 'file_format', 'Reading', 'Block', 'read_blocks']
 
 # %% ../../nbs/text/02_formats.ipynb #91cc6d9f
 KINDS = {
@@ -467,7 +466,7 @@ def read_blocks(
 ) -> Iterator[Block]: # In order
     "Read a file in blocks"
     form, size = file_format(path, reading.format), block_bytes or BLOCK_BYTES
-    if form is None: raise InputError(f"{path}: is not a file that can be read; wanted: {', '.join(FORMATS)}")
+    if form is None: raise InputError(f"{path}: is not a file that can be read; readable are {', '.join(FORMATS)}")
     if form.kind == "jsonl": yield from _read_lines(name, path, form.codec, reading.codec, size)
     elif form.kind == "parquet": yield from _read_parquet(name, path, text_column, columns, size)
     elif form.kind == "arrow": yield from _read_arrow(name, path, text_column, columns)

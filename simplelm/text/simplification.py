@@ -23,9 +23,8 @@ from .vocabulary import (APOSTROPHES, CharacterClass, Vocabulary, character_clas
 
 # %% auto #0
 __all__ = ['LOWER', 'INLINE', 'FIRST_8', 'NEXT_8', 'READ', 'KEPT', 'CLOSING', 'SHORT', 'SimplificationConfig', 'Span', 'window',
-           'next_one', 'lower_8', 'short_key', 'short_slot', 'build_short_table', 'has_key', 'is_short_known',
-           'drop_byte', 'is_short_joined_known', 'find_spans', 'character_offsets', 'copy_spans', 'simplify_column',
-           'simplify_array', 'simplify_text', 'count_words_of', 'count_array_words', 'join_spans']
+           'next_one', 'lower_8', 'short_key', 'short_slot', 'find_spans', 'copy_spans', 'simplify_column',
+           'simplify_array', 'simplify_text', 'count_array_words', 'join_spans']
 
 # %% ../../nbs/text/01_simplification.ipynb #1603bbd3
 class WordRules(NamedTuple):
@@ -42,10 +41,10 @@ class SimplificationConfig:
     max_oov: float = 0.01 # Share of its words that may be out of vocabulary, 0 to 1
     from_sentence_start: bool = True # Whether a passage must open at the start of a sentence
     segmentation: str = "words" # "words" keeps don't whole; "paper" cuts as the released code does, its quirks included
-    ascii_delimiters: bool|None = None # Let only 33 characters of ASCII separate words, as the released code does; unset: as `segmentation` has it
-    digit_quirk: bool|None = None # After a number, let a delimiter open the next word; unset: as `segmentation` has it
-    split_apostrophes: bool|None = None # Let apostrophes cut words (with `ascii_delimiters` only ', and ’ is a letter); unset: as `segmentation` has it
-    oov_floor: int|None = None # Take the share of unknown words of at least this many words; unset: of `min_words`
+    ascii_delimiters: bool|None = None # Let only 33 characters of ASCII separate words, as the released code does; by default as `segmentation` has it
+    digit_quirk: bool|None = None # After a number, let a delimiter open the next word; by default as `segmentation` has it
+    split_apostrophes: bool|None = None # Let apostrophes cut words (with `ascii_delimiters` only ', and ’ is a letter); by default as `segmentation` has it
+    oov_floor: int|None = None # Take the share of unknown words of at least this many words; by default of `min_words`
     count_closing_word: bool = True # Count the word that closed a passage as one of it, as the released code does
 
     def __post_init__(self):
