@@ -1,8 +1,12 @@
 """Build the site offline into `_proc/_docs`: `python .ci/site.py`.
 
-nbdev processes the notebooks and smalldocs renders them by `_quarto.yml`, as Quarto would. smalldocs leaves formulas to a script
-from a CDN; here they become MathML, which browsers draw by themselves, so the pages need no network. Pages take the names that
-Quarto gives them, without the number of their notebook, so that one address serves both.
+nbdev processes the notebooks and smalldocs renders them by `_quarto.yml`, as Quarto would. Four things are changed afterwards, so
+that the pages need no network and have the addresses of the published site:
+
+- smalldocs leaves formulas to a script from a CDN; here they become MathML, which browsers draw by themselves.
+- Pages take the names that Quarto gives them, without the number of their notebook.
+- A theme asks Google for its typeface, which `styles.css` does not use; it no longer asks.
+- The links that nbdev writes from a name in backticks to its definition lead to this build, not to the published site.
 """
 import html
 import re
@@ -14,13 +18,16 @@ from pathlib import Path
 from latex2mathml.converter import convert
 
 FORMULA = re.compile(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', re.DOTALL)
+PUBLISHED = "https://simplelm.github.io/simplelm/"
 CDN = re.compile(r'<(?:link|script)[^>]*cdn\.jsdelivr\.net/npm/katex[^>]*>(?:</script>)?')
 
 
 def set_formulas(page: str) -> str:
-    """A page with its TeX as MathML."""
-    page = FORMULA.sub(lambda m: convert(html.unescape(m[2]), display="block" if m[1] == "display" else "inline"), page)
-    return CDN.sub("", page)
+    """A page with its TeX as MathML, in the same `span` that Quarto has around a formula."""
+    def formula(found):
+        mathml = convert(html.unescape(found[2]), display="block" if found[1] == "display" else "inline")
+        return f'<span class="math {found[1]}">{mathml}</span>'
+    return CDN.sub("", FORMULA.sub(formula, page))
 
 
 def drop_numbers(docs: Path) -> None:
@@ -31,12 +38,29 @@ def drop_numbers(docs: Path) -> None:
         if (name := numbered.sub(r"\1", path.name)) != path.name: path.rename(path.with_name(name))
 
 
+def ask_for_no_typeface(docs: Path) -> None:
+    """Themes without the typefaces that they import from elsewhere."""
+    for path in (docs/"site_libs"/"themes").glob("*.css"):
+        path.write_text(re.sub(r"@import url\(https:[^)]*\);", "", path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def keep_links_here(docs: Path) -> None:
+    """Links to the published site become links between the pages of this one."""
+    for path in docs.rglob("*.html"):
+        up = "../" * len(path.relative_to(docs).parent.parts)
+        page = path.read_text(encoding="utf-8")
+        path.write_text(page.replace(f'href="{PUBLISHED}', f'href="{up}'), encoding="utf-8")
+
+
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[1]
     shutil.rmtree(root/"_proc", ignore_errors=True)
     # the command nbdev_proc_nbs would first try to install Quarto
     subprocess.run([sys.executable, "-c", "from nbdev.serve import proc_nbs; proc_nbs()"], cwd=root, check=True)
     subprocess.run([Path(sys.executable).with_name("smalldocs"), "render", "_proc"], cwd=root, check=True)
-    for path in (root/"_proc"/"_docs").rglob("*.html"):
+    docs = root/"_proc"/"_docs"
+    for path in docs.rglob("*.html"):
         path.write_text(set_formulas(path.read_text(encoding="utf-8")), encoding="utf-8")
-    drop_numbers(root/"_proc"/"_docs")
+    drop_numbers(docs)
+    ask_for_no_typeface(docs)
+    keep_links_here(docs)

@@ -20,9 +20,9 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .text.corpus import open_sources as open_sources
     from .text.simplified import simplify_corpus as simplify_corpus
     from .text.gain import vocabulary_gain as vocabulary_gain
-    from .stories.story_words import child_vocabulary as child_vocabulary
-    from .stories.storyworld import StoryWorldConfig as StoryWorldConfig
-    from .stories.storyworld import write_stories as write_stories
+    from .stories.lexicon import child_vocabulary as child_vocabulary
+    from .stories.dials import StoryWorldConfig as StoryWorldConfig
+    from .stories.story import write_stories as write_stories
     from .models.tokenizer import TokenizerConfig as TokenizerConfig
     from .models.tokenizer import load_tokenizer as load_tokenizer
     from .models.tokenizer import train_tokenizer as train_tokenizer
@@ -41,8 +41,9 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .scoring.tasks import Task as Task
     from .scoring.public_tasks import load_task as load_task
     from .scoring.items import load_items as load_items
-    from .scoring.likelihood import generate_text as generate_text
-    from .scoring.likelihood import load_model as load_model
+    from .scoring.generation import generate_text as generate_text
+    from .scoring.loading import load_model as load_model
+    from .scoring.likelihood import Scorer as Scorer
     from .scoring.evaluation import EvaluationConfig as EvaluationConfig
     from .scoring.evaluation import evaluate_model as evaluate_model
     from .scoring.evaluation import evaluate_models as evaluate_models
@@ -64,8 +65,9 @@ _NAMES = {
     "text.corpus": "corpus_texts open_sources",
     "text.simplified": "simplify_corpus",
     "text.gain": "vocabulary_gain",
-    "stories.story_words": "child_vocabulary",
-    "stories.storyworld": "StoryWorldConfig write_stories",
+    "stories.lexicon": "child_vocabulary",
+    "stories.dials": "StoryWorldConfig",
+    "stories.story": "write_stories",
     "models.tokenizer": "TokenizerConfig load_tokenizer train_tokenizer",
     "models.blocks": "PackingConfig open_blocks pack_blocks",
     "models.model": "PAPER_SIZES ModelConfig build_model model_size",
@@ -76,7 +78,9 @@ _NAMES = {
     "scoring.tasks": "Task",
     "scoring.public_tasks": "load_task",
     "scoring.items": "load_items",
-    "scoring.likelihood": "generate_text load_model",
+    "scoring.generation": "generate_text",
+    "scoring.loading": "load_model",
+    "scoring.likelihood": "Scorer",
     "scoring.evaluation": "EvaluationConfig evaluate_model evaluate_models",
     "scoring.comparison": "compare_scores",
     "scoring.contamination": "check_contamination",
@@ -89,9 +93,10 @@ __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:
-    """Load a name when it is first used (PEP 562)."""
+    """Load a name when it is first used (PEP 562), and explain its parameters to `help()`."""
     if name not in _HOMES: raise AttributeError(f"module 'simplelm' has no attribute {name!r}")
     value = getattr(import_module(f"simplelm.{_HOMES[name]}"), name)
+    if callable(value): import_module("simplelm.comments").add_comments(value)
     globals()[name] = value
     return value
 

@@ -292,7 +292,7 @@ def leaves(
     else:
         for key, inner in value.items(): yield from leaves(inner, f"{name}.{key}" if name else key)
 
-def differences(
+def name_differences(
     before: Mapping, # The request of what lies there
     now: Mapping, # This request
 ) -> str: # Such as "seed (1, now 2)"; at most three of them, and how many more
@@ -384,7 +384,7 @@ def _finished(
             raise InputError(f"{self.folder}: exists and is no artifact; name another folder, or remove it")
     manifest = load_manifest(self.folder)
     if manifest.fingerprint == self.fingerprint: return check_files(self.folder)
-    differ = differences({key: getattr(manifest, key) for key in REQUEST}, self.request)
+    differ = name_differences({key: getattr(manifest, key) for key in REQUEST}, self.request)
     raise InputError(f"{self.folder}: holds another result (its {differ} differ); name another folder, or remove it")
 
 PartialArtifact.finished = _finished
@@ -405,7 +405,7 @@ def _begin(
     same = found in (None, self.request) or reuse is not None and reuse(self.partial, found, self.request)
     if not same:
         raise InputError(f"{self.folder}: an unfinished result of another request is in {self.partial} "
-                         f"(its {differences(found, self.request)} differ); give the former options to continue it, "
+                         f"(its {name_differences(found, self.request)} differ); give the former options to continue it, "
                          "or --restart to delete it and begin anew")
     if found is not None: logger.info("%s: continues where it was stopped", self.folder)
     self.partial.mkdir(parents=True, exist_ok=True)

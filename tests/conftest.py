@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 import processes
 
@@ -66,28 +69,48 @@ def write_jsonl(path, texts):
     return path
 
 
+class FileOrNotebook(LoadScopeScheduling):
+    """One worker runs a whole file, so that what its tests share is made once; notebooks share nothing."""
+    def _split_scope(self, nodeid): return nodeid if "test_notebooks.py" in nodeid else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    if config.getvalue("dist") == "loadscope": return FileOrNotebook(config, log)
+
+
+def made_once(tmp_path_factory, name, make):
+    """A folder that the first worker makes and the others find."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ: base = base.parent
+    folder = base/name
+    with FileLock(base/f"{name}.lock"):
+        if not (folder/"done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            (folder/"done").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def stories(tmp_path_factory):
     """A corpus artifact of 3,000 stories."""
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
-    folder = tmp_path_factory.mktemp("stories")/"corpus"
-    write_stories(folder, StoryWorldConfig(documents=3000))
-    return folder
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
+    return made_once(tmp_path_factory, "stories", lambda folder: write_stories(folder/"corpus", StoryWorldConfig(documents=3000)))/"corpus"
 
 
 @pytest.fixture(scope="session")
 def words(tmp_path_factory):
     """The story world's child vocabulary as a CSV file."""
-    from simplelm.stories.story_words import child_vocabulary
-    path = tmp_path_factory.mktemp("words")/"child.csv"
-    child_vocabulary().to_csv(path)
-    return path
+    from simplelm.stories.lexicon import child_vocabulary
+    return made_once(tmp_path_factory, "words", lambda folder: child_vocabulary().to_csv(folder/"child.csv"))/"child.csv"
 
 
 @pytest.fixture(scope="session")
 def blocks(tmp_path_factory, stories):
     """The stories, packed for training."""
-    folder = tmp_path_factory.mktemp("tokens")
-    done = call("tokenize", stories, "--out", folder/"t", "--vocab-size", 512, "--context", 64, "--validation-fraction", 0.05)
-    assert done.returncode == 0, done.stderr
-    return folder/"t"/"blocks"
+    def make(folder):
+        done = call("tokenize", stories, "--out", folder/"t", "--vocab-size", 512, "--context", 64, "--validation-fraction", 0.05)
+        assert done.returncode == 0, done.stderr
+    return made_once(tmp_path_factory, "blocks", make)/"t"/"blocks"

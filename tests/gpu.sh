@@ -6,7 +6,8 @@ trap 'rm -rf "$work"' EXIT
 python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "tests/gpu.sh: no CUDA GPU here")'
 python - "$work" <<'PY'
 import sys
-from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+from simplelm.stories.dials import StoryWorldConfig
+from simplelm.stories.story import write_stories
 write_stories(f"{sys.argv[1]}/stories", StoryWorldConfig(documents=20_000))
 PY
 simplelm tokenize "$work/stories" --out "$work/t" --vocab-size 1024 --context 128

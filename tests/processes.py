@@ -10,7 +10,7 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([
     "torch", "accelerate", "safetensors.torch", "tokenizers", "transformers.generation", "transformers.models.llama.modeling_llama",
     "altair", "numba", "pandas", "pyarrow.parquet", "scipy.optimize", "scipy.stats",
-    "simplelm.cli.commands", "simplelm.internals.kernels", "nbdev.test"])
+    "simplelm.cli.commands", "simplelm.models.training", "simplelm.scoring.evaluation", "simplelm.studies.report", "nbdev.test"])
 
 
 def simplelm(*arguments):
@@ -26,9 +26,16 @@ def notebook(path):
     nbdev_test(path=path, n_workers=0)
 
 
-def begin(program, arguments, folder, environment, said):
-    """What a new process does: its own folder, environment and streams, then the program."""
+def current_umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def begin(program, arguments, folder, environment, umask, said):
+    """What a new process does: take over what it would inherit from the test, open its own streams, then run the program."""
     os.chdir(folder)
+    os.umask(umask)
     os.environ.clear()
     os.environ.update(environment)
     for stream, path in zip((sys.stdout, sys.stderr), said):
@@ -41,7 +48,8 @@ def run(program, *arguments, cwd=None, environment=None, timeout=300):
     arguments = tuple(map(str, arguments))
     with tempfile.TemporaryDirectory() as folder:
         said = [Path(folder)/name for name in ("stdout", "stderr")]
-        process = FORKS.Process(target=begin, args=(program, arguments, str(cwd or os.getcwd()), dict(environment or os.environ), said))
+        inherited = str(cwd or os.getcwd()), dict(environment or os.environ), current_umask()
+        process = FORKS.Process(target=begin, args=(program, arguments, *inherited, said))
         process.start()
         process.join(timeout)
         if process.exitcode is None:

@@ -2,23 +2,49 @@
 import json
 import re
 import subprocess
+import sys
+import time
 
 import pandas as pd
 import pytest
 
 from conftest import ROOT, call, hashes
+from simplelm.cli.commands import COMMANDS
+from simplelm.cli.options import command_options, description, help_page
 
 
 def test_help_explains_every_command():
-    overview = call("--help")
-    assert overview.returncode == 0
-    for command in ("vocabulary", "simplify", "tokenize", "train", "evaluate", "compare", "fit", "report", "run", "plan", "version"):
-        assert command in overview.stdout
-        page = call(command, "--help")
-        assert page.returncode == 0, page.stderr
-        rows = [line for line in page.stdout.splitlines() if line.strip(" │|").startswith("--")]
-        assert command == "version" or rows
-        assert not [r for r in rows if r.rstrip(" │|").endswith("(required)") and len(r.split()) < 4], f"{command}: an option without help"
+    """Each page in this process; what starts a process is checked once."""
+    for name, command in COMMANDS.items():
+        page = help_page(command, name)
+        assert page.startswith(f"usage: simplelm {name}") and len(description(command)[1]) > 0, name
+        for option in command_options(command): assert option.about, f"{name} {option.name}: an option without help"
+        for jargon in ("{None", "MISSING", "STR", "INT ", "[[", "()", "`", "default: None", "config options"): assert jargon not in page, (name, jargon)
+    done = call("vocabulary", "gain", "--help")
+    assert done.returncode == 0 and done.stdout.startswith("usage: simplelm vocabulary gain SOURCE ... [OPTIONS]"), done.stderr
+
+
+def test_help_shows_what_a_user_may_type():
+    page = help_page(COMMANDS["simplify"], "simplify")
+    assert "--min-words INTEGER     A passage must have more words than this (default: 32)" in page
+    assert "--split TEXT " in page and "--out PATH " in page and "--columns TEXT ... " in page
+    assert "--joined " in page and "--no-joined" not in page and "--from-sentence-start, --no-from-sentence-start" in page
+    assert page.index("--out PATH ") < page.index("--columns") < page.index("--restart") < page.index("--min-words"), "required, own, shared, those of a stage"
+
+
+def test_help_is_quick():
+    """An answer within a second, which leaves no time to import a stage."""
+    code = "import sys; from simplelm.cli.commands import overview; overview(); sys.exit(str({'torch', 'transformers', 'numba', 'pyarrow', 'pandas', 'scipy'} & {*sys.modules} or 0))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == "0", done.stderr
+    fastest = min(timed("--help") for _ in range(5))
+    assert fastest < 1, f"simplelm --help takes {fastest:.2f} s"
+
+
+def timed(*arguments):
+    began = time.monotonic()
+    call(*arguments)
+    return time.monotonic() - began
 
 
 def test_plan_paper_needs_nothing():
@@ -82,6 +108,12 @@ def test_fit_recovers_a_known_law(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, said", [
+    (["train"], "simplelm train needs BLOCKS and --out PATH; see simplelm train --help"),
+    (["train", "blocks", "--batch-size", "many", "--out", "x"], "--batch-size: takes INTEGER, not 'many'; see simplelm train --help"),
+    (["train", "blocks", "--batch-size"], "--batch-size: takes INTEGER; see simplelm train --help"),
+    (["train", "blocks", "more", "--out", "x"], "more: not expected after simplelm train"),
+    (["tokenize", "a", "--out", "x", "--bad-records", "eat"], "--bad-records: takes {stop,set-aside}, not 'eat'"),
+    (["compare", "one"], "SCORES SCORES: not all is given; see simplelm compare --help"),
     (["simplfy"], "simplfy: no such command; the nearest is simplify; simplelm --help lists all"), (["zzz"], "zzz: no such command; simplelm --help lists all"),
     (["simplify", "--splt", "x", "--out", "y"], "--splt: no such option of simplelm simplify; the nearest is --split; see simplelm simplify --help"),
     (["train", "blocks", "--sise", "64x4", "--out", "x"], "--sise: no such option of simplelm train; the nearest is --size"),
@@ -95,7 +127,6 @@ def test_mistyped_commands_and_options(tmp_path, arguments, said):
 
 
 def test_overview_and_version(tmp_path):
-    from simplelm.cli.commands import COMMANDS
     shown = call("--help", cwd=tmp_path, environment={"COLUMNS": "80"}).stdout
     for name in COMMANDS: assert re.search(rf"^  {name} ", shown, re.M) and f"simplelm {name}" in shown, name
     assert max(map(len, (line for line in shown.splitlines() if not line.strip().startswith(("simplelm", "How much"))))) <= 80

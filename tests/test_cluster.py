@@ -25,8 +25,9 @@ def corpus(tmp_path_factory):
     """Files that are each a group by themselves, and what one machine makes of them."""
     from simplelm.text.corpus import corpus_texts
     from simplelm.text.parts import GROUP_BYTES
-    from simplelm.stories.story_words import child_vocabulary
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.lexicon import child_vocabulary
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
     folder = tmp_path_factory.mktemp("cluster")
     write_stories(folder/"stories", StoryWorldConfig(documents=8000))
     lines = "".join(json.dumps({"text": text}) + "\n" for text in corpus_texts(folder/"stories"))
@@ -345,8 +346,9 @@ def test_simplify_documents(tmp_path):
     from simplelm.text.corpus import corpus_texts
     from simplelm.text.simplified import simplify_batch
     from simplelm.text.simplification import SimplificationConfig
-    from simplelm.stories.story_words import child_vocabulary
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.lexicon import child_vocabulary
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
     words, config = child_vocabulary(), SimplificationConfig(min_words=8)
     write_stories(tmp_path/"stories", StoryWorldConfig(documents=300))
     rows = [dict(text=text, id=f"d{n}", kind=str(n % 3)) for n, text in enumerate(corpus_texts(tmp_path/"stories"))]
@@ -369,7 +371,7 @@ def test_simplify_documents_refuses():
     from datatrove.data import Document
     from simplelm.artifacts import InputError
     from simplelm.text.cluster import SimplifyDocuments
-    from simplelm.stories.story_words import child_vocabulary
+    from simplelm.stories.lexicon import child_vocabulary
     assert [*SimplifyDocuments(child_vocabulary())(None)] == []
     with pytest.raises(InputError, match="document b: holds half of a surrogate"):
         [*SimplifyDocuments(child_vocabulary())([Document("fine", "a"), Document("half \ud800", "b")])]

@@ -14,7 +14,7 @@ from simplelm.scoring.evaluation import EvaluationConfig
 from simplelm.studies.laboratory import CommonText, Dial, Laboratory, load_laboratory
 from simplelm.models.model import ModelConfig
 from simplelm.text.simplification import SimplificationConfig
-from simplelm.stories.storyworld import StoryWorldConfig
+from simplelm.stories.dials import StoryWorldConfig
 from simplelm.studies.study import CorpusConfig, ModelGrid, SampleConfig, Study, load_study
 from simplelm.models.tokenizer import TokenizerConfig
 from simplelm.models.blocks import PackingConfig

@@ -16,7 +16,7 @@ from simplelm.scoring.contamination import LONGEST, RULES, SHORTEST, check_conta
 from simplelm.text.corpus import write_part
 from simplelm.text.simplified import simplify_corpus
 from simplelm.text.simplification import SimplificationConfig
-from simplelm.stories.storyworld import story
+from simplelm.stories.story import story
 from simplelm.text.vocabulary import Vocabulary
 
 QUESTIONS = Task("questions", context="Q: {question} A:", choices=("{right}", "{wrong}"), label=0, fields=("question", "right", "wrong"), chance=1/2)
@@ -135,7 +135,7 @@ def scores(tmp_path_factory):
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
     from simplelm.scoring.evaluation import EvaluationConfig, evaluate_model
-    from simplelm.stories.story_words import child_vocabulary
+    from simplelm.stories.lexicon import child_vocabulary
     folder = tmp_path_factory.mktemp("scored")
     words = Tokenizer(models.WordLevel({w: k for k, w in enumerate(["[UNK]", "<s>", "</s>", *"the a cat dog is are was . , ?".split()])}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -148,7 +148,7 @@ def scores(tmp_path_factory):
 
 def write_words(path):
     """The story world's words, which its twins are made with."""
-    from simplelm.stories.story_words import child_vocabulary
+    from simplelm.stories.lexicon import child_vocabulary
     child_vocabulary().to_csv(path)
     return path
 
@@ -187,7 +187,7 @@ def test_twins_are_simple_items_of_the_same_shape():
     pytest.importorskip("lemminflect", reason="needed for the forms of words, of the extra `twins`")
     from simplelm.scoring.items import load_items
     from simplelm.scoring.tasks import is_simple
-    from simplelm.stories.story_words import child_vocabulary
+    from simplelm.stories.lexicon import child_vocabulary
     from simplelm.scoring.twins import contrast, expand_contractions, item_texts, words_of
     name, vocabulary = "storyworld_agreement", child_vocabulary()
     own, twins = {i.id: i for i in load_items(name)}, load_items(name, "twin", vocabulary)

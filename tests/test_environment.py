@@ -23,7 +23,8 @@ def closed():
     return [tool, "--bounding-set=-dac_override,-dac_read_search,-fowner"]
 
 
-@pytest.mark.parametrize("stages", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", [1, 4])
 def test_neither_home_nor_package_can_be_written(tmp_path, stages):
     """As in a container: one warning, and every stage works."""
     site, home, work, temporary = (tmp_path/name for name in ("site", "home", "work", "temporary"))
@@ -103,6 +104,7 @@ def test_sigterm_is_one_line(tmp_path, words, blocks, stage):
     assert not (tmp_path/"out").exists() and (tmp_path/".out.partial").exists()
 
 
+@pytest.mark.slow
 def test_plain_torchrun_on_processors(tmp_path, blocks):
     """Without a word to accelerate: one model, by both processes."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ACCELERATE")} | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}

@@ -12,8 +12,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from simplelm.artifacts import InputError, Manifest
-from simplelm.scoring.likelihood import (Pair, check_tokenizer, encode_pairs, front_tokens, generate_text, generate_texts, load_model,
-                                 score_pairs, score_pieces, text_reach)
+from simplelm.scoring.generation import generate_text, generate_texts
+from simplelm.scoring.likelihood import Scorer, check_tokenizer
+from simplelm.scoring.loading import load_model
+from simplelm.scoring.requests import Pair, encode_pairs, front_tokens
+from simplelm.scoring.trees import text_reach
 
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
@@ -176,7 +179,7 @@ def test_what_a_class_declares_superfluous_is_ignored(tmp_path, kind, names):
     model.save_pretrained(tmp_path)
     change_weights(tmp_path, lambda w: w | {name: torch.ones(1) for name in names if "masked" not in name or kind != "GPT-2"})
     loaded = load_model(tmp_path)
-    assert score_pieces(loaded, [Pair([1, 5, 9], 2)])[0] == pytest.approx(score_pieces(model, [Pair([1, 5, 9], 2)])[0], rel=1e-6)
+    assert Scorer(loaded).score_pieces([Pair([1, 5, 9], 2)])[0] == pytest.approx(Scorer(model).score_pieces([Pair([1, 5, 9], 2)])[0], rel=1e-6)
 
 
 def test_damaged_files(folder):
@@ -247,7 +250,7 @@ def test_causal_models_load(tmp_path, kind, precision):
 def test_scores_are_those_of_one_text_at_a_time(kind):
     model, pairs = make_model(kind), choices()
     expected = [one_by_one(model, pair.ids, pair.scored) for pair in pairs]
-    found, _ = score_pieces(model, pairs)
+    found, _ = Scorer(model).score_pieces(pairs)
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-4)
 
 
@@ -295,7 +298,7 @@ def test_tokenizer_larger_than_the_model(tmp_path, folder):
     larger = make_tokenizer()
     larger.add_tokens([f"word{i}" for i in range(20)])
     with pytest.raises(InputError, match="knows 300 tokens; take the tokenizer that belongs to the model"): check_tokenizer(model, larger)
-    with pytest.raises(InputError, match="knows 300 tokens"): score_pairs(model, larger, [("The", " word19")])
+    with pytest.raises(InputError, match="knows 300 tokens"): Scorer(model, larger).score([("The", " word19")])
     with pytest.raises(InputError, match="knows 300 tokens"): generate_text(model, larger, "The word19")
 
 
@@ -364,7 +367,7 @@ def test_rounding_with_very_large_activations():
     assert states[2].abs().amax() > 200*states[2].abs().median() # there are such states
     pairs = sorted(Pair(text[:end], 1) for text in texts for end in (5, 9, 13)) # one token each, so that errors cannot cancel
     truth, plain = (np.array([one_by_one(m, pair.ids, 1) for pair in pairs]) for m in (exact, model))
-    errors = dict(ours=score_pieces(model, pairs)[0] - truth, theirs=plain - truth)
+    errors = dict(ours=Scorer(model).score_pieces(pairs)[0] - truth, theirs=plain - truth)
     ours, theirs = (np.sqrt(np.mean(np.square(errors[name]))) for name in ("ours", "theirs"))
     assert ours < 2.5*theirs
     assert np.abs(errors["ours"]).max() < 1e-4

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import write_jsonl
 from simplelm.models.context import extend_context
-from simplelm.scoring.likelihood import generate_text, load_model
+from simplelm.scoring.generation import generate_text
+from simplelm.scoring.loading import load_model
 from simplelm.models.model import model_size
 from simplelm.models.tokenizer import TokenizerConfig, load_tokenizer, train_tokenizer
 from simplelm.models.blocks import PackingConfig, open_blocks, pack_blocks

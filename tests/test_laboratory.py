@@ -1,7 +1,6 @@
 """A laboratory from the command line, its numbers counted again by other means."""
 import csv
 import json
-import os
 import re
 import statistics
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from filelock import FileLock
 from scipy import stats
 
 from conftest import ROOT, call, hashes
@@ -17,10 +15,8 @@ from conftest import ROOT, call, hashes
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ: base = base.parent # of all workers: the first makes it, the others find it
-    folder = base/"laboratory"
-    with FileLock(base/"laboratory.lock"): done = call("run", ROOT/"tests"/"laboratory.toml", "--out", folder)
+    folder = tmp_path_factory.mktemp("laboratory")/"run"
+    done = call("run", ROOT/"tests"/"laboratory.toml", "--out", folder)
     assert done.returncode == 0, done.stderr
     assert "report:" in done.stdout and "vocabulary, random instead of all" in done.stdout
     return folder

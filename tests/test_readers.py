@@ -11,7 +11,8 @@ from simplelm.text.corpus import corpus_texts, open_sources
 from simplelm.text.simplified import simplify_corpus
 from simplelm.text.formats import Reading
 from simplelm.text.simplification import SimplificationConfig
-from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+from simplelm.stories.dials import StoryWorldConfig
+from simplelm.stories.story import write_stories
 from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
 from simplelm.models.blocks import PackingConfig, pack_blocks
 from simplelm.text.vocabulary import Vocabulary

@@ -5,7 +5,8 @@ from conftest import call, hashes, kill_when
 
 
 def test_simplify_resumes(tmp_path, words):
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
     write_stories(tmp_path/"corpus", StoryWorldConfig(documents=12_000))
     arguments = "simplify", tmp_path/"corpus", "--vocabulary", words
     assert call(*arguments, "--out", "whole", cwd=tmp_path).returncode == 0

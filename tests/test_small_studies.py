@@ -17,10 +17,7 @@ CASES = {
 }
 
 
-QUICK = ("one size", "one step")
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES])
+@pytest.mark.parametrize("case", [pytest.param(case, marks=() if case == "one step" else pytest.mark.slow) for case in CASES])
 def test_a_small_study_has_a_report(tmp_path, monkeypatch, capsys, case):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")

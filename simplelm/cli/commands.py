@@ -48,7 +48,7 @@ class CompletionCommand(Command):
     $ simplelm completion bash >> ~/.bashrc
     $ simplelm completion zsh > ~/.zfunc/_simplelm
     """
-    shell: Positional[Literal["bash", "zsh", "fish"]] # The shell that reads it
+    shell: Positional[Literal["bash", "zsh", "fish"]] # Your shell
 
     def __call__(self):
         single = {name: command for name, command in COMMANDS.items() if " " not in name}

@@ -24,6 +24,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from ..artifacts import InputError, Manifest, atomic_write
+from ..comments import comments_of
 
 # %% ../../nbs/cli/00_options.ipynb #2e0c3871
 @dataclass(frozen=True, kw_only=True)
@@ -139,28 +140,6 @@ def _default_text(
     if isinstance(value, tuple): return " ".join(map(str, value))
     return str(value)
 
-# %% ../../nbs/cli/00_options.ipynb #0a50c84a
-FIELD = re.compile(r"\s+(\w+):[^#]*(?:# (.*))?")
-COMMENT = re.compile(r"\s+# (.*)")
-
-def _field_comments(
-    command: type, # A dataclass
-) -> dict[str, str]: # Field -> comment
-    "The comments beside or above the fields of a dataclass and of those it inherits from"
-    found = {}
-    for base in reversed(command.__mro__):
-        try: lines = inspect.getsource(base).splitlines()
-        except (OSError, TypeError): continue # builtin, or defined in a notebook
-        above = []
-        for line in lines:
-            if comment := COMMENT.fullmatch(line):
-                above.append(comment[1])
-                continue
-            field = FIELD.fullmatch(line)
-            if field: found[field[1]] = field[2] or " ".join(above)
-            above = []
-    return found
-
 # %% ../../nbs/cli/00_options.ipynb #ed379f55
 def description(
     command: type, # A command
@@ -227,7 +206,7 @@ def command_options(
     group: str="Options", # Title for its own options
 ) -> list[Option]: # As a help page lists them
     "All options of a command"
-    comments, hints = _field_comments(command), get_type_hints(command, include_extras=True)
+    comments, hints = comments_of(command), get_type_hints(command, include_extras=True)
     own, staged = [], []
     for field in fields(command):
         hint = hints[field.name]

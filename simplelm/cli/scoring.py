@@ -59,7 +59,7 @@ def score_text(
     return _one_model(tables[0]) if len(tables) == 1 else _several_models(tables)
 
 def _one_model(table):
-    from simplelm.scoring.evaluation import NORMS
+    from simplelm.scoring.metrics import NORMS
     shown = ["task", "form", "items", "metric", "score", "score_low", "score_high", "spread", "chance"]
     shown += [f"accuracy{norm}" for norm in NORMS]
     shown += ["accuracy_stderr", "probability", "brier", "margin", "perplexity", "bits_per_byte"]

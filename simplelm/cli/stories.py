@@ -13,7 +13,7 @@ from .options import Resumes, print_counts, stage_options
 
 # %% ../../nbs/cli/02_stories.ipynb #49400059
 def _story_world():
-    from simplelm.stories.storyworld import StoryWorldConfig
+    from simplelm.stories.dials import StoryWorldConfig
     return StoryWorldConfig
 
 # %% ../../nbs/cli/02_stories.ipynb #ff7222a5
@@ -30,7 +30,7 @@ class StoriesCommand(Resumes):
     config: stage_options(_story_world)
 
     def __call__(self):
-        from simplelm.stories.storyworld import write_stories
+        from simplelm.stories.story import write_stories
         print_counts(self.out, write_stories(self.out, self.config))
 
 # %% ../../nbs/cli/02_stories.ipynb #d8f9adc9

@@ -263,7 +263,7 @@ def fit(
                   tokens=int(last["tokens"]), flops=float(last["flops"]), precision=last["precision"])
     return counts | {name: float(last[name]) for name in ("validation_loss", "bits_per_byte")}
 
-# %% ../../nbs/models/10_training.ipynb #2c3838cd
+# %% ../../nbs/models/10_training.ipynb #eb6f8059
 TRACKERS = ("tensorboard", "wandb", "trackio")
 
 def chosen_tracker(
@@ -273,8 +273,8 @@ def chosen_tracker(
     if tracker == "auto": tracker = "tensorboard" if find_spec("tensorboard") else None
     if tracker is None: return None
     if tracker not in TRACKERS: raise InputError(f"tracker {tracker!r}: choose one of {', '.join(TRACKERS)}")
-    package = "trackio" if tracker == "trackio" else "'simplelm[tracking]'"
-    if not find_spec(tracker): raise InputError(f"tracker {tracker}: is not installed; pip install {package}")
+    if not find_spec(tracker):
+        raise InputError(f"tracker {tracker}: is not installed; pip install 'simplelm[tracking]'")
     return tracker
 
 # %% ../../nbs/models/10_training.ipynb #f11c7a12

@@ -22,7 +22,7 @@ from ..artifacts import Deferred, InputError, data_folder, find_data
 from .public_tasks import TASKS, task_names
 from .tasks import Item, Task, is_simple, make_item
 from .twins import twin_items
-from ..stories.story_tasks import storyworld_items
+from ..stories.tasks import storyworld_items
 from ..text.vocabulary import Vocabulary
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..artifacts import InputError
 from ..configuration import parse_config
 from .tasks import PIQA, Task
-from ..stories.story_tasks import STORYWORLD_TASKS
+from ..stories.tasks import STORYWORLD_TASKS
 
 
 # %% auto #0

@@ -15,6 +15,20 @@ from html import escape
 from pathlib import Path
 import numpy as np
 import pyarrow as pa
+
+# %% auto #0
+__all__ = ['VOCABULARIES', 'SAMPLE', 'STATISTICS', 'ITEM_KEYS', 'CPU_SPEED', 'Dial', 'is_number', 'CommonText', 'Laboratory',
+           'Language', 'Position', 'story_settings', 'value_text', 'dial_reference', 'turn_dials', 'languages_of',
+           'load_laboratory', 'is_laboratory', 'function_words', 'random_vocabulary', 'corpus_coverage',
+           'make_vocabulary', 'first_texts', 'describe_texts', 'make_corpus', 'describe_language', 'make_text',
+           'score_texts', 'run_laboratory', 'item_table', 'score_table', 'condition_table', 'gather_laboratory',
+           'seed_spread', 'contrast', 'measure_cells', 'with_mean_size', 'is_accuracy', 'is_headline', 'dial_contrasts',
+           'find_effects', 'measure_points', 'number_format', 'dial_axis', 'dial_panel', 'dial_chart', 'language_chart',
+           'language_points', 'rank_correlations', 'why_chart', 'effect_sentence', 'dial_sentences',
+           'laboratory_findings', 'effect_table', 'condition_html', 'read_laboratory', 'laboratory_html',
+           'write_laboratory_report', 'plan_laboratory']
+
+# %% ../../nbs/studies/02_laboratory.ipynb #6c56f640
 from ..artifacts import Deferred, InputError, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest
 from ..charts import styled
 from ..scoring.items import load_items
@@ -29,22 +43,11 @@ from ..models.model import model_size, non_embedding_parameter_count, parameter_
 from .report import SEEDS, Run, figure, head_cells, html_table, page_html, read_json, samples_section, settings_section, with_numerics
 from ..laws.scaling import read_csv
 from ..text.statistics import collect, describe
-from ..stories.story_words import child_vocabulary, read_words
-from ..stories.storyworld import StoryWorldConfig, write_stories
+from ..stories.lexicon import child_vocabulary, read_words
+from ..stories.dials import StoryWorldConfig
+from ..stories.story import write_stories
 from .study import Recipe, TrainedModel, check_workers, collect_tables, make_blocks, make_model, place, read_study, settle_study, write_tables
 from ..text.vocabulary import Vocabulary, count_words, split_words, word_key
-
-# %% auto #0
-__all__ = ['VOCABULARIES', 'SAMPLE', 'STATISTICS', 'ITEM_KEYS', 'CPU_SPEED', 'Dial', 'is_number', 'CommonText', 'Laboratory',
-           'Language', 'Position', 'story_settings', 'value_text', 'dial_reference', 'turn_dials', 'languages_of',
-           'load_laboratory', 'is_laboratory', 'function_words', 'random_vocabulary', 'corpus_coverage',
-           'make_vocabulary', 'first_texts', 'describe_texts', 'make_corpus', 'describe_language', 'make_text',
-           'score_texts', 'run_laboratory', 'item_table', 'score_table', 'condition_table', 'gather_laboratory',
-           'seed_spread', 'contrast', 'measure_cells', 'with_mean_size', 'is_accuracy', 'is_headline', 'dial_contrasts',
-           'find_effects', 'measure_points', 'number_format', 'dial_axis', 'dial_panel', 'dial_chart', 'language_chart',
-           'language_points', 'rank_correlations', 'why_chart', 'effect_sentence', 'dial_sentences',
-           'laboratory_findings', 'effect_table', 'condition_html', 'read_laboratory', 'laboratory_html',
-           'write_laboratory_report', 'plan_laboratory']
 
 # %% ../../nbs/studies/02_laboratory.ipynb #c2ac89be
 alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy")

@@ -22,11 +22,12 @@ from ..text.corpus import Source, open_sources, readings
 from ..text.simplified import simplify_corpus
 from ..text.formats import Reading
 from ..scoring.evaluation import EvaluationConfig, evaluate_model, settle_scoring
-from ..scoring.likelihood import generate_text, load_model
+from ..scoring.loading import load_model
 from ..laws.scaling import fit_study
 from ..text.simplification import SimplificationConfig
-from ..stories.story_words import child_vocabulary
-from ..stories.storyworld import StoryWorldConfig, write_stories
+from ..stories.lexicon import child_vocabulary
+from ..stories.dials import StoryWorldConfig
+from ..stories.story import write_stories
 from ..internals.threads import torch_threads
 from ..text.vocabulary import Vocabulary
 
@@ -36,7 +37,7 @@ __all__ = ['STUDIES', 'ACCELERATORS', 'ONLY_FLOAT16', 'LANGUAGES', 'CorpusConfig
            'make_corpora', 'make_blocks', 'TrainedModel', 'make_model', 'write_samples', 'collect_tables',
            'write_tables', 'gather_tables', 'check_workers', 'check_inputs', 'settle_study', 'run_study']
 
-# %% ../../nbs/studies/00_study.ipynb #5ad3c07e
+# %% ../../nbs/studies/00_study.ipynb #6cf1678b
 from ..models.model import (ModelConfig, model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
                             training_memory)
 from ..models.tokenizer import TokenizerConfig, load_tokenizer, train_tokenizer
@@ -328,6 +329,7 @@ def write_samples(
     config: SampleConfig, # Prompts and length
 ) -> dict: # Counts for the manifest
     "Let a model go on from each prompt"
+    from simplelm.scoring.generation import generate_text # which loads torch
     network, tokenizer = load_model(model), load_tokenizer(model)
     samples = [dict(prompt=p, text=generate_text(network, tokenizer, p, config.max_tokens, config.temperature, seed=0))
                for p in config.prompts]

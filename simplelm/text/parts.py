@@ -24,8 +24,8 @@ from .corpus import write_card, write_part
 from .formats import BLOCK_BYTES, Block
 
 # %% auto #0
-__all__ = ['PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'GROUPS', 'Group', 'group_sources', 'Part', 'cut_parts', 'Step',
-           'OpenGroup', 'Workers', 'make_parts', 'only_set_aside', 'reuse_groups', 'Job', 'run_job']
+__all__ = ['PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'Group', 'group_sources', 'Part', 'cut_parts', 'Step', 'OpenGroup',
+           'Workers', 'make_parts', 'only_set_aside', 'reuse_groups', 'Job', 'run_job']
 
 # %% ../../nbs/text/05_parts.ipynb #033fdb56
 PART_BYTES, GROUP_BYTES = 32 << 20, 32 << 20
@@ -85,6 +85,10 @@ class Step:
     def convert(self, documents: pa.Table) -> tuple[pa.Table, Counter]: # Rows, and counts such as "documents"
         "Make rows from some documents: text, document, source, and the further columns"
         raise NotImplementedError
+
+    def prepared(self) -> Step: # By default itself
+        "The step with what it must know before the first part, such as what another corpus holds"
+        return self
 
     def __call__(self, group: Group) -> Counter: # Its counts
         "Make the parts of a group that are not there, one after the other"
@@ -242,26 +246,6 @@ def only_set_aside(
 # %% ../../nbs/text/05_parts.ipynb #72485bb0
 GROUPS = ".groups.json" # In the hidden folder: the names of the sources of each group
 
-def reuse_groups(
-    folder: Path, # Hidden folder of a corpus
-    before: dict, # The request that it was begun with
-    now: dict, # Another request
-    groups: list[Group], # Those of the second
-) -> bool: # For the `reuse` of `make_artifact`
-    "Keep the groups of unchanged files, if only changed files or `bad_records` tell two requests apart"
-    same = {**before, "inputs": now["inputs"]}
-    if before["inputs"].keys() != now["inputs"].keys(): return False
-    if same != now and not only_set_aside(folder, same, now): return False
-    if before["inputs"] == now["inputs"]: return True
-    kept = _unchanged(folder, before["inputs"], now["inputs"], groups)
-    # Where no part can be kept, to delete all of them is the user's decision.
-    parts = {int(path.name[5:10]) for path in folder.glob("data/part-*")}
-    if not kept & parts: return False
-    for path in (*folder.iterdir(), *folder.glob("data/*")):
-        found = re.match(r"(?:part|\.group|\.rejected)-(\d{5})", path.name)
-        if found and int(found[1]) not in kept: path.unlink()
-    return True
-
 def _unchanged(folder: Path, before: dict, now: dict, groups: list[Group]) -> set[int]:
     "Numbers of the groups that have the same files, none of which has changed"
     record, kept = folder/GROUPS, set()
@@ -271,6 +255,30 @@ def _unchanged(folder: Path, before: dict, now: dict, groups: list[Group]) -> se
         changed = any(before.get(name) != now.get(name) for name in names)
         if old == names and not changed: kept.add(n)
     return kept
+
+# %% ../../nbs/text/05_parts.ipynb #89ed2696
+def reuse_groups(
+    folder: Path, # Hidden folder of a corpus
+    before: dict, # The request that it was begun with
+    now: dict, # Another request
+    groups: list[Group], # Those of the second
+) -> bool: # For the `reuse` of `make_artifact`
+    "Keep the groups of unchanged files, if only changed sources or `bad_records` tell two requests apart"
+    same = {**before, "inputs": now["inputs"]}
+    if before["inputs"].keys() != now["inputs"].keys(): return False
+    if same != now and not only_set_aside(folder, same, now): return False
+    if before["inputs"] == now["inputs"]: return True
+    read = {source.name for group in groups for source in group.sources}
+    beside = lambda inputs: {name: value for name, value in inputs.items() if name not in read}
+    if beside(before["inputs"]) != beside(now["inputs"]): return False
+    kept = _unchanged(folder, before["inputs"], now["inputs"], groups)
+    # Where no part can be kept, to delete all of them is the user's decision.
+    parts = {int(path.name[5:10]) for path in folder.glob("data/part-*")}
+    if not kept & parts: return False
+    for path in (*folder.iterdir(), *folder.glob("data/*")):
+        found = re.match(r"(?:part|\.group|\.rejected)-(\d{5})", path.name)
+        if found and int(found[1]) not in kept: path.unlink()
+    return True
 
 # %% ../../nbs/text/05_parts.ipynb #0a81ea29
 def _gather_rejected(folder: Path) -> None:
@@ -288,7 +296,7 @@ class Job:
     stage: str # The name of the stage
     step: Step # Makes the rows
     sources: list[Source] # What it reads
-    finish: Callable[[Path, Counter], dict] # From the folder of all parts and their counts to those of the manifest
+    finish: Callable[[Path, Counter], dict] # From the folder of all parts and their counts to the manifest's
     config: Mapping # What the rows depend on, beside the sources and how they are read
     inputs: Mapping[str, str|Path] = field(default_factory=dict) # Further files or artifacts that it reads
     seed: int|None = None # What chance depends on
@@ -313,7 +321,7 @@ def run_job(
     "Make a corpus part by part, or continue one that was stopped"
     groups = group_sources(job.sources)
     def build(folder):
-        step = replace(job.step, folder=folder)
+        step = replace(job.step, folder=folder).prepared()
         names = [[s.name for s in group.sources] for group in groups]
         with atomic_write(folder/GROUPS) as f: json.dump(names, f)
         _make_groups(step, groups, job.stage, workers, run)

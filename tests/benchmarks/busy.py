@@ -42,7 +42,8 @@ SETTINGS = [*SPINS, "one thread", "chosen"]
 
 def make_world(folder):
     """Blocks to train on, of the kind that the default study has."""
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
     from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
     from simplelm.models.blocks import PackingConfig, pack_blocks
     write_stories(folder/"corpus", StoryWorldConfig(documents=6000))
@@ -69,15 +70,16 @@ def training_step(size, blocks, batch, precision):
 def scoring_step(size, blocks):
     """A function that scores items of the story world, and how many tokens they have."""
     from simplelm.scoring.items import load_items
-    from simplelm.scoring.evaluation import item_pairs
-    from simplelm.scoring.likelihood import prepare_requests, score_requests
+    from simplelm.scoring.metrics import item_pairs
+    from simplelm.scoring.likelihood import Scorer
     from simplelm.models.model import build_model
     from simplelm.models.tokenizer import load_tokenizer
     model, tokenizer = build_model(size).eval(), load_tokenizer(blocks)
     pairs = item_pairs(load_items("storyworld_agreement", limit=200), pmi=False)
-    requests = prepare_requests(tokenizer, pairs, CONTEXT, True)
+    scorer = Scorer(model, tokenizer, add_bos=True)
+    requests = scorer.prepare(pairs)
     tokens = sum(len(tokenizer(context + choice)["input_ids"]) for context, choice in pairs)
-    return lambda: score_requests(model, requests), tokens
+    return lambda: scorer.score(requests), tokens
 
 
 def measure(options):

@@ -30,7 +30,8 @@ import pyarrow as pa
 
 from simplelm.scoring.contamination import LONGEST, NOWHERE, claim_phrases, load_tasks, scan_corpus, split_phrase, text_pieces
 from simplelm.text.corpus import find_sources, read_corpus
-from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+from simplelm.stories.dials import StoryWorldConfig
+from simplelm.stories.story import write_stories
 
 
 def in_turns(rounds, **functions):

@@ -44,7 +44,8 @@ from simplelm.artifacts import find_data
 from simplelm.scoring.items import load_items
 from simplelm.scoring.public_tasks import TASKS
 from simplelm.internals.kernels import fits_kernels, multiplier
-from simplelm.scoring.likelihood import laid_out, load_model, score_pairs
+from simplelm.scoring.likelihood import Scorer
+from simplelm.scoring.loading import load_model
 from simplelm.models.model import build_model, model_size
 from simplelm.models.tokenizer import TokenizerConfig, load_tokenizer, train_tokenizer
 
@@ -112,7 +113,8 @@ def theirs(model, tokenizer, pairs, batch):
 def ours(model, tokenizer, pairs):
     """Log-likelihoods by this package, task by task as `simplelm evaluate` has them."""
     began = clock()
-    with laid_out(model): found = [score_pairs(model, tokenizer, group, add_bos=False).loglikelihood.to_numpy() for group in pairs]
+    scorer = Scorer(model, tokenizer, add_bos=False)
+    found = [scorer.score(group).loglikelihood.to_numpy() for group in pairs]
     return clock() - began, np.concatenate(found)
 
 
@@ -126,7 +128,7 @@ def product_seconds(model, tokenizer, pairs, seconds=1):
             flops += 2*len(x)*weight.numel()
             return multiply(x, *then)
         return run
-    with patch("simplelm.scoring.likelihood.multiplier", counting): ours(model, tokenizer, pairs)
+    with patch("simplelm.scoring.trees.multiplier", counting): ours(model, tokenizer, pairs)
     square, best, end = torch.randn(2048, 2048, dtype=model.dtype), float("inf"), clock() + seconds
     with torch.inference_mode():
         multiply = multiplier(square, 2048)

@@ -16,7 +16,8 @@ from pathlib import Path
 import pandas as pd
 
 from simplelm.models.model import model_size
-from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+from simplelm.stories.dials import StoryWorldConfig
+from simplelm.stories.story import write_stories
 from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
 from simplelm.models.blocks import PackingConfig, pack_blocks
 from simplelm.models.schedule import peak_rate

@@ -37,8 +37,9 @@ import pyarrow.parquet as pq
 from simplelm.text.corpus import corpus_texts
 from simplelm.text.simplified import simplify_corpus
 from simplelm.text.simplification import SimplificationConfig, simplify_array
-from simplelm.stories.story_words import child_vocabulary
-from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+from simplelm.stories.lexicon import child_vocabulary
+from simplelm.stories.dials import StoryWorldConfig
+from simplelm.stories.story import write_stories
 from simplelm.models.tokenizer import TokenizerConfig, learn_bpe
 from simplelm.models.encoding import FastEncoder
 from simplelm.text.vocabulary import Vocabulary

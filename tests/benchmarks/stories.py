@@ -10,7 +10,8 @@ import hashlib
 import json
 import time
 
-from simplelm.stories.storyworld import StoryWorldConfig, story
+from simplelm.stories.dials import StoryWorldConfig
+from simplelm.stories.story import story
 
 KINDS = {"default": StoryWorldConfig(), "child": StoryWorldConfig(lexicon=1500, depth=1, sentence_length=6), "rich": StoryWorldConfig(lexicon=20_000, depth=3, sentence_length=20)}
 

@@ -24,8 +24,9 @@ WORKERS = 1, 2, 3
 
 def write_corpus(folder, files=10, megabytes=16):
     """JSON lines of stories in several files, a bad record in every third, and the vocabulary: the arguments of `simplelm simplify`."""
-    from simplelm.stories.story_words import child_vocabulary
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.lexicon import child_vocabulary
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
     write_stories(folder/"stories", StoryWorldConfig(documents=3000))
     texts = [text for part in sorted((folder/"stories"/"data").glob("*.parquet")) for text in pq.read_table(part, columns=["text"])["text"].to_pylist()]
     lines = [json.dumps({"text": text}) + "\n" for text in texts]

@@ -22,7 +22,8 @@ OPTIONS = ("--size", "32x2", "--batch-size", 16, "--tokens", 262144, "--evaluate
 
 def make_blocks(folder):
     """Stories, packed; the training options read them in more than one epoch."""
-    from simplelm.stories.storyworld import StoryWorldConfig, write_stories
+    from simplelm.stories.dials import StoryWorldConfig
+    from simplelm.stories.story import write_stories
     write_stories(folder/"stories", StoryWorldConfig(documents=600))
     done = call("tokenize", folder/"stories", "--out", folder/"t", "--vocab-size", 512, "--context", 64, "--validation-fraction", 0.05)
     assert done.returncode == 0, done.stderr
