@@ -424,7 +424,8 @@ def settle_study(
     others, ways = 0, set()
     for path in run.glob("model-*/manifest.json"):
         made = read_manifest(path.parent).config
-        was, now = made["training"], plain(settle_training(study.training, ModelConfig(**made["model"]), device))
+        settled = settle_training(study.training, ModelConfig(**made["model"]), device)
+        was, now = made["training"], plain(settled)
         changed = {f"{name} {was.get(name)} (now {now[name]})" for name in ("precision", "threads")
                    if was.get(name) not in (None, "auto", now[name])}
         others, ways = others + bool(changed), ways | changed
