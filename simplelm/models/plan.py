@@ -60,12 +60,12 @@ def check_training(
 @dataclass(frozen=True)
 class TrainingConfig:
     "How a model is trained; the defaults are the paper's where it names a value"
-    tokens: int|None=None # Tokens to read in training, rounded down to whole steps; by default every block once
+    tokens: int|None=None # Tokens to read, rounded down to whole steps; by default every block once
     batch_size: int=512 # Sequences a step, over all processes
     micro_batch_size: int=32 # Sequences at once on a process; changes no result beyond rounding
-    learning_rate: float|None=None # Peak of the learning rate; by default by width and steps, as `peak_rate` says
+    learning_rate: float|None=None # Peak of the learning rate; by default from width and steps
     schedule: Literal["cosine", "wsd", "constant"]="cosine" # After the warm-up
-    warmup_tokens: int|None=None # Tokens of linear warm-up; by default the paper's 65,536,000, at most a tenth
+    warmup_tokens: int|None=None # Tokens of linear warm-up; by default 65,536,000, at most a tenth of all
     decay_fraction: float=0.2 # Schedule wsd: the last part of the run, in which the rate decays
     final_fraction: float=0.5 # Schedules cosine and wsd: the rate ends at this fraction of its peak
     beta1: float=0.9 # AdamW: share of the mean gradient that is kept each step

@@ -72,7 +72,7 @@ class EvaluationConfig:
     batch_tokens: int|None = None # Tokens in a batch, padding included; by default 4,096 on a processor, 65,536 on an accelerator
     seed: int = 0 # Of the draw, and of generated items
     precision: str = "float32" # Numbers the model computes with: float32, or bfloat16
-    threads: int|None = None # Threads of the processor that score; by default as many as suit the model's width
+    threads: int|None = None # Processor threads that score; by default as many as suit the width
     add_bos: bool|None = None # Put the BOS token in front of every text, or only of an empty context; by default as the tokenizer does
     shots: int = 0 # Answered examples in front of each question; 0 for each task's own number, mostly none
     draws: int = 1 # How often examples are drawn anew; the spread between draws is reported

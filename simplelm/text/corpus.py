@@ -227,7 +227,7 @@ def find_sources(
     else: files = [path] * (file_format(path, kind) is not None)
     if not files:
         what = "holds no file" if path.is_dir() else "is not a file"
-        raise InputError(f"{path}: {what} that can be read; readable are {', '.join(FORMATS)}; "
+        raise InputError(f"{path}: {what} that can be read; readable: {', '.join(FORMATS)}; "
                          "or name the format of other files with --format")
     return files
 
