@@ -23,12 +23,12 @@ from ..configuration import check_least, check_seeds, check_types
 from ..text.corpus import read_corpus, source_label
 from ..text.parts import only_set_aside
 from ..internals.bytes import kernel
-from .tokenizer import Piece, copy_tokenizer, corpus_pieces, corpus_request, document_hash, document_numbers, write_rejected
+from .tokenizer import Piece, copy_tokenizer, corpus_pieces, corpus_request, document_hash
+from .tokenizer import document_numbers, write_rejected
 from .encoding import DocumentTokenizer, read_tokenizer
 
 # %% auto #0
-__all__ = ['PackingConfig', 'held_out', 'Packed', 'encode_piece', 'deal_blocks', 'index_path', 'pack_rows', 'block_counts',
-           'pack_blocks', 'TokenBlocks', 'open_blocks']
+__all__ = ['PackingConfig', 'pack_blocks', 'TokenBlocks', 'open_blocks']
 
 # %% ../../nbs/models/02_blocks.ipynb #fb58f6cf
 @dataclass(frozen=True)
@@ -46,13 +46,17 @@ class PackingConfig:
         check_types(self)
         check_least(self, validation_tokens_at_least=0)
         check_seeds("seed", self.seed)
-        if self.split not in ("documents", "blocks"): raise InputError(f"split={self.split!r}: choose 'documents' or 'blocks'")
+        if self.split not in ("documents", "blocks"):
+            raise InputError(f"split={self.split!r}: choose 'documents' or 'blocks'")
         if self.context < 1: raise InputError(f"context={self.context}: a block needs at least one token")
-        if not 0 < self.validation_fraction < 1: raise InputError(f"validation_fraction={self.validation_fraction}: take a share between 0 and 1, such as 0.003")
+        if not 0 < self.validation_fraction < 1:
+            raise InputError(f"validation_fraction={self.validation_fraction}: take a share between 0 "
+                             "and 1, such as 0.003")
         if self.max_tokens is not None and self.max_tokens <= self.context:
-            raise InputError(f"max_tokens={self.max_tokens}: too few for one block of context={self.context}; take {self.context + 1} or more")
+            raise InputError(f"max_tokens={self.max_tokens}: too few for one block of "
+                             f"context={self.context}; take {self.context + 1} or more")
 
-# %% ../../nbs/models/02_blocks.ipynb #94436a5f
+# %% ../../nbs/models/02_blocks.ipynb #ca43d95d
 def held_out(
     document: str, # The document's id
     fraction: float, # Share of documents to hold out
@@ -61,14 +65,14 @@ def held_out(
     "Decide by a hash of the id alone, so that all of a document is on one side, in every corpus that holds it"
     return document_hash(document, seed) < fraction * 2**64
 
-# %% ../../nbs/models/02_blocks.ipynb #00f1fb3a
+# %% ../../nbs/models/02_blocks.ipynb #9a5f7e15
 def token_type(
     entries: int, # Entries of the vocabulary
 ) -> np.dtype: # Little-endian, two bytes if they are enough, else four
     "The type in which ids are stored"
     return np.dtype("<u2" if entries <= 65_535 else "<u4")
 
-# %% ../../nbs/models/02_blocks.ipynb #b799155c
+# %% ../../nbs/models/02_blocks.ipynb #c592802c
 @kernel
 def lay_rows(ids, offsets, rows, start, end, laid):
     "Copy the ids of some rows one after the other, each between its marks; a mark of -1 is none"
@@ -84,14 +88,14 @@ def lay_rows(ids, offsets, rows, start, end, laid):
             laid[n] = end
             n += 1
 
-# %% ../../nbs/models/02_blocks.ipynb #fdd52623
+# %% ../../nbs/models/02_blocks.ipynb #82739ada
 class Packed(NamedTuple):
     "Some rows of one split, laid end to end"
     ids: np.ndarray # Their ids and marks
     counts: Counter # `documents`, `rows`, `tokens`, `marks`, `text_bytes`
     index: list[tuple[str, str, int]] # Document, source, and where its first token here is
 
-# %% ../../nbs/models/02_blocks.ipynb #82dff0fc
+# %% ../../nbs/models/02_blocks.ipynb #a18f8e86
 def pack_split(
     piece: Piece, # Rows of the corpus
     chosen: np.ndarray, # The rows of the split
@@ -113,7 +117,7 @@ def pack_split(
     counts = Counter(documents=int(piece.first[chosen].sum()), rows=len(chosen), tokens=len(laid), marks=each*len(chosen), text_bytes=int(piece.sizes[chosen].sum()))
     return Packed(laid, counts, index)
 
-# %% ../../nbs/models/02_blocks.ipynb #047c4e6b
+# %% ../../nbs/models/02_blocks.ipynb #17e5ce97
 def encode_piece(
     piece: Piece, # Rows of the corpus
     tokenizer: DocumentTokenizer, # What encodes them
@@ -129,7 +133,7 @@ def encode_piece(
         rows = 1 + int(np.searchsorted(tokens + np.where(held, 0, lengths).cumsum(), config.max_tokens))
     return {split: pack_split(piece, np.flatnonzero(mine[:rows]), encoded, tokenizer, config.marks) for split, mine in (("train", ~held), ("validation", held))}
 
-# %% ../../nbs/models/02_blocks.ipynb #c51d865e
+# %% ../../nbs/models/02_blocks.ipynb #70892bfd
 def deal_blocks(
     packed: Packed, # A shard, all in one split
     number: int, # The shard's
@@ -148,7 +152,7 @@ def deal_blocks(
         dealt[split] = Packed(packed.ids[mine], counts, index)
     return dealt
 
-# %% ../../nbs/models/02_blocks.ipynb #eb638fa2
+# %% ../../nbs/models/02_blocks.ipynb #0cd44b87
 INDEX = pa.schema([("document", pa.string()), ("source", pa.string()), ("start", pa.int64())])
 
 def write_index(
@@ -159,7 +163,7 @@ def write_index(
     columns = [pa.array(column, field.type) for column, field in zip(zip(*index), INDEX)] if index else [[]]*3
     with atomic_write(path, "wb") as f: pq.write_table(pa.table(columns, schema=INDEX), f)
 
-# %% ../../nbs/models/02_blocks.ipynb #8c90597c
+# %% ../../nbs/models/02_blocks.ipynb #2edd5ff8
 def index_path(
     path: Path, # A file of ids
 ) -> Path: # train-00000.bin -> train-index-00000.parquet
@@ -167,7 +171,7 @@ def index_path(
     split, _, number = path.stem.partition("-")
     return path.with_name(f"{split}-index{number and '-' + number}.parquet")
 
-# %% ../../nbs/models/02_blocks.ipynb #919d2dc0
+# %% ../../nbs/models/02_blocks.ipynb #57c09804
 def pack_shard(
     pieces: Iterable[Piece], # The rows of the shard
     number: int, # Its number
@@ -183,19 +187,21 @@ def pack_shard(
         if config.max_tokens and so_far >= config.max_tokens: break
         for split, packed in encode_piece(piece, tokenizer, config, so_far).items():
             ids[split].append(packed.ids)
-            new = [entry for k, entry in enumerate(packed.index) if k or not index[split] or entry[0] != index[split][-1][0]] # a document may go on from the piece before
+            # a document may go on from the piece before
+            new = [entry for k, entry in enumerate(packed.index) if k or not index[split] or entry[0] != index[split][-1][0]]
             index[split] += [(document, source, start + counts[split]["tokens"]) for document, source, start in new]
             counts[split].update(packed.counts)
     if config.split == "blocks" and ids["train"]:
         for split, packed in deal_blocks(Packed(np.concatenate(ids["train"]), counts["train"], index["train"]), number, config).items():
             ids[split], index[split], counts[split] = [packed.ids], packed.index, packed.counts
     for split, arrays in ids.items():
-        with atomic_write(folder/f"{split}-{number:05d}.bin", "wb") as f: f.writelines(arrays)
+        with atomic_write(folder/f"{split}-{number:05d}.bin", "wb") as f:
+            f.writelines(arrays)
         write_index(index[split], index_path(folder/f"{split}-{number:05d}.bin"))
     with atomic_write(folder/f"shard-{number:05d}.json") as f: json.dump(counts, f)
     return counts
 
-# %% ../../nbs/models/02_blocks.ipynb #cdbab2d4
+# %% ../../nbs/models/02_blocks.ipynb #d7515f5d
 def shards_of(
     pieces: Iterable[Piece], # All pieces of a corpus
     size: int, # A shard ends with the piece that brings it to this many bytes of text
@@ -210,7 +216,7 @@ def shards_of(
             shard, held = [], 0
     if shard: yield shard
 
-# %% ../../nbs/models/02_blocks.ipynb #92144f3e
+# %% ../../nbs/models/02_blocks.ipynb #dd0aac74
 def pack_rows(
     batches: Iterable, # Record batches with `text` and `document`
     tokenizer: DocumentTokenizer, # What encodes them
@@ -229,13 +235,14 @@ def pack_rows(
         for split, counter in counts.items(): totals[split].update(counter)
     return totals
 
-# %% ../../nbs/models/02_blocks.ipynb #f80574e1
+# %% ../../nbs/models/02_blocks.ipynb #df5d2e03
 def join_validation(
     folder: Path, # Where the finished shards are
 ) -> None:
     "Join the validation parts into `validation.bin` and its index, and remove parts and records"
     parts, records = sorted(folder.glob("validation-*.bin")), sorted(folder.glob("shard-*.json"))
-    with atomic_write(folder/"validation.bin", "wb") as joined: joined.writelines(part.read_bytes() for part in parts)
+    with atomic_write(folder/"validation.bin", "wb") as joined:
+        joined.writelines(part.read_bytes() for part in parts)
     index, before = [], 0
     for part, record in zip(parts, records):
         index += [(e["document"], e["source"], e["start"] + before) for e in pq.read_table(index_path(part)).to_pylist()]
@@ -243,7 +250,7 @@ def join_validation(
     write_index(index, folder/"validation-index.parquet")
     for done in (*records, *map(index_path, parts), *parts): done.unlink()
 
-# %% ../../nbs/models/02_blocks.ipynb #5e595511
+# %% ../../nbs/models/02_blocks.ipynb #4496923e
 def block_counts(
     counts: Counter, # Of one split, from `pack_rows`
     context: int, # Tokens a block predicts
@@ -280,7 +287,8 @@ def pack_blocks(
     def build(folder):
         reader, rejected = read_tokenizer(tokenizer), []
         if config.marks and reader.marks(True) == (-1, -1):
-            raise InputError(f"{tokenizer}: its tokenizer has no bos_token and eos_token, which open and close a document; take one that has, or pack without marks (--no-marks)")
+            raise InputError(f"{tokenizer}: its tokenizer has no bos_token and eos_token, which open "
+                             "and close a document; take one that has, or pack without marks (--no-marks)")
         batches = read_corpus(source, text_column, bad_records, rejected, desc="blocks")
         splits = {split: block_counts(counts, config.context) for split, counts in pack_rows(batches, reader, folder, config).items()}
         for split in splits: check_split(source, split, splits, config)
@@ -291,7 +299,7 @@ def pack_blocks(
     request, inputs = corpus_request(source, config, text_column=text_column, bad_records=bad_records)
     return make_artifact(out, "blocks", request, build, {**inputs, "tokenizer": tokenizer}, config.seed, format=3, reuse=only_set_aside)
 
-# %% ../../nbs/models/02_blocks.ipynb #b1ce3004
+# %% ../../nbs/models/02_blocks.ipynb #e3df79d0
 def check_split(
     source: object, # The corpus, for the message
     split: str, # "train" or "validation"
@@ -336,16 +344,20 @@ class TokenBlocks:
     @cached_property
     def index(self) -> pa.Table: # document, source, and its first token in the split, `start`
         "Where documents begin; one that lies across shards begins in each"
-        if not self.indexes: raise InputError("these blocks have no index of documents; pack the corpus again")
+        if not self.indexes:
+            raise InputError("these blocks have no index of documents; pack the corpus again")
         try: tables = [pq.read_table(path) for path in self.indexes]
-        except (OSError, pa.ArrowInvalid) as e: raise InputError(f"{self.indexes[0].parent}: its index of documents cannot be read ({e}); pack the corpus again") from None
+        except (OSError, pa.ArrowInvalid) as e:
+            raise InputError(f"{self.indexes[0].parent}: its index of documents cannot be read ({e}); "
+                             "pack the corpus again") from None
         return pa.concat_tables([t.set_column(2, "start", pa.array(t["start"].to_numpy() + at)) for t, at in zip(tables, self.starts)])
 
     def documents(self,
         i: int, # Number of the block
     ) -> list[str]: # In order
         "The documents of which block i holds tokens"
-        if not 0 <= i < len(self): raise IndexError(f"block {i}: block numbers go from 0 to {len(self) - 1}")
+        if not 0 <= i < len(self):
+            raise IndexError(f"block {i}: block numbers go from 0 to {len(self) - 1}")
         starts, begin = self.index["start"].to_numpy(), i * self.context
         first, last = np.searchsorted(starts, begin, side="right") - 1, np.searchsorted(starts, begin + self.context + 1)
         return list(dict.fromkeys(self.index["document"][first:last].to_pylist()))
@@ -368,7 +380,8 @@ class TokenBlocks:
     ) -> np.ndarray: # int64, (n, context + 1)
         "Gather blocks"
         indices = np.asarray(indices, np.int64)
-        if indices.size and not 0 <= indices.min() <= indices.max() < len(self): raise IndexError(f"block numbers go from 0 to {len(self) - 1}")
+        if indices.size and not 0 <= indices.min() <= indices.max() < len(self):
+            raise IndexError(f"block numbers go from 0 to {len(self) - 1}")
         wanted = indices[:, None]*self.context + np.arange(self.context + 1) # (n, context + 1)
         shard = np.searchsorted(self.starts, wanted, side="right") - 1
         found = np.empty(wanted.shape, np.int64)
@@ -381,7 +394,8 @@ class TokenBlocks:
         i: int, # Number of the block; negative counts from the end
     ) -> np.ndarray: # int64, (context + 1,): inputs are all but the last, targets all but the first
         "One block"
-        if not -len(self) <= i < len(self): raise IndexError(f"block {i}: there are {len(self)}")
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"block {i}: there are {len(self)}")
         return self.take([i % len(self)])[0]
 
 # %% ../../nbs/models/02_blocks.ipynb #4d6ee671
@@ -391,13 +405,18 @@ def open_blocks(
 ) -> TokenBlocks: # Memory-mapped
     "Open one split of packed blocks for reading"
     manifest = read_manifest(folder)
-    if manifest.stage != "blocks": raise InputError(f"{folder}: holds no token blocks (it is the artifact of stage {manifest.stage!r})")
-    if split not in manifest.counts: raise InputError(f"split={split!r}: no such split; take 'train' or 'validation'")
+    if manifest.stage != "blocks":
+        raise InputError(f"{folder}: holds no token blocks (it is the artifact of stage {manifest.stage!r})")
+    if split not in manifest.counts:
+        raise InputError(f"split={split!r}: no such split; take 'train' or 'validation'")
     counts, dtype = manifest.counts[split], token_type(manifest.counts["entries"])
     files = sorted(Path(folder).glob("train-*.bin")) if split == "train" else [Path(folder)/"validation.bin"]
     found = sum(path.stat().st_size for path in files if path.is_file()) // dtype.itemsize
-    if found != counts["tokens"]: raise InputError(f"{folder}: its {split} files hold {found} tokens, its manifest says {counts['tokens']}; pack it again")
+    if found != counts["tokens"]:
+        raise InputError(f"{folder}: its {split} files hold {found} tokens, its manifest says "
+                         f"{counts['tokens']}; pack it again")
     files = [path for path in files if path.stat().st_size]
-    indexes = [path for path in map(index_path, files) if path.is_file()] # results of an older format have none
+    # results of an older format have none
+    indexes = [path for path in map(index_path, files) if path.is_file()]
     return TokenBlocks([np.memmap(path, dtype, "r") for path in files], manifest.config["context"], manifest.counts["entries"], counts["text_bytes"],
                        indexes if len(indexes) == len(files) else ())
