@@ -118,10 +118,10 @@ def test_library_calls_give_threads_back(tmp_path, blocks):
 def test_precision_is_what_the_processor_has(has, precision):
     import torch
     from simplelm.models.model import model_size
-    from simplelm.models.plan import TrainingConfig, settle
+    from simplelm.models.plan import TrainingConfig, settle_training
     with patch.object(torch.cpu, "get_capabilities", lambda: has):
-        assert {settle(TrainingConfig(), model_size(size), torch.device("cpu")).precision for size in ("16x2", "64x4", "1024x8")} == {precision}
-        assert settle(TrainingConfig(precision="float32"), model_size("32x2"), torch.device("cpu")).precision == "float32"
+        assert {settle_training(TrainingConfig(), model_size(size), torch.device("cpu")).precision for size in ("16x2", "64x4", "1024x8")} == {precision}
+        assert settle_training(TrainingConfig(precision="float32"), model_size("32x2"), torch.device("cpu")).precision == "float32"
 
 
 def test_run_on_another_processor_is_in_one_precision(tmp_path, caplog):

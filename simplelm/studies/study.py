@@ -32,17 +32,16 @@ from ..internals.threads import torch_threads
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['STUDIES', 'ACCELERATORS', 'ONLY_FLOAT16', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe', 'Study',
-           'read_study', 'load_study', 'training_speed', 'plan_study', 'study_models', 'place', 'study_vocabulary',
-           'make_corpora', 'make_blocks', 'TrainedModel', 'make_model', 'write_samples', 'collect_tables',
-           'write_tables', 'gather_tables', 'check_workers', 'check_inputs', 'settle_study', 'run_study']
+__all__ = ['STUDIES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe', 'Study', 'read_study', 'load_study',
+           'training_speed', 'plan_study', 'place', 'make_corpora', 'make_blocks', 'TrainedModel', 'make_model',
+           'collect_tables', 'write_tables', 'gather_tables', 'check_workers', 'settle_study', 'run_study']
 
 # %% ../../nbs/studies/00_study.ipynb #6cf1678b
 from ..models.model import (ModelConfig, model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,
                             training_memory)
 from ..models.tokenizer import TokenizerConfig, load_tokenizer, train_tokenizer
 from ..models.blocks import PackingConfig, open_blocks, pack_blocks
-from ..models.plan import TrainingConfig, settle, usual_precision
+from ..models.plan import TrainingConfig, settle_training, usual_precision
 from ..models.training import train, training_device
 
 # %% ../../nbs/studies/00_study.ipynb #a2ab894c
@@ -311,7 +310,7 @@ def make_model(
     "Train, score and sample one model"
     name = f"{language}-{size}-seed{seed}"
     shape = model_size(size, vocab_size=open_blocks(blocks).vocab_size, context=study.packing.context)
-    config = settle(replace(study.training, seed=seed), shape, training_device())
+    config = settle_training(replace(study.training, seed=seed), shape, training_device())
     evaluation = settle_scoring(study.evaluation, shape.hidden)
     model = place(run, f"model-{name}", [shape, config], blocks)
     train(shape, blocks, model, config)
@@ -424,7 +423,8 @@ def settle_study(
     others, ways = 0, set()
     for path in run.glob("model-*/manifest.json"):
         made = read_manifest(path.parent).config
-        was, now = made["training"], plain(settle(study.training, ModelConfig(**made["model"]), device))
+        settled = settle_training(study.training, ModelConfig(**made["model"]), device)
+        was, now = made["training"], plain(settled)
         changed = {f"{name} {was.get(name)} (now {now[name]})" for name in ("precision", "threads")
                    if was.get(name) not in (None, "auto", now[name])}
         others, ways = others + bool(changed), ways | changed
