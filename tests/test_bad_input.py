@@ -106,7 +106,7 @@ SOURCES = [
     ("nothing.txt", b"", (), "they hold no word"),
     ("open.txt", b"<|endoftext|>\n<|endoftext|>\n", (), "no document in it"),
     ("wiki_00", b'<doc id="1">\nA dog.\n', (), "an article without its end </doc>"),
-    ("notes.doc", GOOD.encode(), (), "is not a file that can be read; wanted: .jsonl"),
+    ("notes.doc", GOOD.encode(), (), "is not a file that can be read; readable: .jsonl"),
     ("data.bin", LINE, ("--format", "parquet"), "damaged or no Parquet"),
     ("data.bin", b"\0\1\2", ("--format", "jsonl"), "line 1: invalid JSON"),
     ("a.jsonl", LINE, ("--encoding", "klingon"), "which Python does not know"),

@@ -162,10 +162,10 @@ def test_accuracies_that_differ_by_rounding_do_not_rise():
 def test_a_column_twice(tmp_path):
     (tmp_path/"points.csv").write_text("flops,loss,loss\n1e15,3.0,1\n1e16,2.5,1\n1e17,2.2,1\n1e18,2.1,1\n")
     done = call("fit", "points.csv", cwd=tmp_path)
-    assert done.returncode == 2 and "'loss' is there 2 times" in done.stderr
+    assert done.returncode == 2 and "'loss' appears 2 times" in done.stderr
     head = "language,size,seed,parameters,non_embedding_parameters,tokens,flops,bits_per_byte"
     (tmp_path/"models.csv").write_text(f"{head},flops\nsimple,32x2,0,1,1,1,1,1,1\n")
-    with pytest.raises(InputError, match="'flops' is there 2 times"): read_table(tmp_path, "models")
+    with pytest.raises(InputError, match="'flops' appears 2 times"): read_table(tmp_path, "models")
 
 
 def test_a_run_of_two_precisions_is_refused(tmp_path):

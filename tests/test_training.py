@@ -88,7 +88,7 @@ def test_sigterm_loses_nothing(tmp_path, blocks, processes, program):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=120)[1]
-    assert "the same command goes on from there" in said, said[-3000:]
+    assert "the same command continues from there" in said, said[-3000:]
     if processes == 1: assert process.returncode == 143 # torch's launcher has a code of its own
     assert not (tmp_path/"stopped").exists() and found()[-1] > 25
     resumed = train(blocks, "stopped", cwd=tmp_path, processes=processes, program=program)

@@ -37,9 +37,9 @@ class PackingConfig:
     context: int=128 # Tokens that a model reads at once
     validation_fraction: float=0.003 # Share of documents held out for validation, between 0 and 1
     validation_tokens_at_least: int=0 # Refuse a corpus of which fewer tokens than this are held out; one block is always needed
-    max_tokens: int|None=None # Stop with the row that brings the training split to this many tokens; None packs all of the corpus
+    max_tokens: int|None=None # Stop with the row that brings the training split to this many tokens; by default all of the corpus is packed
     seed: int=0 # Which documents are held out depends on it, and on nothing else but their ids
-    marks: bool=True # Whether each row is laid down as `<s> … </s>`; the paper's regular language is not
+    marks: bool=True # Whether each row is written as `<s> … </s>`; the paper's regular language is not
     split: Literal["documents", "blocks"]="documents" # What is held out: whole documents, or blocks of the packed text, as the paper does; a document can then lie on both sides
 
     def __post_init__(self):

@@ -17,7 +17,7 @@ from .tokenizer import copy_tokenizer
 from .blocks import TokenBlocks
 
 # %% auto #0
-__all__ = ['MODEL_FILES', 'check_extension', 'extend_context', 'loss_by_position', 'position_chart']
+__all__ = ['MODEL_FILES', 'extend_context', 'loss_by_position', 'position_chart']
 
 # %% ../../nbs/models/13_context.ipynb #29e5f33b
 torch = Deferred("torch")

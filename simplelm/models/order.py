@@ -10,7 +10,7 @@ import numpy as np
 from ..artifacts import InputError
 
 # %% auto #0
-__all__ = ['ORDERS', 'permute', 'shuffled', 'sequential', 'epoch_order', 'block_order', 'times_read']
+__all__ = ['ORDERS', 'permute', 'shuffled', 'sequential', 'block_order', 'times_read']
 
 # %% ../../nbs/models/04_order.ipynb #86da2efb
 def scramble(

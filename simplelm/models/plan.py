@@ -51,7 +51,7 @@ def check_training(
         if (value or 0) < 0: raise InputError(f"{name} {value}: must not be below 0")
     for name in SHARES:
         value = getattr(config, name)
-        if not 0 <= value <= 1: raise InputError(f"{name} {value}: must lie between 0 and 1")
+        if not 0 <= value <= 1: raise InputError(f"{name} {value}: must be between 0 and 1")
     for name, choices in CHOICES.items():
         value = getattr(config, name)
         if value not in choices: raise InputError(f"{name} {value!r}: must be one of {', '.join(choices)}")
@@ -60,12 +60,12 @@ def check_training(
 @dataclass(frozen=True)
 class TrainingConfig:
     "How a model is trained; the defaults are the paper's where it names a value"
-    tokens: int|None=None # Tokens to read in training, rounded down to whole steps; unset: every block once
+    tokens: int|None=None # Tokens to read, rounded down to whole steps; by default every block once
     batch_size: int=512 # Sequences a step, over all processes
     micro_batch_size: int=32 # Sequences at once on a process; changes no result beyond rounding
-    learning_rate: float|None=None # Peak of the learning rate; unset: by width and steps, as `peak_rate` says
+    learning_rate: float|None=None # Peak of the learning rate; by default from width and steps
     schedule: Literal["cosine", "wsd", "constant"]="cosine" # After the warm-up
-    warmup_tokens: int|None=None # Tokens of linear warm-up; unset: the paper's 65,536,000, at most a tenth
+    warmup_tokens: int|None=None # Tokens of linear warm-up; by default 65,536,000, at most a tenth of all
     decay_fraction: float=0.2 # Schedule wsd: the last part of the run, in which the rate decays
     final_fraction: float=0.5 # Schedules cosine and wsd: the rate ends at this fraction of its peak
     beta1: float=0.9 # AdamW: share of the mean gradient that is kept each step
@@ -75,13 +75,13 @@ class TrainingConfig:
     clip_norm: float|None=1.0 # Longest gradient, as a Euclidean norm; None: any
     mask_documents: bool=False # Hide the documents of a block from each other; positions count from each
     precision: Literal["auto", "float32", "bfloat16"]="auto" # auto: bfloat16 if the hardware multiplies it
-    threads: int|None=None # Threads that train the model; unset: as many as suit its width
+    threads: int|None=None # Threads that train the model; by default as many as suit its width
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]="auto" # auto: ours; flash needs a GPU
     compile: bool=False # Let torch.compile fuse the layers: minutes at the start, faster steps on GPUs
     gradient_checkpointing: bool=False # Compute each layer twice, to store less
     evaluate_every: int=100 # Steps between rows of metrics.csv; the last step has one too
-    evaluate_sequences: int|None=None # Validation sequences to evaluate on, evenly spaced; unset: all
-    sample_every: int|None=None # Steps between samples of text, written to samples.csv; unset: none
+    evaluate_sequences: int|None=None # Validation sequences to evaluate on, evenly spaced; by default all
+    sample_every: int|None=None # Steps between samples of text, written to samples.csv; by default none
     checkpoint_every: int=200 # Steps between checkpoints: what a kill may lose
     keep_checkpoints: int=0 # How many checkpoints, the newest, to leave in the model's folder
     seed: int=0 # Initial weights and order of the blocks; 0 or more
@@ -180,7 +180,7 @@ def complaints(
         f"its tokenizer has {size} entries, the model {model.vocab_size}; "
         f"set the model's vocab_size to {size}": size != model.vocab_size,
         f"packed for context {blocks.context}, the model has {model.context}; "
-        f"pack them anew, or set the model's context to {blocks.context}": blocks.context != model.context,
+        f"pack them again, or set the model's context to {blocks.context}": blocks.context != model.context,
         f"the validation split has {run.validation.tokens} tokens, less than one block of {model.context}; "
         "pack them with a larger validation_fraction": not run.sequences,
         f"the training split has {len(blocks)} sequences, fewer than batch_size {config.batch_size}; "
@@ -233,7 +233,7 @@ def check_device(
     compilers = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     if config.compile and device.type == "cpu" and not compilers:
         raise InputError("compile: needs a C++ compiler on the CPU, and there is none; "
-                         "install g++, or leave compile")
+                         "install g++, or leave compile out")
 
 def check_flash(
     config: TrainingConfig, # Its attention is flash attention

@@ -279,7 +279,7 @@ def load_tokenizer(
 def copy_tokenizer(
     source: str|Path, # A folder with a tokenizer in the Hub's layout
     target: Path, # Where its files go
-    context: int|None=None, # Tokens that a model reads at once, for `model_max_length`; unset: left as it is
+    context: int|None=None, # Tokens that a model reads at once, for `model_max_length`; by default unchanged
 ) -> None:
     "Copy all files of a tokenizer as they are, but for the length of texts"
     for name in TOKENIZER_FILES:

@@ -113,7 +113,7 @@ def leave(
     accelerator: object, # Accelerate's `Accelerator`
 ) -> None:
     "End the process as the system asked"
-    logger.info("stopped after step %s of %s, as the system asked; the same command goes on from there",
+    logger.info("stopped after step %s of %s, as the system requested; the same command continues from there",
                 step, run.steps)
     accelerator.end_training()
     raise SystemExit(128 + signal.SIGTERM)
@@ -348,7 +348,7 @@ def check_continued(
         differing = [name for name in now if was.get(name) != now[name]]
         if not differing or not set(differing) <= {"threads", "precision"}: continue
         name, before, after = differing[0], was.get(differing[0]), now[differing[0]]
-        raise InputError(f"{out}: was begun with {name} {before}, and now it would be {after}; "
+        raise InputError(f"{out}: was started with {name} {before}, and now it would be {after}; "
                          f"give --{name} {before} to continue, or name another folder")
 
 # %% ../../nbs/models/10_training.ipynb #e7adb934

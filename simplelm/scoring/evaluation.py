@@ -28,9 +28,8 @@ from .tasks import Item, Task, describe_task, find_answer
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['score_items', 'answer_generated', 'EvaluationConfig', 'Questions', 'load_questions', 'answer_questions',
-           'open_scorer', 'write_answers', 'task_provenance', 'provenance', 'settle_scoring', 'evaluate_model',
-           'join_tables', 'evaluate_models']
+__all__ = ['score_items', 'EvaluationConfig', 'Questions', 'answer_questions', 'task_provenance', 'provenance', 'settle_scoring',
+           'evaluate_model', 'evaluate_models']
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #61652386
 if TYPE_CHECKING: from simplelm.scoring.likelihood import TextScorer
@@ -73,7 +72,7 @@ class EvaluationConfig:
     batch_tokens: int|None = None # Tokens in a batch, padding included; by default 4,096 on a processor, 65,536 on an accelerator
     seed: int = 0 # Of the draw, and of generated items
     precision: str = "float32" # Numbers the model computes with: float32, or bfloat16
-    threads: int|None = None # Threads of the processor that score; unset: as many as suit the model's width
+    threads: int|None = None # Processor threads that score; by default as many as suit the width
     add_bos: bool|None = None # Put the BOS token in front of every text, or only of an empty context; by default as the tokenizer does
     shots: int = 0 # Answered examples in front of each question; 0 for each task's own number, mostly none
     draws: int = 1 # How often examples are drawn anew; the spread between draws is reported

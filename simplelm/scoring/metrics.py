@@ -15,9 +15,9 @@ from .public_tasks import TASKS
 from .tasks import Item, Task
 
 # %% auto #0
-__all__ = ['RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'MEASURES', 'COLUMNS', 'CONVENTIONS', 'item_pairs', 'choice_rows', 'normed',
-           'choose', 'answer_items', 'answer_texts', 'mean_and_error', 'bootstrap_interval', 'metric_values',
-           'metric_classes', 'bits_per_byte', 'bits_interval', 'score_row', 'accuracy_table', 'group_rows']
+__all__ = ['RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'MEASURES', 'COLUMNS', 'CONVENTIONS', 'item_pairs', 'choice_rows', 'choose',
+           'answer_items', 'answer_texts', 'mean_and_error', 'bootstrap_interval', 'metric_values', 'bits_per_byte',
+           'score_row', 'accuracy_table']
 
 # %% ../../nbs/scoring/10_metrics.ipynb #556c98d7
 pd = Deferred("pandas")

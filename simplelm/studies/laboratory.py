@@ -17,16 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 # %% auto #0
-__all__ = ['VOCABULARIES', 'SAMPLE', 'STATISTICS', 'ITEM_KEYS', 'CPU_SPEED', 'Dial', 'is_number', 'CommonText', 'Laboratory',
-           'Language', 'Position', 'story_settings', 'value_text', 'dial_reference', 'turn_dials', 'languages_of',
-           'load_laboratory', 'is_laboratory', 'function_words', 'random_vocabulary', 'corpus_coverage',
-           'make_vocabulary', 'first_texts', 'describe_texts', 'make_corpus', 'describe_language', 'make_text',
-           'score_texts', 'run_laboratory', 'item_table', 'score_table', 'condition_table', 'gather_laboratory',
-           'seed_spread', 'contrast', 'measure_cells', 'with_mean_size', 'is_accuracy', 'is_headline', 'dial_contrasts',
-           'find_effects', 'measure_points', 'number_format', 'dial_axis', 'dial_panel', 'dial_chart', 'language_chart',
-           'language_points', 'rank_correlations', 'why_chart', 'effect_sentence', 'dial_sentences',
-           'laboratory_findings', 'effect_table', 'condition_html', 'read_laboratory', 'laboratory_html',
-           'write_laboratory_report', 'plan_laboratory']
+__all__ = ['VOCABULARIES', 'SAMPLE', 'STATISTICS', 'CPU_SPEED', 'Dial', 'is_number', 'CommonText', 'Laboratory', 'Language',
+           'Position', 'story_settings', 'value_text', 'turn_dials', 'languages_of', 'load_laboratory', 'is_laboratory',
+           'function_words', 'random_vocabulary', 'corpus_coverage', 'first_texts', 'describe_texts', 'make_text',
+           'run_laboratory', 'seed_spread', 'contrast', 'measure_cells', 'with_mean_size', 'is_accuracy', 'is_headline',
+           'dial_contrasts', 'find_effects', 'measure_points', 'dial_chart', 'language_chart', 'language_points',
+           'rank_correlations', 'why_chart', 'effect_sentence', 'dial_sentences', 'laboratory_findings',
+           'read_laboratory', 'laboratory_html', 'write_laboratory_report', 'plan_laboratory']
 
 # %% ../../nbs/studies/02_laboratory.ipynb #6c56f640
 from ..artifacts import Deferred, InputError, atomic_write, fingerprint, logger, make_artifact, plain, read_manifest

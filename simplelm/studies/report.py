@@ -25,18 +25,12 @@ from ..laws.frontier import agreement, curve_frontiers
 from ..laws.scaling import EQUAL, LAWS, FitRefused, PowerLaw, checklist, compare_laws, count_text, fit_laws, law_lines, law_residuals, read_csv, scaling_chart, study_points, verdict
 
 # %% auto #0
-__all__ = ['POINT', 'SEEDS', 'COLUMNS', 'EACH', 'FINDINGS', 'STYLE', 'SECTIONS', 'with_numerics', 'numerics_text', 'read_table',
-           'Run', 'read_json', 'load_run', 'headline_tasks', 'task_scores', 'headline_table', 'count_words',
-           'score_columns', 'score_text', 'loss_text', 'align_lines', 'format_headline', 'conventional', 'unpaired',
-           'differences', 'above_chance', 'scope_findings', 'loss_findings', 'mean_scores', 'size_matches',
-           'match_findings', 'difference_findings', 'chance_findings', 'fit_findings', 'findings', 'Claim', 'decide',
-           'single_tasks', 'simple_tasks', 'language_claim', 'mean_curves', 'size_claim', 'law_claim', 'claims',
-           'spread_labels', 'loss_chart', 'accuracy_panel', 'with_bars', 'accuracy_chart', 'headline_chart',
-           'chart_svg', 'titled', 'headline_picture', 'html_table', 'head_cells', 'score_cell', 'headline_section',
-           'findings_section', 'figure', 'curves_section', 'difference_table', 'accuracy_section', 'law_cells',
-           'fits_section', 'samples_section', 'flatten', 'settings_section', 'claims_section', 'headline_scores',
-           'emergence_section', 'forecast_section', 'frontier_sentences', 'checklist_section', 'page_html',
-           'report_html', 'write_report']
+__all__ = ['POINT', 'SEEDS', 'COLUMNS', 'EACH', 'FINDINGS', 'SECTIONS', 'with_numerics', 'numerics_text', 'read_table', 'Run',
+           'read_json', 'load_run', 'headline_tasks', 'task_scores', 'headline_table', 'count_words', 'score_text',
+           'format_headline', 'conventional', 'unpaired', 'differences', 'above_chance', 'mean_scores', 'size_matches',
+           'findings', 'decide', 'claims', 'spread_labels', 'loss_chart', 'accuracy_chart', 'headline_chart',
+           'headline_picture', 'html_table', 'head_cells', 'figure', 'samples_section', 'flatten', 'settings_section',
+           'page_html', 'report_html', 'write_report']
 
 # %% ../../nbs/studies/01_report.ipynb #9235e745
 alt, pd, scipy, vl_convert = Deferred("altair"), Deferred("pandas"), Deferred("scipy"), Deferred("vl_convert")

@@ -32,10 +32,9 @@ from ..internals.threads import torch_threads
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['STUDIES', 'ACCELERATORS', 'ONLY_FLOAT16', 'LANGUAGES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe', 'Study',
-           'read_study', 'load_study', 'training_speed', 'plan_study', 'study_models', 'place', 'study_vocabulary',
-           'make_corpora', 'make_blocks', 'TrainedModel', 'make_model', 'write_samples', 'collect_tables',
-           'write_tables', 'gather_tables', 'check_workers', 'check_inputs', 'settle_study', 'run_study']
+__all__ = ['STUDIES', 'CorpusConfig', 'ModelGrid', 'SampleConfig', 'Recipe', 'Study', 'read_study', 'load_study',
+           'training_speed', 'plan_study', 'place', 'make_corpora', 'make_blocks', 'TrainedModel', 'make_model',
+           'collect_tables', 'write_tables', 'gather_tables', 'check_workers', 'settle_study', 'run_study']
 
 # %% ../../nbs/studies/00_study.ipynb #6cf1678b
 from ..models.model import (ModelConfig, model_size, non_embedding_parameter_count, parameter_count, process_memory, training_flops,

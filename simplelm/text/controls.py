@@ -28,11 +28,9 @@ from .simplification import count_array_words
 from .vocabulary import Vocabulary, class_string, word_key, word_places
 
 # %% auto #0
-__all__ = ['PRONOUN_WORDS', 'DETERMINER_WORDS', 'ADPOSITION_WORDS', 'CONJUNCTION_WORDS', 'AUXILIARY_WORDS', 'PARTICLE_WORDS',
-           'NUMERAL_WORDS', 'CONTENT_SPELLINGS', 'PASSAGE_PLACE', 'PASSAGE_COLUMNS', 'BUCKET_BYTES', 'UNPACKED',
-           'MOST_BUCKETS', 'closed_class', 'passage_lengths', 'LikeStep', 'DocumentsOf', 'documents_of',
-           'place_passages', 'cut_passages', 'PassagesOf', 'passages_of', 'sentences_of', 'Buckets',
-           'shuffle_sentences', 'lottery', 'SampleStep', 'sample_documents']
+__all__ = ['CONTENT_SPELLINGS', 'BUCKET_BYTES', 'UNPACKED', 'MOST_BUCKETS', 'closed_class', 'passage_lengths', 'DocumentsOf',
+           'documents_of', 'place_passages', 'cut_passages', 'passages_of', 'sentences_of', 'Buckets',
+           'shuffle_sentences', 'sample_documents']
 
 # %% ../../nbs/text/07_controls.ipynb #de2b2d73
 PRONOUN_WORDS = """
@@ -386,7 +384,7 @@ def _prepared(self: SampleStep) -> SampleStep:
     totals = np.cumsum(words[order])
     if words.sum() < self.words:
         label = source_label([source.name for source in self.source])
-        raise NoResult(f"{label}: holds {words.sum():,} words, not {self.words:,}; ask for fewer words")
+        raise NoResult(f"{label}: holds {words.sum():,} words, not {self.words:,}; request fewer words")
     last = np.argmin(np.abs(totals - self.words))
     return replace(self, highest=int(numbers[order[last]]))
 

@@ -22,7 +22,7 @@ from .vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii
 
 # %% auto #0
 __all__ = ['kernel', 'NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_column', 'step', 'filter_rule',
-           'run_stretch', 'count_gains', 'thin', 'choose_words', 'Gain', 'GainCounter', 'vocabulary_gain', 'gain_chart']
+           'run_stretch', 'count_gains', 'thin', 'choose_words', 'GainCounter', 'vocabulary_gain', 'gain_chart']
 
 # %% ../../nbs/text/08_gain.ipynb #ecf14749
 alt, pd = Deferred("altair"), Deferred("pandas")

@@ -40,10 +40,10 @@ class SimplificationConfig:
     max_oov: float = 0.01 # Share of its words that may be out of vocabulary, 0 to 1
     from_sentence_start: bool = True # Whether a passage must open at the start of a sentence
     segmentation: str = "words" # "words" keeps don't whole; "paper" cuts as the released code does
-    ascii_delimiters: bool|None = None # Let 33 ASCII characters alone cut words; unset: as `segmentation`
-    digit_quirk: bool|None = None # Let a delimiter after a number open a word; unset: as `segmentation`
+    ascii_delimiters: bool|None = None # Let 33 ASCII characters alone cut words; by default as `segmentation`
+    digit_quirk: bool|None = None # Let a delimiter after a number open a word; by default as `segmentation`
     split_apostrophes: bool|None = None # Let apostrophes cut words; with `ascii_delimiters`, ’ is a letter
-    oov_floor: int|None = None # Take the unknown share of at least so many words; unset: `min_words`
+    oov_floor: int|None = None # Take the unknown share of at least so many words; by default `min_words`
     count_closing_word: bool = True # Count the word that closed a passage as one of it, as released
 
     def __post_init__(self): _check_config(self)
