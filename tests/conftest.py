@@ -55,10 +55,10 @@ def kill_when(condition, *arguments, cwd, timeout=120):
 
 
 def hashes(folder):
-    """SHA-256 of every file below a folder; of manifests without the seconds, which two runs never share."""
+    """SHA-256 of every file below a folder; of manifests without the seconds, which two runs never share, and the threads, which are recorded if torch was loaded."""
     def content(path):
         if path.name != "manifest.json": return path.read_bytes()
-        return json.dumps(json.loads(path.read_text()) | {"seconds": None}).encode()
+        return json.dumps(json.loads(path.read_text()) | {"seconds": None, "threads": None}).encode()
     return {p.relative_to(folder).as_posix(): hashlib.sha256(content(p)).hexdigest()
             for p in sorted(Path(folder).rglob("*")) if p.is_file()}
 

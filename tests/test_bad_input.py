@@ -187,7 +187,7 @@ PLACES = [
     (("clean", "nowhere"), "nowhere"), (("extend", "EMPTY", "--out", "x"), "EMPTY"), (("extend", "nowhere", "--out", "x"), "nowhere"),
     (("train", "EMPTY", "--out", "x"), "EMPTY"), (("train", "nowhere", "--out", "x"), "nowhere"),
     (("evaluate", "--model", "nowhere"), "nowhere"), (("evaluate", "--model", "EMPTY"), "EMPTY"), (("evaluate", "--model"), "--model"),
-    (("evaluate", "--model", "EMPTY", "--tasks", "grammer"), "no task or group 'grammer'"), (("evaluate", "--model", "EMPTY", "--tasks", ""), "no task"),
+    (("evaluate", "--model", "EMPTY", "--tasks", "grammer"), "no task or group 'grammer'"), (("evaluate", "--model", "EMPTY", "--tasks", ""), "tasks is empty"),
     (("evaluate", "--model", "EMPTY", "--add-bos", "--no-add-bos"), "give one of them"),
     (("contamination", "nothing", "--corpus", "a.jsonl"), "no task or group 'nothing'"), (("contamination", "EMPTY", "--corpus", "a.jsonl"), "EMPTY"),
     (("plan", "gigantic"), "gigantic"), (("plan", "tiny", "--accelerator", "abacus"), "abacus"), (("plan", "tiny", "--count", "0"), "count"),
