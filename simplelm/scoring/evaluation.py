@@ -162,7 +162,9 @@ def open_scorer(
     device: str|None=None, # Where the model computes; by default an accelerator if there is one
 ) -> TextScorer: # Ready to score
     "Open whatever scores texts"
+    from simplelm.scoring.baselines import NGramScorer, is_ngram
     from simplelm.scoring.likelihood import Scorer
+    if is_ngram(model_folder): return NGramScorer(model_folder, config.add_bos)
     return Scorer(model_folder, None, config.batch_tokens, config.add_bos, config.precision, device)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #f39d657f
@@ -270,7 +272,7 @@ def evaluate_model(
     request = {"evaluation": config, "tasks": {name: describe_task(TASKS[name]) for name in names},
                "vocabulary": vocabulary.fingerprint if vocabulary else None}
     inputs = {"model": find_model(model_folder)} | {name: file for name in names if (file := task_file(TASKS[name]))}
-    return make_artifact(out, "evaluate", request, build, inputs, config.seed, format=3)
+    return make_artifact(out, "evaluate", request, build, inputs, config.seed, format=4)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #2b5c9072
 def join_tables(
