@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import ROOT, call
+from conftest import ROOT, call, write_jsonl
 from simplelm.cli import main
 
 GOOD = "The dog sat on the mat. The dog saw the cat. The cat ran to the tree. The dog ran too. They sat in the sun. The sun was warm. They were happy all day."
@@ -291,8 +291,16 @@ class Hang(BaseException):
 def hang(*_): raise Hang
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory, words):
+    """The kernels of a corpus are compiled before any row is timed: in a fresh clone on a busy machine this takes longer than a row may."""
+    folder = tmp_path_factory.mktemp("compiled")
+    write_jsonl(folder/"a.jsonl", ["The dog sat in the park. " * 20])
+    main(["simplify", str(folder/"a.jsonl"), "--vocabulary", str(words), "--min-words", "4", "--out", str(folder/"out")])
+
+
 @pytest.fixture
-def refuse(tmp_path, monkeypatch, capsys):
+def refuse(tmp_path, monkeypatch, capsys, compiled):
     """Call the command in a folder of some files; it must say one line with every part, leave with 2, and leave nothing behind."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SIMPLELM_DATA", raising=False)
