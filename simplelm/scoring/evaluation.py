@@ -28,8 +28,8 @@ from .tasks import Item, Task, describe_task, find_answer
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['score_items', 'EvaluationConfig', 'Questions', 'answer_questions', 'task_provenance', 'provenance', 'settle_scoring',
-           'evaluate_model', 'evaluate_models']
+__all__ = ['SCORES_FORMAT', 'score_items', 'EvaluationConfig', 'Questions', 'answer_questions', 'task_provenance', 'provenance',
+           'settle_scoring', 'evaluate_model', 'evaluate_models']
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #61652386
 if TYPE_CHECKING: from simplelm.scoring.likelihood import TextScorer
@@ -236,6 +236,8 @@ def settle_scoring(
     return replace(config, threads=choose_threads(width) if on_processor else 1)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #160648ab
+SCORES_FORMAT = 4 # Version of what is written; raised when scores for an old configuration change
+
 def evaluate_model(
     model_folder: str|Path, # A causal model and its tokenizer in the Hub's layout, or a Hub id
     out: str|Path, # Folder for `scores.csv`, `items.parquet`, `choices.parquet` and `provenance.json`
@@ -272,7 +274,7 @@ def evaluate_model(
     request = {"evaluation": config, "tasks": {name: describe_task(TASKS[name]) for name in names},
                "vocabulary": vocabulary.fingerprint if vocabulary else None}
     inputs = {"model": find_model(model_folder)} | {name: file for name in names if (file := task_file(TASKS[name]))}
-    return make_artifact(out, "evaluate", request, build, inputs, config.seed, format=4)
+    return make_artifact(out, "evaluate", request, build, inputs, config.seed, format=SCORES_FORMAT)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #2b5c9072
 def join_tables(

@@ -34,12 +34,12 @@ from ..models.blocks import open_blocks, pack_blocks
 from ..models.loss import training_module
 from ..models.plan import settle_training, usual_precision
 from ..models.tokenizer import load_tokenizer, train_tokenizer
-from ..models.training import train, training_device
+from ..models.training import TRAIN_FORMAT, train, training_device
 from ..scoring.comparison import item_values
 from ..scoring.tasks import Task
 from ..scoring.public_tasks import TASKS, register, task_names
 from ..scoring.items import load_items
-from ..scoring.evaluation import EvaluationConfig, evaluate_model, settle_scoring
+from ..scoring.evaluation import SCORES_FORMAT, EvaluationConfig, evaluate_model, settle_scoring
 from ..scoring.loading import find_model, load_model
 from ..stories.lexicon import child_vocabulary
 from .languages import Languages, check_vocabulary, place, story_settings, vocabulary_source
@@ -181,8 +181,8 @@ def model_places(
     config = settle_training(replace(study.training, seed=job.seed, threads=threads), shape, training_device())
     items = study.evaluation.items
     evaluation = settle_scoring(replace(items, threads=items.threads or 1), shape.hidden)
-    model = place(job.run, f"model-{job.name}", [shape, config], job.blocks)
-    told = [model.name, evaluation, job.vocabulary.fingerprint]
+    model = place(job.run, f"model-{job.name}", [shape, config, TRAIN_FORMAT], job.blocks)
+    told = [model.name, evaluation, job.vocabulary.fingerprint, SCORES_FORMAT]
     scores = job.run/f"scores-{job.name}-{fingerprint(plain(told))[:8]}"
     texts = job.run/f"texts-{job.name}-{fingerprint([*plain(told), *(p.parent.name for p in job.texts.values())])[:8]}"
     samples = job.run/f"samples-{job.name}-{fingerprint([model.name, plain(study.samples)])[:8]}"
@@ -620,7 +620,7 @@ def score_baseline(
         reads = job.study.training.tokens
         model = place(job.run, f"ngram{baseline.order}-{job.language}", [baseline.order, reads], job.blocks)
         train_ngram(job.blocks, model, baseline.order, reads)
-    told = [str(model) if not ngram else model.name, plain(evaluation), job.vocabulary.fingerprint]
+    told = [model.name if ngram else str(model), plain(evaluation), job.vocabulary.fingerprint, SCORES_FORMAT]
     name = re.sub(r"[^\w.-]+", "-", baseline.name)
     scores = job.run/f"scores-{name}-{fingerprint(told)[:8]}"
     evaluate_model(model, scores, evaluation, job.vocabulary, cache=_cache(evaluation, job.vocabulary.fingerprint))
