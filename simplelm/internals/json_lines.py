@@ -19,7 +19,7 @@ from .bytes import NEWLINE, bytes_between, count_between, first_one, kernel
 __all__ = ['PADDING', 'QUOTE', 'BACKSLASH', 'COMMA', 'COLON', 'OPEN_LIST', 'CLOSE_LIST', 'OPEN_RECORD', 'CLOSE_RECORD', 'MINUS',
            'PLUS', 'POINT', 'BROKEN', 'padded', 'hexadecimal', 'read_escape', 'string_end', 'is_digit', 'digits_end',
            'number_end', 'scalar_end', 'behind_spaces', 'key_end', 'value_end', 'find_name', 'record_end',
-           'find_strings', 'copy_64', 'add_character', 'copy_strings', 'string_array', 'is_utf8', 'read_strings']
+           'find_strings', 'copy_64', 'add_character', 'copy_strings', 'is_utf8', 'read_strings']
 
 # %% ../../nbs/internals/02_json_lines.ipynb #87a87c3a
 PADDING = 64 # bytes of memory behind the last line

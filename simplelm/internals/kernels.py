@@ -23,12 +23,11 @@ from ..artifacts import Deferred
 from .compilation import cached
 
 # %% auto #0
-__all__ = ['kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'CHAIN', 'power_of_two', 'widen', 'put',
-           'raise_maxima', 'add_exponentials', 'ordered', 'add_row', 'add_rows', 'pointer', 'work', 'openmp',
-           'table_task', 'rows_task', 'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs',
-           'exponentiate', 'norm_rows', 'norm_task', 'rms_norm', 'LanesType', 'take', 'give', 'spread', 'larger',
-           'largest', 'total', 'turn', 'look_back', 'walk_trees', 'walk_task', 'tree_attention', 'multiplier',
-           'keep_memory']
+__all__ = ['kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'power_of_two', 'widen', 'put', 'raise_maxima',
+           'add_exponentials', 'ordered', 'add_row', 'add_rows', 'pointer', 'work', 'openmp', 'table_task', 'rows_task',
+           'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs', 'exponentiate', 'norm_rows',
+           'norm_task', 'rms_norm', 'LanesType', 'take', 'give', 'spread', 'larger', 'largest', 'total', 'turn',
+           'look_back', 'walk_trees', 'walk_task', 'tree_attention', 'multiplier', 'keep_memory']
 
 # %% ../../nbs/internals/03_kernels.ipynb #4ea8d171
 torch = Deferred("torch")

@@ -21,8 +21,8 @@ from .metrics import CONVENTIONS
 # %% auto #0
 __all__ = ['Unit', 'FEWEST_SEEDS', 'ROUNDING', 'Estimate', 'VariancePart', 'Arm', 'crossed_error', 'Comparison',
            'comparison_text', 'without_rounding', 't_probability', 'smallest_difference', 'mcnemar', 'compare', 'holm',
-           'Margin', 'equivalence', 'non_inferiority', 'compare_items', 'Scored', 'read_scored', 'shared_tasks',
-           'item_values', 'compare_scores']
+           'Margin', 'equivalence', 'non_inferiority', 'compare_items', 'Scored', 'read_scored', 'item_values',
+           'compare_scores']
 
 # %% ../../nbs/scoring/12_comparison.ipynb #b1586210
 pd, scipy = Deferred("pandas"), Deferred("scipy")
@@ -449,7 +449,7 @@ def check_rows(
     if not twice.any(): return
     row = items[twice].iloc[0]
     raise InputError(f"{folder}/items.parquet: item {row['item']} of {row.task} ({row.form} form) "
-                     f"is there twice, {twice.sum()} rows are too many; evaluate the model again")
+                     f"appears twice, {twice.sum()} rows are too many; evaluate the model again")
 
 def training_precision(
     folder: Path, # Made by `simplelm evaluate`
@@ -527,7 +527,7 @@ def _check_asked(
         a, b = one.tasks[name], other.tasks[name]
         parts = ("version", "task", "data", "items", "prompts")
         if differ := [part for part in parts if a.get(part) != b.get(part)]:
-            raise InputError(f"{both}: task {name} was not asked alike (its {', '.join(differ)} differ); "
+            raise InputError(f"{both}: task {name} was asked differently (its {', '.join(differ)} differ); "
                              "evaluate both with the same tasks, limit, seed, vocabulary, shots and style")
 
 # %% ../../nbs/scoring/12_comparison.ipynb #34c3e488

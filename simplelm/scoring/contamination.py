@@ -31,12 +31,11 @@ from ..text.vocabulary import Vocabulary, lower_ascii
 
 # %% auto #0
 __all__ = ['KEY_WORDS', 'KEY_SIDE', 'RULES', 'SHORTEST', 'LONGEST', 'kernel', 'ANCHORS', 'BASE', 'WINDOW', 'NOWHERE', 'EDGE',
-           'AROUND', 'RANK', 'split_phrase', 'template_pattern', 'has_labels', 'context_fields', 'text_pieces',
-           'key_phrases', 'ngram_length', 'separator_length', 'mark_letters', 'split_64', 'find_words', 'load_end',
-           'word_number', 'run_key', 'filter_bits', 'same_words', 'power_table', 'anchor_of', 'index_phrases', 'probe',
-           'find_phrases', 'PhraseTable', 'make_table', 'Place', 'PhraseSearch', 'excerpt_around', 'rows_of',
-           'scan_corpus', 'Claims', 'claim_phrases', 'find_contamination', 'contamination_table', 'check_versions',
-           'load_scored', 'load_tasks', 'check_contamination']
+           'RANK', 'split_phrase', 'text_pieces', 'key_phrases', 'ngram_length', 'separator_length', 'mark_letters',
+           'split_64', 'find_words', 'load_end', 'word_number', 'run_key', 'filter_bits', 'same_words', 'power_table',
+           'anchor_of', 'index_phrases', 'probe', 'find_phrases', 'PhraseTable', 'make_table', 'Place', 'PhraseSearch',
+           'rows_of', 'scan_corpus', 'Claims', 'claim_phrases', 'find_contamination', 'contamination_table',
+           'check_versions', 'load_scored', 'load_tasks', 'check_contamination']
 
 # %% ../../nbs/scoring/13_contamination.ipynb #8e92632b
 pd = Deferred("pandas")

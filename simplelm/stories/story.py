@@ -158,7 +158,7 @@ def check_room(
     needed, free = config.documents*PACKED_BYTES, shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(f"story world: {config.documents:,} documents take at least {needed/2**30:,.0f} GiB, "
-                         f"and the disk of {folder.parent} has {free/2**30:,.0f} GiB left; ask for fewer")
+                         f"and the disk of {folder.parent} has {free/2**30:,.0f} GiB left; request fewer")
 
 # %% ../../nbs/stories/05_story.ipynb #e910a5c2
 def write_stories(
