@@ -48,8 +48,8 @@ def check_numbers(
     for name, v in columns.items():
         bad = np.flatnonzero(~(np.isfinite(v) & (v > 0)))
         if not len(bad): continue
-        place, value = f"point {bad[0] + 1} of {len(v)}", v[bad[0]]
-        raise FitRefused(f"{name} must be positive numbers; {place} is {value}")
+        place = f"point {bad[0] + 1} of {len(v)}"
+        raise FitRefused(f"{name} must be positive numbers; {place} is {v[bad[0]]}")
 
 # %% ../../nbs/laws/00_fitting.ipynb #43a90cf3
 def check_duplicates(
@@ -143,7 +143,14 @@ def damped_step(
 EXPONENT_BOUND = 4.0 # Exponents are looked for between minus and plus this
 REST = 8 # A problem rests after so many steps that hardly lower its cost
 
-def _measured(law: Callable, theta: np.ndarray, y: np.ndarray, weight: np.ndarray, delta: float, free: np.ndarray):
+def _measured(
+    law: Callable, # As `solve_batch` takes it
+    theta: np.ndarray, # (problems, constants)
+    y: np.ndarray, # (problems, points) log loss
+    weight: np.ndarray, # (problems, points)
+    delta: float, # Huber's
+    free: np.ndarray, # (constants,)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Residuals, their derivatives by free constants, and the cost of every problem"
     predicted, J = law(theta)
     left = predicted - y
