@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .bytes import NEWLINE, bytes_between, count_between, first_one, kernel
+from .compilation import kernels_on
 
 # %% auto #0
 __all__ = ['PADDING', 'QUOTE', 'BACKSLASH', 'COMMA', 'COLON', 'OPEN_LIST', 'CLOSE_LIST', 'OPEN_RECORD', 'CLOSE_RECORD', 'MINUS',
@@ -274,12 +275,28 @@ def is_utf8(
     except pa.ArrowInvalid: return False
     return True
 
+# %% ../../nbs/internals/02_json_lines.ipynb #05b653b1
+def _all_lines(
+    data: np.ndarray, # Lines, as `padded` makes them
+    first: int, # Row of the first line
+) -> np.ndarray: # int64 (lines, 3): row, first byte and end
+    "Every line that is not blank"
+    ends = np.flatnonzero(data == NEWLINE)
+    starts = np.concatenate([[0], ends + 1])[:-1]
+    lines = np.column_stack([first + np.arange(len(ends)), starts, ends])
+    filled = [bool(data[a:b].tobytes().strip(b" \t\r")) for a, b in zip(starts, ends)]
+    return lines[np.array(filled, bool)]
+
+# %% ../../nbs/internals/02_json_lines.ipynb #1a9b829c
 def read_strings(
     data: np.ndarray, # Lines, as `padded` makes them
     first: int, # Row of the first line
     names: Sequence[str], # Fields wanted, each once; a record must have the first
 ) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray]: # Name -> strings, null where a record has none; their rows; row, first byte and end of each line left to the caller, (n, 3)
     "Read some strings of every line, but for lines that are blank"
+    if not kernels_on():
+        nothing = {name: pa.array([], pa.string()) for name in names}
+        return nothing, np.empty(0, np.int64), _all_lines(data, first)
     wanted, most = [name.encode() for name in names], count_between(data, 0, len(data), NEWLINE, NEWLINE)
     lines, places, read = np.empty((most, 3), np.int64), np.empty((most, len(names), 2), np.int64), np.empty(most, bool)
     count = find_strings(data, first, np.frombuffer(b"".join(wanted), np.uint8), np.cumsum([0, *map(len, wanted)]), lines, places, read)

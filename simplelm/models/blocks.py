@@ -22,6 +22,7 @@ from ..configuration import check_least, check_seeds, check_types
 from ..text.corpus import read_corpus, source_label
 from ..text.parts import only_set_aside
 from ..internals.bytes import kernel
+from ..internals.compilation import kernels_on
 from .tokenizer import Piece, copy_tokenizer, corpus_pieces, corpus_request, document_hash, document_numbers, write_rejected
 from .encoding import DocumentTokenizer, read_tokenizer
 
@@ -105,7 +106,8 @@ def pack_split(
     each = (start >= 0) + (end >= 0) # marks of a row
     lengths = np.diff(offsets)[chosen] + each
     laid = np.empty(lengths.sum(), token_type(tokenizer.entries))
-    lay_rows(ids, offsets, chosen, start, end, laid)
+    lay = lay_rows if kernels_on() else lay_rows.py_func # the same function, not compiled
+    lay(ids, offsets, chosen, start, end, laid)
     filled = lengths > 0 # without marks an empty text has no tokens
     rows, starts = chosen[filled], (np.cumsum(lengths) - lengths)[filled]
     begins = np.diff(np.cumsum(piece.first)[rows], prepend=-1) != 0
