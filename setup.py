@@ -21,7 +21,7 @@ setup(
     license="Apache-2.0",
     python_requires=f">={settings['min_python']}",
     packages=find_packages(include=["simplelm*"]),
-    package_data={"simplelm": ["py.typed", "studies/*.toml", "lexicon/*"]},
+    package_data={"simplelm": ["py.typed", "studies/*.toml", "studies/*.jinja", "lexicon/*"]},
     install_requires=settings["requirements"].split(),
     extras_require={extra: settings[f"{extra}_requirements"].split() for extra in ("cluster", "dev", "docs", "harness", "readability", "tracking", "twins")},
     entry_points={"console_scripts": settings["console_scripts"].split(), "nbdev": ["simplelm=simplelm._modidx:d"]},

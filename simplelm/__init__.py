@@ -54,7 +54,7 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .studies.study import Study as Study
     from .studies.study import load_study as load_study
     from .studies.study import plan_study as plan_study
-    from .studies.study import run_study as run_study
+    from .studies.running import run_study as run_study
     from .studies.report import write_report as write_report
 
 _NAMES = {
@@ -85,7 +85,8 @@ _NAMES = {
     "scoring.comparison": "compare_scores",
     "scoring.contamination": "check_contamination",
     "laws.scaling": "fit_parametric fit_power_law",
-    "studies.study": "Study load_study plan_study run_study",
+    "studies.study": "Study load_study plan_study",
+    "studies.running": "run_study",
     "studies.report": "write_report",
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}

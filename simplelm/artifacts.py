@@ -34,10 +34,10 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['logger', 'PUBLIC_HOMES', 'InputError', 'NoResult', 'Busy', 'plain', 'fingerprint', 'check_place', 'atomic_write',
-           'Manifest', 'check_files', 'read_manifest', 'source_fingerprint', 'package_versions', 'PartialArtifact',
-           'make_artifact', 'restarting', 'Leftover', 'find_leftovers', 'remove_leftover', 'data_folder', 'find_data',
-           'progress', 'on_sigterm', 'uncollected', 'Deferred']
+__all__ = ['logger', 'InputError', 'NoResult', 'Busy', 'plain', 'fingerprint', 'check_place', 'atomic_write', 'Manifest',
+           'check_files', 'read_manifest', 'source_fingerprint', 'package_versions', 'PartialArtifact', 'make_artifact',
+           'restarting', 'find_leftovers', 'remove_leftover', 'data_folder', 'find_data', 'progress', 'on_sigterm',
+           'uncollected', 'Deferred']
 
 # %% ../nbs/00_artifacts.ipynb #f825282b
 class InputError(ValueError):
@@ -406,7 +406,7 @@ def _begin(
     if not same:
         raise InputError(f"{self.folder}: an unfinished result of another request is in {self.partial} "
                          f"(its {name_differences(found, self.request)} differ); give the former options to continue it, "
-                         "or --restart to delete it and begin anew")
+                         "or --restart to delete it and start again")
     if found is not None: logger.info("%s: continues where it was stopped", self.folder)
     self.partial.mkdir(parents=True, exist_ok=True)
     (self.partial/"manifest.json").unlink(missing_ok=True)
@@ -520,7 +520,7 @@ def make_artifact(
         except Busy:
             manifest = made.finished()
             if manifest is None: raise
-    logger.info("%s: is there already", made.folder)
+    logger.info("%s: exists already", made.folder)
     return manifest
 
 # %% ../nbs/00_artifacts.ipynb #235e3a5a
@@ -645,7 +645,7 @@ def data_folder() -> Path|None: # `None` if the variable is not set
     "The folder that `$SIMPLELM_DATA` names, or an InputError if there is none"
     data = os.environ.get("SIMPLELM_DATA")
     if not data: return None
-    if not Path(data).is_dir(): raise InputError(f"SIMPLELM_DATA={data}: is no folder; correct the variable, or unset it")
+    if not Path(data).is_dir(): raise InputError(f"SIMPLELM_DATA={data}: is not a folder; correct the variable, or unset it")
     return Path(data)
 
 # %% ../nbs/00_artifacts.ipynb #65e1061e

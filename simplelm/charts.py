@@ -14,7 +14,7 @@ __all__ = ['COLOURS', 'SHAPES', 'language_marks', 'log_x', 'described', 'styled'
 alt, pd = Deferred("altair"), Deferred("pandas") # loaded at first use: the command line starts without them
 
 # %% ../nbs/02_charts.ipynb #22aec989
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#B88000", "#3D94C6")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
 # %% ../nbs/02_charts.ipynb #169a4123

@@ -127,6 +127,9 @@ def read_value(
     for option in alternatives(hint):
         inner = get_args(option)
         if is_dataclass(option) and isinstance(value, dict): return read_table(option, value, f"{path}.")
+        if get_origin(option) is dict and is_dataclass(inner[1]) and isinstance(value, dict):
+            where = {key: f"{path}.{key}" for key in value}
+            return {key: read_value(value[key], inner[1], where[key]) for key in value}
         if get_origin(option) is tuple and is_dataclass(inner[0]) and isinstance(value, list) and all(isinstance(v, dict) for v in value):
             return tuple(read_table(inner[0], v, f"{path}.") for v in value)
         if get_origin(option) is tuple and isinstance(value, list) and inner[0] is float and all(fits(v, float) for v in value):

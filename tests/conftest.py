@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 import processes
 
@@ -54,10 +55,10 @@ def kill_when(condition, *arguments, cwd, timeout=120):
 
 
 def hashes(folder):
-    """SHA-256 of every file below a folder; of manifests without the seconds, which two runs never share."""
+    """SHA-256 of every file below a folder; of manifests without the seconds, which two runs never share, and the threads, which are recorded if torch was loaded."""
     def content(path):
         if path.name != "manifest.json": return path.read_bytes()
-        return json.dumps(json.loads(path.read_text()) | {"seconds": None}).encode()
+        return json.dumps(json.loads(path.read_text()) | {"seconds": None, "threads": None}).encode()
     return {p.relative_to(folder).as_posix(): hashlib.sha256(content(p)).hexdigest()
             for p in sorted(Path(folder).rglob("*")) if p.is_file()}
 
@@ -68,11 +69,13 @@ def write_jsonl(path, texts):
     return path
 
 
-@pytest.hookimpl(tryfirst=True) # before xdist reads the groups
-def pytest_collection_modifyitems(items):
+class FileOrNotebook(LoadScopeScheduling):
     """One worker runs a whole file, so that what its tests share is made once; notebooks share nothing."""
-    for item in items:
-        if item.path.stem != "test_notebooks": item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    def _split_scope(self, nodeid): return nodeid if "test_notebooks.py" in nodeid else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    if config.getvalue("dist") == "loadscope": return FileOrNotebook(config, log)
 
 
 def made_once(tmp_path_factory, name, make):

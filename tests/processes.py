@@ -10,7 +10,7 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([
     "torch", "accelerate", "safetensors.torch", "tokenizers", "transformers.generation", "transformers.models.llama.modeling_llama",
     "altair", "numba", "pandas", "pyarrow.parquet", "scipy.optimize", "scipy.stats",
-    "simplelm.cli.commands", "simplelm.internals.kernels", "nbdev.test"])
+    "simplelm.cli.commands", "simplelm.models.training", "simplelm.scoring.evaluation", "simplelm.studies.report", "nbdev.test"])
 
 
 def simplelm(*arguments):

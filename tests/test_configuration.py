@@ -11,19 +11,19 @@ from simplelm.scoring.tasks import PIQA, Task
 from simplelm.configuration import alternatives, declared_types, parse_config
 from simplelm.text.simplified import simplify_corpus
 from simplelm.scoring.evaluation import EvaluationConfig
-from simplelm.studies.laboratory import CommonText, Dial, Laboratory, load_laboratory
+from simplelm.studies.languages import LanguageConfig, SimplifyStep, SourceConfig
 from simplelm.models.model import ModelConfig
 from simplelm.text.simplification import SimplificationConfig
 from simplelm.stories.dials import StoryWorldConfig
-from simplelm.studies.study import CorpusConfig, ModelGrid, SampleConfig, Study, load_study
+from simplelm.studies.study import Baseline, Claim, CommonText, Dial, ModelGrid, SampleConfig, Study, StudyEvaluation, load_study
 from simplelm.models.tokenizer import TokenizerConfig
 from simplelm.models.blocks import PackingConfig
 from simplelm.models.plan import TrainingConfig
 from simplelm.text.vocabulary import Vocabulary
 
-GOOD = {c: c() for c in (EvaluationConfig, PackingConfig, SampleConfig, SimplificationConfig, StoryWorldConfig, TokenizerConfig, TrainingConfig)} | {
-    CorpusConfig: CorpusConfig(sources=("a.jsonl",)), ModelGrid: ModelGrid(("32x2",)), ModelConfig: ModelConfig(64, 2), Dial: Dial("depth", (0, 1)),
-    CommonText: CommonText("a"), Study: load_study(), Laboratory: load_laboratory(), Task: replace(PIQA, name="mine")} # Class -> one that can be
+GOOD = {c: c() for c in (EvaluationConfig, PackingConfig, SampleConfig, SimplificationConfig, StoryWorldConfig, LanguageConfig, SimplifyStep, StudyEvaluation, TokenizerConfig, TrainingConfig)} | {
+    SourceConfig: SourceConfig(sources=("a.jsonl",)), Baseline: Baseline("a/b"), Claim: Claim("c", "difference", ("a", "b"), "t/simple"), ModelGrid: ModelGrid(("32x2",)), ModelConfig: ModelConfig(64, 2), Dial: Dial("depth", (0, 1)),
+    CommonText: CommonText("a"), Study: load_study(), Task: replace(PIQA, name="mine")} # Class -> one that can be
 WRONG = ["abc", "2", 3, -1, 0.5, True, float("nan"), float("inf"), None, {"a": 1}, {}, ["abc"], [1, 2], [True], [["abc"]], [None], [{"a": 1}], b"abc", object(), np.bool_(True)]
 
 
@@ -80,8 +80,9 @@ def test_lists_and_numbers_of_numpy_are_taken():
 
 MINIATURE = """
 description = "Two models"
-[corpus.storyworld]
+[source.storyworld]
 documents = 300
+[languages.regular]
 [models]
 sizes = ["32x2"]
 [training]
@@ -100,7 +101,7 @@ prompts = ["The dog"]
     ('sizes = ["32x2"]', 'sizes = ["32x2"]\nseeds = [-1]', "seeds is -1"), ('sizes = ["32x2"]', 'sizes = ["32x2"]\nseeds = [0, 0]', "names one twice"), ('sizes = ["32x2"]', 'sizes = ["32x2"]\nseeds = true', "models.seeds"),
     ('sizes = ["32x2"]', 'sizes = ["32x2"]\nseeds = [4294967296]', "seeds is 4294967296"), ('sizes = ["32x2"]', 'sizes = ["32x2"]\nmore_seeds = {"32x2" = [-1]}', "more_seeds"),
     ("[samples]", "[packing]\ncontext = true\n[samples]", "packing.context"), ("[samples]", "limit = 0\n[samples]", "limit is 0"), ("[samples]", "seed = -1\n[samples]", "evaluation: seed is -1"),
-    ("tokens = 16384", "tokens = 0", "tokens 0"), ("tokens = 16384", "tokens = 16384\nlearning_rate = nan", "training.learning_rate"), ("documents = 300", "documents = [300]", "corpus.storyworld.documents")])
+    ("tokens = 16384", "tokens = 0", "tokens 0"), ("tokens = 16384", "tokens = 16384\nlearning_rate = nan", "training.learning_rate"), ("documents = 300", "documents = [300]", "source.storyworld.documents")])
 def test_studies_are_refused_before_any_work(tmp_path, old, new, said):
     """Loading says it in one line that names the file and the key."""
     assert old in MINIATURE

@@ -122,7 +122,7 @@ def test_plain_torchrun_on_processors(tmp_path, blocks):
                                        ("vocabulary", "corpora/*.jsonl", "--out", "x.csv"), ("tokenize", "corpora/regular.jsonl.zst", "--out", "x")], ids=lambda a: a[0])
 def test_a_wrong_simplelm_data_is_named_before_the_network_is_tried(tmp_path, arguments):
     done = call(*arguments, cwd=tmp_path, environment={"SIMPLELM_DATA": str(tmp_path/"nowhere")})
-    assert done.returncode == 2 and f"SIMPLELM_DATA={tmp_path/'nowhere'}: is no folder" in done.stderr, done.stderr
+    assert done.returncode == 2 and f"SIMPLELM_DATA={tmp_path/'nowhere'}: is not a folder" in done.stderr, done.stderr
     assert not list(tmp_path.iterdir())
 
 

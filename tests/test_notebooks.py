@@ -60,7 +60,7 @@ def test_modules_import_only_what_comes_before():
             assert own or earlier or other == "" and part != "" or other == "internals" and part != "", f"{module} imports {imported}"
 
 
-@pytest.mark.parametrize("module", ["artifacts", "text.vocabulary", "text.simplification", "text.statistics", "text.corpus", "text.parts", "text.simplified", "stories.lexicon", "stories.dials", "stories.teller", "stories.grammar", "stories.world", "stories.story", "stories.tasks", "scoring.tasks", "scoring.public_tasks", "scoring.twins", "scoring.items", "scoring.requests", "scoring.metrics", "scoring.evaluation", "scoring.contamination", "laws.scaling", "studies.study", "studies.report", "studies.laboratory", "cli.commands"])
+@pytest.mark.parametrize("module", ["artifacts", "text.vocabulary", "text.simplification", "text.statistics", "text.corpus", "text.parts", "text.simplified", "stories.lexicon", "stories.dials", "stories.teller", "stories.grammar", "stories.world", "stories.story", "stories.tasks", "scoring.tasks", "scoring.public_tasks", "scoring.twins", "scoring.items", "scoring.requests", "scoring.metrics", "scoring.evaluation", "scoring.contamination", "laws.scaling", "studies.languages", "studies.study", "studies.running", "studies.claims", "studies.report", "cli.commands"])
 def test_imports_without_torch(module):
     code = f"import sys, simplelm.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -23,6 +23,7 @@ def test_contents(wheel):
         names = z.namelist()
         metadata = z.read(next(n for n in names if n.endswith("METADATA"))).decode()
     assert {f"simplelm/studies/{n}.toml" for n in ("tiny", "child_directed", "paper")} <= set(names)
+    assert "simplelm/studies/report.html.jinja" in names
     assert any(n.startswith("simplelm/lexicon/") for n in names)
     assert not [n for n in names if n.startswith(("nbs", "tests"))]
     needed = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]

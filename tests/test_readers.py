@@ -155,19 +155,23 @@ def test_map_without_arrow(tmp_path):
 
 @pytest.mark.parametrize("source", ["poems.txt", "*.txt"])
 def test_a_study_reads_as_it_says(tmp_path, monkeypatch, source):
-    """`[corpus.reading]`: both languages of a study come from the same texts."""
+    """`[source.reading]`: both languages of a study come from the same texts."""
     from simplelm.configuration import parse_config
-    from simplelm.studies.study import Study, make_blocks, make_corpora
+    from simplelm.studies.languages import Languages
+    from simplelm.studies.running import make_blocks
+    from simplelm.studies.study import Study
     texts = [f"{t} Früh am Tag." for t in TEXTS]
     (tmp_path/"poems.txt").write_text("\n***\n".join(texts), encoding="latin-1")
     (tmp_path/"words.csv").write_text("word\n" + "\n".join(WORDS) + "\n")
     monkeypatch.chdir(tmp_path)
+    simplify = dict(simplify=dict(vocabulary="words.csv", min_words=4, max_oov=0))
     study = parse_config(Study, dict(
-        name="poems", description="Poems", vocabulary="words.csv", models=dict(sizes=["32x2"]), training=dict(tokens=1024, batch_size=4), evaluation=dict(tasks=["storyworld"]),
-        corpus=dict(sources=[source], reading=dict(encoding="latin-1", separator="***")), simplification=dict(min_words=4, max_oov=0),
+        name="poems", description="Poems", models=dict(sizes=["32x2"]), training=dict(tokens=1024, batch_size=4), evaluation=dict(tasks=["storyworld"]),
+        languages=dict(regular={}, simple=dict(steps=[simplify])),
+        source=dict(sources=[source], held_out_sources=[source], reading=dict(encoding="latin-1", separator="***")),
         tokenizer=dict(vocab_size=300), packing=dict(context=16, validation_fraction=.2)), "poems.toml")
-    languages = make_corpora(study, tmp_path/"run")
-    assert list(corpus_texts(languages["regular"])) == texts
-    for language, corpus in languages.items():
-        made = json.loads((make_blocks(study, tmp_path/"run", language, corpus)/"manifest.json").read_text())
+    languages = Languages(study.source, study.languages, tmp_path/"run")
+    assert list(corpus_texts(list(languages.corpus("regular")))) == texts
+    for language in study.languages:
+        made = json.loads((make_blocks(study, tmp_path/"run", language, languages.corpus(language))/"manifest.json").read_text())
         assert sum(made["counts"][split]["documents"] for split in ("train", "validation")) == len(texts)

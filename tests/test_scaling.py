@@ -202,42 +202,36 @@ def test_size_equivalence_holds_the_truth():
 
 
 def test_forecasts_are_kept_and_cannot_be_changed(tmp_path):
-    models = pd.read_csv(ROOT/"nbs/results/tiny/models.csv")
+    models = pd.read_csv(ROOT/"nbs/results/child_directed/models.csv")
     path = write_forecast(make_forecast(models, "256x4", made="2026-01-31T00:00:00+00:00"), tmp_path)
     assert read_forecast(path).at == 4*(16*256**2 + 2*256) + 256
     with pytest.raises(InputError, match="is made already"): write_forecast(read_forecast(path), tmp_path)
     path.write_text(path.read_text().replace('"level": 0.95', '"level": 0.9'))
     with pytest.raises(InputError, match="was changed after it was made"): read_forecast(path)
-    assert len(calibrate(models)) == 4 # of each language the fourth and the fifth size, from those before
+    assert len(calibrate(models)) == 2 # of each language the fourth size, from those before
 
 
 @pytest.mark.parametrize("study", ["tiny", "child_directed"])
-def test_fit_and_report_on_the_committed_studies(tmp_path, study):
+def test_fit_on_the_committed_studies(tmp_path, study):
     run = shutil.copytree(ROOT/"nbs"/"results"/study, tmp_path/study)
     fit = call("fit", run, "--bootstraps", 200, "--checklist", "--out", tmp_path/"fits.csv")
     assert fit.returncode == 0, fit.stderr
-    assert "parametric law: refused" in fit.stdout and "What is the form of the law? L(x) = E + A x^-alpha" in fit.stdout
+    assert "parametric law: refused" in fit.stdout
     assert len(pd.read_csv(tmp_path/"fits.csv")) == 8
-    report = call("report", run)
-    assert report.returncode == 0, report.stderr
-    page = (run/"report.html").read_text(encoding="utf-8")
-    assert page.index("<h2>Claims</h2>") < page.index("<h2>Headline</h2>") and "<script" not in page and "<title>simple, 32x2, seed 0" in page
-    # beyond the last digits, the verdicts are those that are committed
-    pd.testing.assert_frame_equal(pd.read_csv(run/"claims.csv"), pd.read_csv(ROOT/"nbs"/"results"/study/"claims.csv"), rtol=1e-3)
 
 
 def test_forecast_score_calibrate(tmp_path):
-    run = shutil.copytree(ROOT/"nbs"/"results"/"tiny", tmp_path/"tiny")
+    run = shutil.copytree(ROOT/"nbs"/"results"/"child_directed", tmp_path/"run")
     done = call("forecast", run, "--size", "256x4", "--language", "regular")
     assert done.returncode == 0, done.stderr
     file = next(run.glob("forecast-regular-256x4-*.json"))
     models = pd.read_csv(run/"models.csv")
-    trained = models[models.language == "regular"][:1].assign(size="256x4", parameters=4*(16*256**2 + 2*256) + 256 + 2*1536*256, non_embedding_parameters=4*(16*256**2 + 2*256) + 256,
+    trained = models[models.language == "regular"][:1].assign(size="256x4", parameters=4*(16*256**2 + 2*256) + 256 + 2*4096*256, non_embedding_parameters=4*(16*256**2 + 2*256) + 256,
                                                              bits_per_byte=json.loads(file.read_text())["loss"])
     pd.concat([models, trained]).to_csv(run/"models.csv", index=False)
     scored = call("forecast", "score", run, file)
     assert scored.returncode == 0 and "+0.00%, inside" in scored.stdout, scored.stderr
-    assert "of 5 losses lay in their 95% interval" in call("forecast", "calibrate", run).stdout
+    assert "of 3 losses lay in their 95% interval" in call("forecast", "calibrate", run).stdout
 
 
 def test_fit_of_a_file_with_parameters_and_tokens(tmp_path):

@@ -13,7 +13,8 @@ CASES = {
     "one task": (ONE_SIZE, ('tasks = ["storyworld"]', 'tasks = ["storyworld_agreement"]')),
     "one step": (ONE_SIZE, ("tokens = 16384", "tokens = 1024"), ("warmup_tokens = 4096", "warmup_tokens = 0")),
     "no samples": (ONE_SIZE, ('prompts = ["The dog"]', "prompts = []")),
-    "two seeds": (('sizes = ["32x2", "64x2"]', 'sizes = ["32x2"]\nseeds = [0, 1]'),),
+    "two seeds": (ONE_SIZE, ("seeds = 1", "seeds = 2")),
+    "one language": (ONE_SIZE, ("[languages.regular]\n", "")),
 }
 
 

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from conftest import ROOT, call, hashes, launch
 from simplelm.models.model import model_size
-from simplelm.models.plan import Run, TrainingConfig
+from simplelm.models.plan import TrainingRun, TrainingConfig
 from simplelm.models.steps import set_up
 
 OPTIONS = ("--size", "32x2", "--batch-size", 16, "--tokens", 204800, "--evaluate-every", 20, "--evaluate-sequences", 33, "--sample-every", 100,
@@ -66,7 +66,7 @@ def test_options_that_change_no_loss(tmp_path, blocks, one, more):
 def test_compiled_attention_in_bfloat16(blocks):
     """On processors bfloat16 has an attention of its own, whose mask is a constant of the compiled layers."""
     def gradients(compile):
-        run = Run(model_size("32x2", 512, 64), TrainingConfig(batch_size=4, precision="bfloat16", compile=compile), blocks)
+        run = TrainingRun(model_size("32x2", 512, 64), TrainingConfig(batch_size=4, precision="bfloat16", compile=compile), blocks)
         setup = set_up(run, Accelerator(cpu=True))
         setup.whole.dtype = torch.bfloat16
         setup.module(run.take(run.train, range(4))).backward()
@@ -88,7 +88,7 @@ def test_sigterm_loses_nothing(tmp_path, blocks, processes, program):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=120)[1]
-    assert "the same command goes on from there" in said, said[-3000:]
+    assert "the same command continues from there" in said, said[-3000:]
     if processes == 1: assert process.returncode == 143 # torch's launcher has a code of its own
     assert not (tmp_path/"stopped").exists() and found()[-1] > 25
     resumed = train(blocks, "stopped", cwd=tmp_path, processes=processes, program=program)

@@ -96,14 +96,14 @@ def _train(
     "Train a model and print its counts"
     from simplelm.models.model import model_size
     from simplelm.models.blocks import open_blocks
-    from simplelm.models.plan import Run, preflight
+    from simplelm.models.plan import TrainingRun, preflight
     from simplelm.models.training import train
     blocks = open_blocks(options.blocks)
     shape = model_size(options.size, vocab_size=blocks.vocab_size, context=blocks.context,
                        heads=options.heads, tie_embeddings=options.tie_embeddings)
     first = int(os.environ.get("RANK", 0)) == 0
     if first and not options.out.exists():
-        look = preflight(Run(shape, options.config, options.blocks))
+        look = preflight(TrainingRun(shape, options.config, options.blocks))
         print(look, file=sys.stderr)
     tracker = None if options.tracker == "none" else options.tracker
     made = train(shape, options.blocks, options.out, options.config, tracker)

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/cli/06_studies.ipynb #b1fef822
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -29,71 +29,94 @@ def _peak_memory() -> str: # Such as ", peak memory 1.3 GiB"; empty where the sy
 # %% ../../nbs/cli/06_studies.ipynb #d0bd26e7
 @dataclass(frozen=True, kw_only=True)
 class RunCommand(Command):
-    """Run a whole study, or what is left of it: corpora, tokenizers, models, scores, fits, report.
+    """Run a whole study, or what is left of it: corpora, tokenizers, models, scores, claims, report.
 
     $ simplelm run
-    $ simplelm run mine.toml --out runs/mine
-    $ simplelm run lab (a laboratory: dials of the story world turned one at a time)
+    $ simplelm run mine.toml --out runs/mine --jobs 4
+    $ simplelm run lab
     """
     computes: ClassVar[bool] = True
-    # A study of the package (tiny, child_directed, paper) or its laboratory (lab), or a TOML file
+    # A study of the package (tiny, child_directed, lab, paper), or a TOML file
     study: Positional[str] = "tiny"
     out: Path|None = None # Run folder; by default runs/NAME
-    workers: int = 1 # Threads that simplify the corpus
+    workers: int = 1 # Threads of a step that makes a corpus
+    # Models that are trained at once, one thread each; by default one for each core, and one on a GPU
+    jobs: int|None = None
+    seeds: tuple[int, ...] = () # Train these seeds instead of those in the file
+    outcomes: Path|None = None # Folder with the tables of finished models, which are not trained again
 
     def __call__(self):
-        from simplelm.studies.laboratory import is_laboratory
+        from simplelm.studies import report
+        from simplelm.studies.running import run_study
         started = time.monotonic()
-        run = _run_laboratory if is_laboratory(self.study) else _run_study
-        page, sentences = run(self)
-        for sentence in sentences: print(f"- {sentence}")
+        study = _load(self.study, self.seeds)
+        folder = self.out or Path("runs")/study.name
+        found = report.load_run(run_study(study, folder, self.workers, self.jobs, self.outcomes))
+        page = report.write_report(found)
+        for line in report.report_lines(found): print(line)
         print(f"{time.monotonic() - started:.0f} s{_peak_memory()}\nreport: {page}")
 
 # %% ../../nbs/cli/06_studies.ipynb #5125d408
-def _run_study(
-    options: RunCommand, # What was requested
-) -> tuple[Path, list[str]]: # The report, and its findings
-    "Run a study, write its report and print its headline"
-    from simplelm.studies import report
-    from simplelm.studies.study import load_study, run_study
-    folder = run_study(load_study(options.study), options.out, options.workers)
-    found = report.load_run(folder)
-    page = report.write_report(found, folder/"report.html")
-    print(report.format_headline(report.headline_table(found)))
-    return page, report.findings(found)
-
-def _run_laboratory(
-    options: RunCommand, # What was requested
-) -> tuple[Path, list[str]]: # The report, and its findings
-    "Run a laboratory and write its report"
-    from simplelm.studies import laboratory
-    lab = laboratory.load_laboratory(options.study)
-    folder = laboratory.run_laboratory(lab, options.out, options.workers)
-    return laboratory.write_laboratory_report(folder), laboratory.laboratory_findings(folder)
+def _load(
+    name: str, # As the user gave it
+    seeds: tuple[int, ...], # Instead of the file's
+) -> Any: # A study
+    "Read a study, with other seeds where some are named"
+    from simplelm.studies.study import load_study
+    study = load_study(name)
+    if not seeds: return study
+    return replace(study, models=replace(study.models, seeds=seeds, more_seeds={}))
 
 # %% ../../nbs/cli/06_studies.ipynb #d35678d0
 @dataclass(frozen=True, kw_only=True)
 class PlanCommand(Command):
-    """Print what every model of a study will cost; needs neither data nor an accelerator.
+    """Print what every model of a study will cost; needs no data. Without an accelerator, this machine is
+    measured for ten seconds.
 
+    $ simplelm plan
     $ simplelm plan paper --accelerator A100 --count 8
-    $ simplelm plan lab (a laboratory, by the speed of two cores of a CPU unless an accelerator is named)
 
     parameters counts all of them, N those outside the two tables of tokens. FLOPs are the operations of
     training as the paper counts them; 6ND is Kaplan's count. GiB is the memory of a model's tensors in
     training, what an accelerator must have; GiB on CPU is that of the whole process if it trains without
     one.
     """
-    # A study of the package (tiny, child_directed, paper) or its laboratory (lab), or a TOML file
+    # A study of the package (tiny, child_directed, lab, paper), or a TOML file
     study: Positional[str] = "tiny"
-    accelerator: str|None = None # T4, V100, L4, A100, RTX4090, H100, H200 or MI300X; by default A100
-    count: int = 1 # How many of them train one model together
-    utilization: float = 0.3 # Share of their peak FLOP/s that training reaches: an assumption, measure yours
+    accelerator: str|None = None # T4, V100, L4, A100, RTX4090, H100, H200 or MI300X; by default this machine
+    count: int|None = None # How many accelerators train one model together; by default 1
+    # Share of an accelerator's peak FLOP/s that training reaches, an assumption; by default 0.3
+    utilization: float|None = None
+    jobs: int|None = None # Models that this machine trains at once; by default one a core
 
     def __call__(self):
-        from simplelm.studies.laboratory import is_laboratory
-        if is_laboratory(self.study): _print_laboratory(self)
-        else: _print_study(self)
+        study = _load(self.study, ())
+        named = any(value is not None for value in (self.accelerator, self.count, self.utilization))
+        _print_plan(study, *(_plan_accelerator(study, self) if named else _plan_here(study, self.jobs)))
+
+# %% ../../nbs/cli/06_studies.ipynb #8c0eda1b
+def _plan_accelerator(
+    study: Any, # What to plan
+    options: PlanCommand, # What was requested
+) -> tuple[Any, str]: # The plan, and where it runs
+    "Plan a study for accelerators"
+    from simplelm.studies.study import plan_study
+    accelerator, count = options.accelerator or "A100", 1 if options.count is None else options.count
+    share = 0.3 if options.utilization is None else options.utilization
+    plan = plan_study(study, accelerator, count, share)
+    used = f"{plan.hours.sum()*count:.1f} accelerator hours"
+    return plan, f"{count} x {accelerator} ({used}) at {share:.0%} of peak"
+
+def _plan_here(
+    study: Any, # What to plan
+    jobs: int|None, # Models at once
+) -> tuple[Any, str]: # The plan, and where it runs
+    "Plan a study for this machine"
+    from simplelm.studies.running import choose_jobs, measure_speeds
+    from simplelm.studies.study import plan_study
+    plan = plan_study(study, speeds=measure_speeds(study, jobs))
+    count = choose_jobs(study, jobs)
+    return plan, f"this machine, {count} models at once, as measured now; scoring comes on top"
 
 # %% ../../nbs/cli/06_studies.ipynb #57bdda01
 COUNTS = dict(parameters="{:,}", non_embedding_parameters="{:,}", tokens="{:.3g}", flops="{:.3g}")
@@ -110,38 +133,20 @@ def _show(
     return plan.rename(columns=names).to_string(index=False)
 
 # %% ../../nbs/cli/06_studies.ipynb #3d0c0068
-def _print_study(
-    options: PlanCommand, # What was requested
+def _print_plan(
+    study: Any, # What was planned
+    plan: Any, # As of `plan_study`
+    where: str, # On which machine
 ) -> None:
     "Print what the models of a study will cost"
-    from simplelm.studies.study import load_study, plan_study
-    accelerator = options.accelerator or "A100"
-    plan = plan_study(load_study(options.study), accelerator, options.count, options.utilization)
-    plan = plan.assign(memory=plan.memory/2**30, process_memory=plan.process_memory/2**30)
-    forms = dict(flops_kaplan="{:.3g}", memory="{:.2f}", process_memory="{:.2f}", hours="{:.2f}")
-    print(_show(plan, COUNTS | forms))
-    hours = plan.hours.sum()
-    wait = f"{hours:.1f} hours of {options.count} x {accelerator}"
-    used = f"{hours*options.count:.1f} accelerator hours"
-    models = f"{len(plan)} models, {plan.flops.sum():.3g} FLOPs"
-    print(f"{models}, {wait} ({used}) at {options.utilization:.0%} of peak")
-
-# %% ../../nbs/cli/06_studies.ipynb #535f2496
-def _print_laboratory(
-    options: PlanCommand, # What was requested
-) -> None:
-    "Print what the languages of a laboratory will cost"
-    from simplelm.studies.laboratory import CPU_SPEED, load_laboratory, plan_laboratory
-    from simplelm.studies.study import training_speed
-    speed, where = CPU_SPEED, "two cores"
-    if options.accelerator:
-        speed = training_speed(options.accelerator, options.count, options.utilization)
-        where = f"{options.count} x {options.accelerator} at {options.utilization:.0%} of peak"
-    plan = plan_laboratory(load_laboratory(options.study), speed)
-    print(_show(plan, COUNTS | dict(hours="{:.3f}")))
-    models = f"{plan.models.sum()} models of {plan.condition.nunique()} languages"
+    shown = plan.assign(memory=plan.memory/2**30, process_memory=plan.process_memory/2**30)
+    forms = dict(flops_kaplan="{:.3g}", memory="{:.2f}", process_memory="{:.2f}", hours="{:.3f}")
+    print(_show(shown, COUNTS | forms))
+    for baseline in study.baselines:
+        print(f"baseline {baseline.name}: {baseline.model}, scored and not trained")
+    models = f"{len(plan)} models of {plan.language.nunique()} languages"
     flops, hours = plan.flops.sum(), plan.hours.sum()
-    print(f"{models}, {flops:.3g} FLOPs, {hours:.2f} hours of training on {where}; scoring comes on top")
+    print(f"{models}, {flops:.3g} FLOPs, {hours:.1f} hours of {where}")
 
 # %% ../../nbs/cli/06_studies.ipynb #bf79ec4e
 @dataclass(frozen=True, kw_only=True)
@@ -154,11 +159,9 @@ class ReportCommand(Command):
     out: Path|None = None # HTML file; by default report.html in the run folder
 
     def __call__(self):
-        from simplelm.studies.laboratory import write_laboratory_report
         from simplelm.studies.report import write_report
         if self.out: check_place(self.out)
-        write = write_laboratory_report if (self.run/"conditions.csv").is_file() else write_report
-        print(f"report: {write(self.run, self.out)}")
+        print(f"report: {write_report(self.run, self.out)}")
 
 # %% ../../nbs/cli/06_studies.ipynb #0772748b
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 logger = logging.getLogger("simplelm")
 
 # %% auto #0
-__all__ = ['logger', 'cached', 'kernels_on']
+__all__ = ['logger', 'KERNELS', 'cached']
 
 # %% ../../nbs/internals/00_compilation.ipynb #a736d2c6
 def can_write(
@@ -88,6 +88,4 @@ def cached(
     return choose_cache()
 
 # %% ../../nbs/internals/00_compilation.ipynb #a9db532c
-def kernels_on() -> bool: # False with `SIMPLELM_KERNELS=0` in the environment
-    "Whether own kernels are used where there is a plain path"
-    return os.environ.get("SIMPLELM_KERNELS", "1") != "0"
+KERNELS = os.environ.get("SIMPLELM_KERNELS", "1") != "0" # Whether own kernels are used

@@ -14,13 +14,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from .bytes import NEWLINE, bytes_between, count_between, first_one, kernel
-from .compilation import kernels_on
+from .compilation import KERNELS
 
 # %% auto #0
 __all__ = ['PADDING', 'QUOTE', 'BACKSLASH', 'COMMA', 'COLON', 'OPEN_LIST', 'CLOSE_LIST', 'OPEN_RECORD', 'CLOSE_RECORD', 'MINUS',
            'PLUS', 'POINT', 'BROKEN', 'padded', 'hexadecimal', 'read_escape', 'string_end', 'is_digit', 'digits_end',
            'number_end', 'scalar_end', 'behind_spaces', 'key_end', 'value_end', 'find_name', 'record_end',
-           'find_strings', 'copy_64', 'add_character', 'copy_strings', 'string_array', 'is_utf8', 'read_strings']
+           'find_strings', 'copy_64', 'add_character', 'copy_strings', 'is_utf8', 'read_strings']
 
 # %% ../../nbs/internals/02_json_lines.ipynb #87a87c3a
 PADDING = 64 # bytes of memory behind the last line
@@ -294,7 +294,7 @@ def read_strings(
     names: Sequence[str], # Fields wanted, each once; a record must have the first
 ) -> tuple[dict[str, pa.Array], np.ndarray, np.ndarray]: # Name -> strings, null where a record has none; their rows; row, first byte and end of each line left to the caller, (n, 3)
     "Read some strings of every line, but for lines that are blank"
-    if not kernels_on():
+    if not KERNELS:
         nothing = {name: pa.array([], pa.string()) for name in names}
         return nothing, np.empty(0, np.int64), _all_lines(data, first)
     wanted, most = [name.encode() for name in names], count_between(data, 0, len(data), NEWLINE, NEWLINE)

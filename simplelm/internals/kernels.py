@@ -20,15 +20,14 @@ from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic, models, overload, register_model
 
 from ..artifacts import Deferred
-from .compilation import cached, kernels_on
+from .compilation import KERNELS, cached
 
 # %% auto #0
-__all__ = ['kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'CHAIN', 'power_of_two', 'widen', 'put',
-           'raise_maxima', 'add_exponentials', 'ordered', 'add_row', 'add_rows', 'pointer', 'work', 'openmp',
-           'table_task', 'rows_task', 'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs',
-           'exponentiate', 'norm_rows', 'norm_task', 'rms_norm', 'LanesType', 'take', 'give', 'spread', 'larger',
-           'largest', 'total', 'turn', 'look_back', 'walk_trees', 'walk_task', 'tree_attention', 'multiplier',
-           'keep_memory']
+__all__ = ['kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'power_of_two', 'widen', 'put', 'raise_maxima',
+           'add_exponentials', 'ordered', 'add_row', 'add_rows', 'pointer', 'work', 'openmp', 'table_task', 'rows_task',
+           'on_threads', 'table_on_threads', 'fits_kernels', 'target_logprobs', 'exponentiate', 'norm_rows',
+           'norm_task', 'rms_norm', 'LanesType', 'take', 'give', 'spread', 'larger', 'largest', 'total', 'turn',
+           'look_back', 'walk_trees', 'walk_task', 'tree_attention', 'multiplier', 'keep_memory']
 
 # %% ../../nbs/internals/03_kernels.ipynb #4ea8d171
 torch = Deferred("torch")
@@ -213,7 +212,7 @@ def fits_kernels(
     table: torch.Tensor, # Any
 ) -> bool: # Whether the kernels take it
     "Whether the kernels are for such a table"
-    if not kernels_on() or table.device.type != "cpu": return False
+    if not KERNELS or table.device.type != "cpu": return False
     right_type = table.dtype in (torch.float32, torch.bfloat16)
     return right_type and table.is_contiguous() and openmp() is not None
 
@@ -540,7 +539,7 @@ def _onednn_takes(
 ) -> bool: # Whether oneDNN multiplies by it on this machine
     "Whether to multiply by oneDNN"
     onednn = torch.backends.mkldnn
-    if not (kernels_on() and onednn.is_available() and onednn.enabled): return False
+    if not (KERNELS and onednn.is_available() and onednn.enabled): return False
     return dtype == torch.float32 or dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 def multiplier(

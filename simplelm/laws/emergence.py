@@ -14,11 +14,9 @@ from ..charts import described, language_marks, log_x, styled
 from .scaling import FitRefused
 
 # %% auto #0
-__all__ = ['METRICS', 'AXES', 'TASK', 'ROUNDING', 'LEFT', 'JUMP', 'with_resources', 'check_scores', 'metric_curves', 'levelled',
-           'crossing', 'leaving_chance', 'jump_share', 'interpolate_rows', 'log_odds', 'smooth_course',
-           'simulate_accuracy', 'Verdict', 'judge', 'word', 'judge_emergence', 'judge_scores', 'emergence',
-           'Equivalence', 'shifted_line', 'drawn_accuracies', 'size_equivalence', 'equivalences', 'equivalence_text',
-           'emergence_panel', 'emergence_chart']
+__all__ = ['METRICS', 'AXES', 'TASK', 'ROUNDING', 'LEFT', 'JUMP', 'with_resources', 'metric_curves', 'levelled', 'crossing',
+           'leaving_chance', 'jump_share', 'smooth_course', 'simulate_accuracy', 'judge', 'word', 'judge_emergence',
+           'emergence', 'Equivalence', 'size_equivalence', 'equivalences', 'equivalence_text', 'emergence_chart']
 
 # %% ../../nbs/laws/03_emergence.ipynb #d690cd29
 alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy")
@@ -51,7 +49,7 @@ def check_scores(
         r = scores[twice].iloc[0]
         raise FitRefused(f"{r.language} {r['size']}, seed {r.seed} was scored twice on {r.task} ({r.form} form); drop one of the rows")
     bad = scores[~scores.accuracy.between(0, 1)]
-    if len(bad): raise FitRefused(f"accuracy must lie between 0 and 1; that of {bad.iloc[0].language} {bad.iloc[0]['size']} on {bad.iloc[0].task} is {bad.iloc[0].accuracy}")
+    if len(bad): raise FitRefused(f"accuracy must be between 0 and 1; that of {bad.iloc[0].language} {bad.iloc[0]['size']} on {bad.iloc[0].task} is {bad.iloc[0].accuracy}")
 
 # %% ../../nbs/laws/03_emergence.ipynb #a9a102e4
 def metric_curves(

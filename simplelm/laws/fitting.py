@@ -13,8 +13,8 @@ import numpy as np
 from ..artifacts import Deferred
 
 # %% auto #0
-__all__ = ['EXPONENT_BOUND', 'RUNS_TO_RESAMPLE', 'RESAMPLING', 'log_law', 'huber', 'damped_step', 'solve_batch', 'solve_laws',
-           'law_starts', 'polish', 'best_fit', 'redraw_noise', 'flip_runs', 'bootstrap_samples']
+__all__ = ['EXPONENT_BOUND', 'RESAMPLING', 'log_law', 'huber', 'damped_step', 'solve_batch', 'solve_laws', 'law_starts', 'polish',
+           'best_fit', 'bootstrap_samples']
 
 # %% ../../nbs/laws/00_fitting.ipynb #b1e19e1b
 scipy = Deferred("scipy") # loaded at first use: the command line starts without it

@@ -19,8 +19,8 @@ from ..models.model import model_size, non_embedding_parameter_count
 from .scaling import EQUAL, FitRefused, PowerLaw, check_conventions, fit_power_law, law_values
 
 # %% auto #0
-__all__ = ['X', 'forecast_loss', 'Forecast', 'fingerprint_of', 'parameters_of', 'make_forecast', 'write_forecast',
-           'read_forecast', 'interval_score', 'score_forecast', 'calibrate', 'calibration_text', 'calibration_chart']
+__all__ = ['X', 'forecast_loss', 'Forecast', 'make_forecast', 'write_forecast', 'read_forecast', 'interval_score',
+           'score_forecast', 'calibrate', 'calibration_text', 'calibration_chart']
 
 # %% ../../nbs/laws/04_forecast.ipynb #a12ad818
 alt, pd = Deferred("altair"), Deferred("pandas")

@@ -16,10 +16,9 @@ from ..charts import COLOURS, described, log_x, styled
 from .scaling import EQUAL, FitRefused, ParametricLaw, all_equal, check_numbers
 
 # %% auto #0
-__all__ = ['Frontier', 'optimal_parameters', 'make_frontier', 'resampled', 'check_runs', 'envelope_frontier', 'isoflop_budgets',
-           'isoflop_parabolas', 'isoflop_frontier', 'parametric_frontier', 'compare_frontiers', 'agreement',
-           'possible_frontiers', 'isoflop_readings', 'curve_frontiers', 'isoflop_chart', 'frontier_lines',
-           'frontier_chart']
+__all__ = ['Frontier', 'optimal_parameters', 'resampled', 'envelope_frontier', 'isoflop_budgets', 'isoflop_parabolas',
+           'isoflop_frontier', 'parametric_frontier', 'compare_frontiers', 'agreement', 'possible_frontiers',
+           'curve_frontiers', 'isoflop_chart', 'frontier_lines', 'frontier_chart']
 
 # %% ../../nbs/laws/02_frontier.ipynb #eac35082
 alt, pd = Deferred("altair"), Deferred("pandas")

@@ -20,14 +20,11 @@ from ..charts import described, language_marks, log_x, styled
 from .fitting import EXPONENT_BOUND, RESAMPLING, best_fit, bootstrap_samples, huber, law_starts, log_law, polish, solve_laws
 
 # %% auto #0
-__all__ = ['EQUAL', 'CHECKLIST', 'LAWS', 'FitRefused', 'PowerLaw', 'predict', 'law_values', 'all_equal', 'check_numbers',
-           'check_duplicates', 'check_points', 'fit_power_law', 'run_numbers', 'other_valleys', 'refit', 'to_constants',
-           'summarise', 'fit_facts', 'checklist', 'parametric_starts', 'lower_delta', 'fitted_scale', 'ParametricLaw',
-           'check_parametric', 'fit_parametric', 'bootstrap_parametric', 'fit_with_scale', 'scale_objective',
-           'summarise_parametric', 'parametric_text', 'profile_interval', 'broken_law', 'rival_laws', 'held_out_errors',
-           'compare_laws', 'held_out_text', 'read_csv', 'read_points', 'compute_envelope', 'check_conventions',
-           'study_points', 'fit_laws', 'study_facts', 'count_text', 'verdict', 'fit_study', 'law_lines',
-           'law_residuals', 'law_panel', 'residual_panel', 'scaling_chart']
+__all__ = ['EQUAL', 'LAWS', 'FitRefused', 'PowerLaw', 'predict', 'law_values', 'all_equal', 'check_numbers', 'fit_power_law',
+           'refit', 'checklist', 'parametric_starts', 'fitted_scale', 'ParametricLaw', 'fit_parametric',
+           'scale_objective', 'parametric_text', 'profile_interval', 'broken_law', 'compare_laws', 'held_out_text',
+           'read_csv', 'read_points', 'compute_envelope', 'check_conventions', 'study_points', 'fit_laws', 'count_text',
+           'verdict', 'fit_study', 'law_lines', 'law_residuals', 'scaling_chart']
 
 # %% ../../nbs/laws/01_scaling.ipynb #f7907fa0
 alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy") # loaded at first use: the command line starts without them
@@ -581,7 +578,7 @@ def read_csv(
         with open(path, encoding="utf-8-sig", newline="") as f: head = next(csv.reader(f), [])
     except csv.Error as e: raise InputError(f"{path}: not a CSV file ({e})") from None
     if twice := [name for name in head if name and head.count(name) > 1]:
-        raise InputError(f"{path}: the column {twice[0]!r} is there {head.count(twice[0])} times; "
+        raise InputError(f"{path}: the column {twice[0]!r} appears {head.count(twice[0])} times; "
                          f"rename or remove one")
     return pd.read_csv(path, **options)
 

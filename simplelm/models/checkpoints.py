@@ -16,66 +16,70 @@ from pathlib import Path
 from ..artifacts import Deferred, logger, sync
 
 # %% auto #0
-__all__ = ['gathered', 'placed', 'training_tensors', 'checksum', 'disk_errors', 'save_checkpoint', 'read_checkpoint',
-           'load_checkpoint', 'drop_checkpoints']
+__all__ = ['gathered', 'training_tensors', 'save_checkpoint', 'read_checkpoint', 'load_checkpoint', 'drop_checkpoints']
 
 # %% ../../nbs/models/07_checkpoints.ipynb #2a1f8bb3
 torch = Deferred("torch")
 
-# %% ../../nbs/models/07_checkpoints.ipynb #ae8fa31b
+# %% ../../nbs/models/07_checkpoints.ipynb #6ad78aad
 def gathered(
-    tensor: torch.Tensor, # Maybe shared out over processes by FSDP; then all of them have to ask
+    tensor: torch.Tensor, # Maybe sharded by FSDP; then every process has to call this
 ) -> torch.Tensor: # All of it, on the CPU
     "A whole tensor"
     whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return whole.detach().cpu().contiguous()
 
-# %% ../../nbs/models/07_checkpoints.ipynb #7bb08452
+# %% ../../nbs/models/07_checkpoints.ipynb #3d46819e
 def placed(
     tensor: torch.Tensor, # A whole tensor
-    like: torch.Tensor, # A parameter, maybe shared out
-) -> torch.Tensor: # A copy where and as the parameter is
+    like: torch.Tensor, # A parameter, maybe sharded
+) -> torch.Tensor: # A copy, on the device of the parameter and sharded as it is
     "Undo `gathered`"
     if not hasattr(like, "full_tensor"): return tensor.to(like.device, copy=True)
     from torch.distributed.tensor import distribute_tensor
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
 
-# %% ../../nbs/models/07_checkpoints.ipynb #7c37991a
+# %% ../../nbs/models/07_checkpoints.ipynb #2d5793e1
 def training_tensors(
-    model: torch.nn.Module, # The bare model
+    model: torch.nn.Module, # transformers' model
     optimizer: torch.optim.Optimizer, # Its AdamW
 ) -> dict[str, torch.Tensor]: # Name -> tensor on the CPU
-    "All tensors that training goes on from; under FSDP every process has to call it"
+    "All tensors that training resumes from; under FSDP every process has to call it"
     tensors = {f"model.{name}": gathered(p) for name, p in model.named_parameters()}
     for name, p in model.named_parameters():
-        for key, value in optimizer.state[p].items(): tensors[f"{key}.{name}"] = gathered(value)
+        moments = optimizer.state[p]
+        for key, value in moments.items(): tensors[f"{key}.{name}"] = gathered(value)
     return tensors
 
-# %% ../../nbs/models/07_checkpoints.ipynb #ec41217b
+# %% ../../nbs/models/07_checkpoints.ipynb #fc18cd9a
 def checksum(
     state: str, # JSON
     tensors: Mapping[str, torch.Tensor], # On the CPU
 ) -> str: # CRC-32 in hexadecimal digits
     "What tells a damaged checkpoint"
     crc = zlib.crc32(state.encode())
-    for name in sorted(tensors): crc = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), zlib.crc32(name.encode(), crc))
+    for name in sorted(tensors):
+        data = tensors[name].reshape(-1).view(torch.uint8).numpy()
+        crc = zlib.crc32(data, zlib.crc32(name.encode(), crc))
     return f"{crc:08x}"
 
-# %% ../../nbs/models/07_checkpoints.ipynb #5d08fa98
+# %% ../../nbs/models/07_checkpoints.ipynb #ee54d967
 @contextmanager
 def disk_errors():
     "Let safetensors report a full disk as Python does"
     from safetensors import SafetensorError
     try: yield
-    except SafetensorError as e: raise OSError(errno.ENOSPC if "os error 28" in str(e) else errno.EIO, str(e)) from None
+    except SafetensorError as e:
+        number = errno.ENOSPC if "os error 28" in str(e) else errno.EIO
+        raise OSError(number, str(e)) from None
 
-# %% ../../nbs/models/07_checkpoints.ipynb #5f36dd8e
+# %% ../../nbs/models/07_checkpoints.ipynb #21ade756
 def save_checkpoint(
-    folder: Path, # Where checkpoints lie
+    folder: Path, # Of the run's checkpoints
     tensors: Mapping[str, torch.Tensor], # From `training_tensors`
     state: Mapping, # All else, in JSON's types; has the `step`
 ) -> Path: # The file
-    "Write all that training goes on from to one safetensors file, whole or not at all"
+    "Write all that training resumes from to one safetensors file, whole or not at all"
     from safetensors.torch import save_file
     path, text = folder/f"{state['step']:08d}.safetensors", json.dumps(state)
     partial = path.with_suffix(".partial")
@@ -89,22 +93,39 @@ def save_checkpoint(
     finally: partial.unlink(missing_ok=True)
     return path
 
-# %% ../../nbs/models/07_checkpoints.ipynb #759d0bb9
+# %% ../../nbs/models/07_checkpoints.ipynb #c5809512
 def read_checkpoint(
     path: Path, # The file
 ) -> tuple[dict, dict[str, torch.Tensor]]: # The state and the tensors
     "Read a checkpoint; a damaged one is a `ValueError`"
     from safetensors import SafetensorError, safe_open
     try:
-        with safe_open(path, framework="pt") as f: head, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
+        with safe_open(path, framework="pt") as f:
+            head = f.metadata() or {}
+            tensors = {name: f.get_tensor(name) for name in f.keys()}
     except (SafetensorError, OSError) as e: raise ValueError(str(e)) from None
-    found, text = (head or {}).get("state", "")[:8], (head or {}).get("state", "")[8:]
+    said = head.get("state", "")
+    found, text = said[:8], said[8:]
     if found != checksum(text, tensors): raise ValueError("its checksum differs")
     return json.loads(text), tensors
 
-# %% ../../nbs/models/07_checkpoints.ipynb #793300c4
+# %% ../../nbs/models/07_checkpoints.ipynb #2fab89fa
+def restore(
+    tensors: Mapping[str, torch.Tensor], # From `read_checkpoint`
+    model: torch.nn.Module, # Gets the weights
+    optimizer: torch.optim.Optimizer, # Gets its moments
+) -> None:
+    "Put saved tensors back"
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(placed(tensors[f"model.{name}"], p))
+            if f"step.{name}" not in tensors: continue # before the first step
+            moments = {key: placed(tensors[f"{key}.{name}"], p) for key in ("exp_avg", "exp_avg_sq")}
+            optimizer.state[p] = moments | {"step": tensors[f"step.{name}"].to(p.device)}
+
+# %% ../../nbs/models/07_checkpoints.ipynb #898910d4
 def load_checkpoint(
-    folder: Path, # Where checkpoints lie
+    folder: Path, # Of the run's checkpoints
     model: torch.nn.Module, # Gets the weights
     optimizer: torch.optim.Optimizer, # Gets its moments
 ) -> dict|None: # The state as saved, or None if there is no checkpoint
@@ -114,17 +135,13 @@ def load_checkpoint(
         except ValueError as e:
             logger.warning("%s: damaged (%s); going back to the one before", path.name, e)
             continue
-        with torch.no_grad():
-            for name, p in model.named_parameters():
-                p.copy_(placed(tensors[f"model.{name}"], p))
-                if f"step.{name}" not in tensors: continue # before the first step
-                optimizer.state[p] = {k: placed(tensors[f"{k}.{name}"], p) for k in ("exp_avg", "exp_avg_sq")} | {"step": tensors[f"step.{name}"].to(p.device)}
+        restore(tensors, model, optimizer)
         return state
     return None
 
-# %% ../../nbs/models/07_checkpoints.ipynb #a5b0a423
+# %% ../../nbs/models/07_checkpoints.ipynb #52344845
 def drop_checkpoints(
-    folder: Path, # Where checkpoints lie
+    folder: Path, # Of the run's checkpoints
     keep: int, # How many regular ones to keep
     regular: Callable[[int], bool], # Whether a step's checkpoint is a regular one
     newest: bool=True, # Keep the newest of all in any case
@@ -132,6 +149,7 @@ def drop_checkpoints(
     "Remove old checkpoints and what a kill left"
     found = sorted(folder.glob("*.safetensors"))
     planned = [path for path in found if regular(int(path.stem))]
-    kept = {*planned[len(planned) - min(keep, len(planned)):], *(found[-1:] if newest else [])}
+    kept = set(planned[len(planned) - min(keep, len(planned)):])
+    if newest: kept.update(found[-1:])
     for path in folder.iterdir():
         if path not in kept: path.unlink()

@@ -17,7 +17,7 @@ from .tokenizer import copy_tokenizer
 from .blocks import TokenBlocks
 
 # %% auto #0
-__all__ = ['MODEL_FILES', 'check_extension', 'extend_context', 'loss_by_position', 'position_chart']
+__all__ = ['MODEL_FILES', 'extend_context', 'loss_by_position', 'position_chart']
 
 # %% ../../nbs/models/13_context.ipynb #29e5f33b
 torch = Deferred("torch")
@@ -32,18 +32,28 @@ def check_extension(
     from safetensors import SafetensorError, safe_open
     folder = Path(model)
     try: config = json.loads((folder/"config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError: raise InputError(f"{folder}: holds no model (config.json is missing); name a folder that `simplelm train` made") from None
+    except FileNotFoundError:
+        raise InputError(f"{folder}: holds no model (config.json is missing); name a folder that "
+                         "`simplelm train` made") from None
     except ValueError as e: raise InputError(f"{folder}/config.json: cannot be read ({e})") from None
-    if config.get("model_type") != "llama": raise InputError(f"{folder}: is a model of type {config.get('model_type')!r}; only LLaMA models can be extended")
+    if config.get("model_type") != "llama":
+        raise InputError(f"{folder}: is a model of type {config.get('model_type')!r}; only LLaMA "
+                         "models can be extended")
     rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind != "default": raise InputError(f"{folder}: its positions are scaled already ({kind}); extend the model that it was made from")
-    if context <= config["max_position_embeddings"]: raise InputError(f"context {context}: the model reads {config['max_position_embeddings']} tokens already; the factor must be above 1")
+    if kind != "default":
+        raise InputError(f"{folder}: its positions are scaled already ({kind}); extend the model that "
+                         "it was made from")
+    if context <= config["max_position_embeddings"]:
+        raise InputError(f"context {context}: the model reads {config['max_position_embeddings']} "
+                         "tokens already; the factor must be above 1")
     weights = sorted(folder.glob("*.safetensors"))
-    if not weights: raise InputError(f"{folder}: holds no weights (no .safetensors file); copy the whole folder of the model")
+    if not weights:
+        raise InputError(f"{folder}: holds no weights (no .safetensors file); copy the whole folder of the model")
     for path in weights:
         try: safe_open(path, "np").keys()
-        except (SafetensorError, OSError) as e: raise InputError(f"{path}: cannot be read ({e}); copy it again") from None
+        except (SafetensorError, OSError) as e:
+            raise InputError(f"{path}: cannot be read ({e}); copy it again") from None
 
 # %% ../../nbs/models/13_context.ipynb #997fe96b
 MODEL_FILES = ("*.safetensors", "model.safetensors.index.json", "generation_config.json")

@@ -15,28 +15,27 @@ import pyarrow as pa
 
 from ..artifacts import Deferred, InputError, logger
 from ..internals.bytes import kernel, string_buffers
-from ..internals.compilation import kernels_on
+from ..internals.compilation import KERNELS
 from .tokenizer import encode_texts
 
 # %% auto #0
-__all__ = ['LETTER', 'NUMBER', 'SIGN', 'SPACE', 'CLASSES', 'LONGEST_KEY', 'PRE_TOKENIZERS', 'character_classes', 'character',
-           'run_end', 'contraction', 'word_end', 'find_word', 'number_words', 'spread_ids', 'words_of', 'encode_words',
-           'FastEncoder', 'DocumentTokenizer', 'read_tokenizer', 'document_marks']
+__all__ = ['FastEncoder', 'DocumentTokenizer', 'read_tokenizer']
 
 # %% ../../nbs/models/01_encoding.ipynb #3975f72f
 tokenizers = Deferred("tokenizers")
 
-# %% ../../nbs/models/01_encoding.ipynb #b0459197
+# %% ../../nbs/models/01_encoding.ipynb #e216b0f0
 LETTER, NUMBER, SIGN, SPACE = range(4) # classes of characters; in the paper's style LETTER is all of \w
 CLASSES = {"lossless": (r"\p{L}", r"\p{N}", r"\s"), "paper": (r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]", None, r"\s")}
 
-# %% ../../nbs/models/01_encoding.ipynb #db0d617c
+# %% ../../nbs/models/01_encoding.ipynb #9d78db76
 @lru_cache
 def character_classes(
     style: str, # "lossless" or "paper"
 ) -> np.ndarray: # uint8, one for every code point
     "The class of every character, as the library's regular expressions see it"
-    points = np.array([c for c in range(0x110000) if not 0xD800 <= c < 0xE000], "<u4") # surrogates are in no text
+    # surrogates are in no text
+    points = np.array([c for c in range(0x110000) if not 0xD800 <= c < 0xE000], "<u4")
     text, classes = points.tobytes().decode("utf-32-le"), np.full(0x110000, SIGN, np.uint8)
     for kind, pattern in zip((LETTER, NUMBER, SPACE), CLASSES[style]):
         if pattern is None: continue
@@ -44,30 +43,33 @@ def character_classes(
         classes[np.setdiff1d(points, np.frombuffer(others.encode("utf-32-le"), "<u4"), assume_unique=True)] = kind
     return classes
 
-# %% ../../nbs/models/01_encoding.ipynb #1f85f9f0
+# %% ../../nbs/models/01_encoding.ipynb #e25c2048
 @kernel
 def character(data, i, classes):
     "The class of the character at byte i, and its length in bytes"
     b = data[i]
     if b < 0x80: return classes[b], 1
-    if b < 0xE0: return classes[(b & 0x1F) << 6 | data[i + 1] & 0x3F], 2
-    if b < 0xF0: return classes[(b & 0xF) << 12 | (data[i + 1] & 0x3F) << 6 | data[i + 2] & 0x3F], 3
+    if b < 0xE0:
+        return classes[(b & 0x1F) << 6 | data[i + 1] & 0x3F], 2
+    if b < 0xF0:
+        return classes[(b & 0xF) << 12 | (data[i + 1] & 0x3F) << 6 | data[i + 2] & 0x3F], 3
     return classes[(b & 7) << 18 | (data[i + 1] & 0x3F) << 12 | (data[i + 2] & 0x3F) << 6 | data[i + 3] & 0x3F], 4
 
-# %% ../../nbs/models/01_encoding.ipynb #942d6e27
+# %% ../../nbs/models/01_encoding.ipynb #b9750f10
 @kernel
 def run_end(data, i, stop, kind, classes):
     "Where the run of characters of a class that begins at byte i ends, and where its last one begins"
     last = i
     while i < stop:
-        while i < stop and data[i] < 0x80 and classes[data[i]] == kind: last, i = i, i + 1 # nearly all of English ends here
+        while i < stop and data[i] < 0x80 and classes[data[i]] == kind:
+            last, i = i, i + 1 # nearly all of English ends here
         if i == stop or data[i] < 0x80: break
         found, length = character(data, i, classes)
         if found != kind: break
         last, i = i, i + length
     return i, last
 
-# %% ../../nbs/models/01_encoding.ipynb #33c10cf3
+# %% ../../nbs/models/01_encoding.ipynb #145da46d
 @kernel
 def contraction(data, i, stop):
     "Length of `'s 't 'm 'd 're 've 'll` at the apostrophe at byte i, or 0"
@@ -78,7 +80,7 @@ def contraction(data, i, stop):
     c = data[i + 2]
     return 3 if (b == 114 or b == 118) and c == 101 or b == 108 and c == 108 else 0
 
-# %% ../../nbs/models/01_encoding.ipynb #39b3ec6b
+# %% ../../nbs/models/01_encoding.ipynb #f6e68463
 @kernel
 def word_end(data, i, stop, classes, lossless):
     "The end of the pre-token that begins at byte i; in the paper's style white space is one, too"
@@ -93,7 +95,7 @@ def word_end(data, i, stop, classes, lossless):
     end, last = run_end(data, begin, stop, kind, classes)
     return last if lossless and kind == SPACE and end < stop and last > begin else end
 
-# %% ../../nbs/models/01_encoding.ipynb #e975b5b6
+# %% ../../nbs/models/01_encoding.ipynb #341bde1e
 LONGEST_KEY = 64 # bytes; a longer word is encoded each time it comes
 
 @kernel
@@ -108,12 +110,13 @@ def find_word(data, i, end, slots, hashes, keys, key_ends, entries):
         if hashes[entry] == h:
             k, key = i, key_ends[entry]
             if key_ends[entry + 1] - key == end - i:
-                while k < end and data[k] == keys[key]: k, key = k + 1, key + 1
+                while k < end and data[k] == keys[key]:
+                    k, key = k + 1, key + 1
                 if k == end: return entry, h
         slot = (slot + 1) & (len(slots) - 1)
     return -1 - slot, h
 
-# %% ../../nbs/models/01_encoding.ipynb #f69317f8
+# %% ../../nbs/models/01_encoding.ipynb #6d827fc4
 @kernel
 def number_words(data, offsets, row, i, classes, lossless, slots, hashes, keys, key_ends, entries, places, found, row_ends):
     "Number the words from byte i of a row on; give the row and byte reached, how many words, and how many entries there are now"
@@ -121,7 +124,8 @@ def number_words(data, offsets, row, i, classes, lossless, slots, hashes, keys, 
     while row < len(offsets) - 1:
         stop = offsets[row + 1]
         while i < stop:
-            if count == len(found) or entries == len(hashes) or key_ends[entries] + LONGEST_KEY > len(keys): return row, i, count, entries
+            if count == len(found) or entries == len(hashes) or key_ends[entries] + LONGEST_KEY > len(keys):
+                return row, i, count, entries
             if not lossless and data[i] == 0x20:
                 i += 1
                 continue
@@ -143,7 +147,7 @@ def number_words(data, offsets, row, i, classes, lossless, slots, hashes, keys, 
         row += 1
     return row, i, count, entries
 
-# %% ../../nbs/models/01_encoding.ipynb #44169835
+# %% ../../nbs/models/01_encoding.ipynb #8f21cd6e
 @kernel
 def spread_ids(found, ids, id_ends, row, stop_row, row_ends, offsets, before):
     "The ids of numbered words, one after the other; where each row ends goes into `offsets`"
@@ -160,7 +164,7 @@ def spread_ids(found, ids, id_ends, row, stop_row, row_ends, offsets, before):
                 n += 1
     return spread
 
-# %% ../../nbs/models/01_encoding.ipynb #9a393897
+# %% ../../nbs/models/01_encoding.ipynb #2e07f592
 PRE_TOKENIZERS = {"lossless": dict(type="ByteLevel", add_prefix_space=False, use_regex=True), "paper": dict(type="Whitespace")}
 
 def words_of(
@@ -170,10 +174,11 @@ def words_of(
     made = json.loads(bpe.to_str())
     plain_bpe = made["model"].get("type") == "BPE" and not made["model"].get("dropout") and made["normalizer"] is None
     if not plain_bpe or not all(token["special"] for token in made["added_tokens"]): return None
-    rule = {k: v for k, v in (made["pre_tokenizer"] or {}).items() if k != "trim_offsets"} # offsets are of no use here
+    # offsets are of no use here
+    rule = {k: v for k, v in (made["pre_tokenizer"] or {}).items() if k != "trim_offsets"}
     return next((style for style, wanted in PRE_TOKENIZERS.items() if rule == wanted), None)
 
-# %% ../../nbs/models/01_encoding.ipynb #19334b49
+# %% ../../nbs/models/01_encoding.ipynb #60f23f70
 def encode_words(
     bpe: tokenizers.Tokenizer, # The tokenizer
     words: list[str], # Distinct words
@@ -194,8 +199,9 @@ class FastEncoder:
     ):
         self.bpe, self.style, self.size, self.window = bpe, words_of(bpe), size, window
         bpe.encode_special_tokens = True
-        if not kernels_on(): self.style = None
-        elif self.style is None: logger.info("this tokenizer cuts words by rules of its own: encoded by the library, several times slower")
+        if not KERNELS: self.style = None
+        elif self.style is None:
+            logger.info("this tokenizer cuts words by rules of its own: encoded by the library, several times slower")
         else: self.clear()
 
     def clear(self) -> None:
@@ -212,7 +218,8 @@ class FastEncoder:
         if not words: return
         ids, counts = encode_words(self.bpe, words)
         ends = self.id_ends[self.entries] + np.cumsum(counts)
-        if ends[-1] > len(self.ids): self.ids = np.concatenate([self.ids, np.zeros(ends[-1], np.uint32)])
+        if ends[-1] > len(self.ids):
+            self.ids = np.concatenate([self.ids, np.zeros(ends[-1], np.uint32)])
         self.ids[self.id_ends[self.entries]:ends[-1]] = ids
         self.id_ends[self.entries + 1:self.entries + 1 + len(words)] = ends
         self.entries += len(words)
@@ -235,7 +242,8 @@ class FastEncoder:
             self.learn([data[a:b].tobytes().decode() for a, b in places[:entries - self.entries]])
             parts.append(spread_ids(found[:count], self.ids, self.id_ends, before, row, row_ends, offsets, done))
             done += len(parts[-1])
-            if self.entries == self.size or self.key_ends[self.entries] > 16*self.size or len(self.ids) > 4*self.size: self.clear()
+            if self.entries == self.size or self.key_ends[self.entries] > 16*self.size or len(self.ids) > 4*self.size:
+                self.clear()
         return np.concatenate(parts) if parts else np.zeros(0, np.uint32), offsets
 
 # %% ../../nbs/models/01_encoding.ipynb #b31cfe61
@@ -261,25 +269,32 @@ def read_tokenizer(
     "Read a tokenizer for bulk work"
     path = Path(folder)/"tokenizer.json"
     try: bpe = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except FileNotFoundError: raise InputError(f"{folder}: holds no tokenizer (tokenizer.json is missing); make one with `simplelm tokenize`") from None
-    except Exception as e: raise InputError(f"{path}: not a tokenizer ({e}); make it again") from None # the library raises bare Exception
+    except FileNotFoundError:
+        raise InputError(f"{folder}: holds no tokenizer (tokenizer.json is missing); make one with "
+                         "`simplelm tokenize`") from None
+    except Exception as e:
+        # the library raises bare Exception
+        raise InputError(f"{path}: not a tokenizer ({e}); make it again") from None
     bpe.no_truncation()
     bpe.no_padding()
     start, end = (bpe.token_to_id(token) if token else None for token in document_marks(Path(folder)/"tokenizer_config.json"))
     return DocumentTokenizer(bpe, start, end, max(bpe.get_vocab().values()) + 1, FastEncoder(bpe))
 
-# %% ../../nbs/models/01_encoding.ipynb #a0a1ce9d
+# %% ../../nbs/models/01_encoding.ipynb #d4e8782e
 def document_marks(
     path: Path, # A tokenizer_config.json
 ) -> tuple[str|None, str|None]: # The tokens that open and close a document
     "What a tokenizer calls its first and last token of a document; older folders say it in special_tokens_map.json alone"
-    if not path.is_file(): raise InputError(f"{path}: is missing, so which tokens open and close a document is not known")
+    if not path.is_file():
+        raise InputError(f"{path}: is missing, so which tokens open and close a document is not known")
     config = {}
     for file in (path.with_name("special_tokens_map.json"), path):
         if not file.is_file(): continue
         try: found = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as e: raise InputError(f"{file}: not JSON ({e}); make the tokenizer again") from None
-        if not isinstance(found, dict): raise InputError(f"{file}: not a JSON object; make the tokenizer again")
+        except ValueError as e:
+            raise InputError(f"{file}: not JSON ({e}); make the tokenizer again") from None
+        if not isinstance(found, dict):
+            raise InputError(f"{file}: not a JSON object; make the tokenizer again")
         config |= {name: found[name] for name in ("bos_token", "eos_token") if found.get(name)}
     marks = (config.get("bos_token"), config.get("eos_token"))
     return tuple(mark["content"] if isinstance(mark, dict) else mark for mark in marks)

@@ -42,10 +42,12 @@ class ModelConfig:
     def __post_init__(self):
         check_types(self)
         for name, least in dict(hidden=1, layers=1, vocab_size=len(SPECIAL_TOKENS), context=1, heads=1).items():
-            if getattr(self, name) < least: raise InputError(f"{name} {getattr(self, name)}: must be at least {least}")
+            if getattr(self, name) < least:
+                raise InputError(f"{name} {getattr(self, name)}: must be at least {least}")
         if not self.rope_theta > 0: raise InputError(f"rope_theta {self.rope_theta}: must be above 0")
         if self.hidden % (2*self.heads):
-            raise InputError(f"hidden {self.hidden}: must be a multiple of {2*self.heads}, so that each of {self.heads} heads gets an even width")
+            raise InputError(f"hidden {self.hidden}: must be a multiple of {2*self.heads}, so that "
+                             f"each of {self.heads} heads gets an even width")
 
     @property
     def intermediate(self) -> int: return 4*self.hidden # Width f of the feed-forward layers
@@ -67,7 +69,8 @@ def model_size(
 ) -> ModelConfig: # The paper's size of that name, or another of the same family
     "Turn the name of a size into its dimensions"
     if not (found := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", name)):
-        raise InputError(f"size {name!r}: write width x layers, such as 64x4; the paper's are {', '.join(PAPER_SIZES)}")
+        raise InputError(f"size {name!r}: write width x layers, such as 64x4; the paper's are "
+                         f"{', '.join(PAPER_SIZES)}")
     return ModelConfig(int(found[1]), int(found[2]), vocab_size, context, heads, tie_embeddings=tie_embeddings)
 
 # %% ../../nbs/models/03_model.ipynb #9f9e6b6b
@@ -148,7 +151,8 @@ def training_flops(
     raise InputError(f"method {method!r}: must be 'paper' or 'kaplan'")
 
 # %% ../../nbs/models/03_model.ipynb #947ab009
-WRITTEN_DOWN = 256 # Longest block whose attention weights are kept for the backward pass, on a CPU in bfloat16
+# Longest block whose attention weights are kept for the backward pass, on a CPU in bfloat16
+WRITTEN_DOWN = 256
 
 def loss_chunk(
     hidden: int, # Width of a model
@@ -165,7 +169,8 @@ def stored_bytes(
 ) -> int: # Bytes a token, in all layers
     "What a forward pass stores for the backward pass"
     each, softmax = {"float32": 104, "bfloat16": 76}[precision], 4*config.heads
-    if precision == "bfloat16" and config.context <= WRITTEN_DOWN: each, softmax = 66, 3*config.heads*config.context//2
+    if precision == "bfloat16" and config.context <= WRITTEN_DOWN:
+        each, softmax = 66, 3*config.heads*config.context//2
     return config.layers*(each*config.hidden + softmax + 8)
 
 # %% ../../nbs/models/03_model.ipynb #ac7988e7
@@ -182,7 +187,8 @@ def training_memory(
     return 16*parameter_count(config) + copies + stored + 4*table + logits
 
 # %% ../../nbs/models/03_model.ipynb #44278709
-BASE_MEMORY, HEAP_FACTOR = 660_000_000, 1.6 # Measured with glibc on Linux, x86-64; see tests/benchmarks/memory.py
+# Measured with glibc on Linux, x86-64; see tests/benchmarks/memory.py
+BASE_MEMORY, HEAP_FACTOR = 660_000_000, 1.6
 
 def process_memory(
     config: ModelConfig, # Dimensions

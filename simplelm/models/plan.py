@@ -24,165 +24,247 @@ from .order import block_order
 from .schedule import peak_rate, rate_at
 
 # %% auto #0
-__all__ = ['CHOICES', 'TrainingConfig', 'Run', 'Stopped', 'check_run', 'preflight', 'check_device', 'multiplies_bfloat16',
-           'usual_precision', 'settle']
+__all__ = ['TrainingConfig', 'Stopped', 'TrainingRun', 'preflight', 'usual_precision', 'settle_training']
 
 # %% ../../nbs/models/08_plan.ipynb #563c72db
 torch = Deferred("torch")
 
-# %% ../../nbs/models/08_plan.ipynb #bc5b5fdf
+# %% ../../nbs/models/08_plan.ipynb #f2eaaeaa
 CHOICES = dict(schedule=("cosine", "wsd", "constant"), precision=("auto", "float32", "bfloat16"),
-               attention=("auto", "eager", "sdpa", "flash_attention_2")) # Option -> what it may be, also for those who do not come by the command line
+               attention=("auto", "eager", "sdpa", "flash_attention_2")) # Option -> what it may be
+POSITIVE = ("tokens", "batch_size", "micro_batch_size", "learning_rate", "clip_norm", "eps", "evaluate_every",
+            "evaluate_sequences", "sample_every", "checkpoint_every", "threads") # Above 0, if set
+NOT_NEGATIVE = ("warmup_tokens", "weight_decay", "keep_checkpoints", "seed") # 0 or more, if set
+SHARES = ("decay_fraction", "final_fraction", "beta1", "beta2") # Between 0 and 1
 
-# %% ../../nbs/models/08_plan.ipynb #127044fb
+def check_training(
+    config: TrainingConfig, # Options
+) -> None:
+    "Refuse an option that is out of range, in one line"
+    check_types(config)
+    check_seeds("seed", config.seed)
+    for name in POSITIVE:
+        value = getattr(config, name)
+        if value is not None and not value > 0: raise InputError(f"{name} {value}: must be above 0")
+    for name in NOT_NEGATIVE:
+        value = getattr(config, name)
+        if (value or 0) < 0: raise InputError(f"{name} {value}: must not be below 0")
+    for name in SHARES:
+        value = getattr(config, name)
+        if not 0 <= value <= 1: raise InputError(f"{name} {value}: must be between 0 and 1")
+    for name, choices in CHOICES.items():
+        value = getattr(config, name)
+        if value not in choices: raise InputError(f"{name} {value!r}: must be one of {', '.join(choices)}")
+
+# %% ../../nbs/models/08_plan.ipynb #c959ec6a
 @dataclass(frozen=True)
 class TrainingConfig:
     "How a model is trained; the defaults are the paper's where it names a value"
-    tokens: int|None=None # Tokens to read in training, rounded down to whole steps; unset: every block once
+    tokens: int|None=None # Tokens to read, rounded down to whole steps; by default every block once
     batch_size: int=512 # Sequences a step, over all processes
-    micro_batch_size: int=32 # Sequences at once on a process: as many as memory allows; changes no result beyond rounding
-    learning_rate: float|None=None # Peak of the learning rate; unset: by the model's width and the number of steps, as `peak_rate` says
-    schedule: Literal["cosine", "wsd", "constant"]="cosine" # After the warm-up: half a cosine down; stable, then a straight decay; or stable to the end
-    warmup_tokens: int|None=None # Tokens of linear warm-up; unset: the paper's 65,536,000 (1,000 of its steps), at most a tenth of all
+    micro_batch_size: int=32 # Sequences at once on a process; changes no result beyond rounding
+    learning_rate: float|None=None # Peak of the learning rate; by default from width and steps
+    schedule: Literal["cosine", "wsd", "constant"]="cosine" # After the warm-up
+    warmup_tokens: int|None=None # Tokens of linear warm-up; by default 65,536,000, at most a tenth of all
     decay_fraction: float=0.2 # Schedule wsd: the last part of the run, in which the rate decays
     final_fraction: float=0.5 # Schedules cosine and wsd: the rate ends at this fraction of its peak
     beta1: float=0.9 # AdamW: share of the mean gradient that is kept each step
     beta2: float=0.95 # AdamW: share of the mean squared gradient that is kept each step
     eps: float=1e-4 # AdamW: added to the root of the mean squared gradient
     weight_decay: float=0.1 # AdamW: pull of matrices towards zero, times the learning rate each step
-    clip_norm: float|None=1.0 # Longest gradient, as a Euclidean norm; a longer one is shortened to it; None: never
-    mask_documents: bool=False # Hide the documents of a block from each other; positions then begin anew in each
-    precision: Literal["auto", "float32", "bfloat16"]="auto" # Numbers that matrices are multiplied in; auto: bfloat16 where the device's hardware multiplies it, else float32
-    threads: int|None=None # Threads of the processor that train the model; unset: as many as suit its width, one where several processes or a GPU train it
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]="auto" # Who computes attention: auto is ours, the others are transformers'; flash needs a GPU
+    clip_norm: float|None=1.0 # Longest gradient, as a Euclidean norm; None: any
+    mask_documents: bool=False # Hide the documents of a block from each other; positions count from each
+    precision: Literal["auto", "float32", "bfloat16"]="auto" # auto: bfloat16 if the hardware multiplies it
+    threads: int|None=None # Threads that train the model; by default as many as suit its width
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]="auto" # auto: ours; flash needs a GPU
     compile: bool=False # Let torch.compile fuse the layers: minutes at the start, faster steps on GPUs
-    gradient_checkpointing: bool=False # Compute each layer twice instead of storing its values: a third more time, much less memory
+    gradient_checkpointing: bool=False # Compute each layer twice, to store less
     evaluate_every: int=100 # Steps between rows of metrics.csv; the last step has one too
-    evaluate_sequences: int|None=None # Validation sequences to evaluate on, evenly spaced; unset: all
-    sample_every: int|None=None # Steps between samples of text, written to samples.csv; unset: none
+    evaluate_sequences: int|None=None # Validation sequences to evaluate on, evenly spaced; by default all
+    sample_every: int|None=None # Steps between samples of text, written to samples.csv; by default none
     checkpoint_every: int=200 # Steps between checkpoints: what a kill may lose
-    keep_checkpoints: int=0 # How many checkpoints, the newest, to leave in the model's folder; while it trains there are at least two
+    keep_checkpoints: int=0 # How many checkpoints, the newest, to leave in the model's folder
     seed: int=0 # Initial weights and order of the blocks; 0 or more
 
-    def __post_init__(self):
-        check_types(self)
-        check_seeds("seed", self.seed)
-        for name in ("tokens", "batch_size", "micro_batch_size", "learning_rate", "clip_norm", "eps", "evaluate_every", "evaluate_sequences",
-                     "sample_every", "checkpoint_every", "threads"):
-            value = getattr(self, name)
-            if value is not None and not value > 0: raise InputError(f"{name} {value}: must be above 0")
-        for name in ("warmup_tokens", "weight_decay", "keep_checkpoints", "seed"):
-            if (getattr(self, name) or 0) < 0: raise InputError(f"{name} {getattr(self, name)}: must not be below 0")
-        for name in ("decay_fraction", "final_fraction", "beta1", "beta2"):
-            if not 0 <= getattr(self, name) <= 1: raise InputError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices: raise InputError(f"{name} {getattr(self, name)!r}: must be one of {', '.join(choices)}")
+    def __post_init__(self): check_training(self)
 
-# %% ../../nbs/models/08_plan.ipynb #432984bf
+# %% ../../nbs/models/08_plan.ipynb #edee0352
+class Stopped(Exception): "Training cannot continue; unlike after an `InputError`, finished work stays"
+
+# %% ../../nbs/models/08_plan.ipynb #75bc90c1
 @dataclass
-class Run:
+class TrainingRun:
     "What a configuration comes to for a model, its blocks and the processes at work"
     model: ModelConfig # Dimensions
     config: TrainingConfig # Options
     blocks: Path # Artifact of `pack_blocks`
     processes: int=1 # How many share each step
     asked: bool=False # Whether the system has asked this process to end (SIGTERM)
-    stopping: bool=False # Whether any process had been asked when the last step began: all of them stop together
+    stopping: bool=False # Whether any process had been asked: all of them stop together
 
     def __post_init__(self):
-        self.train, self.validation = open_blocks(self.blocks, "train"), open_blocks(self.blocks, "validation")
+        self.train = open_blocks(self.blocks, "train")
+        self.validation = open_blocks(self.blocks, "validation")
         self.tokenizer = load_tokenizer(self.blocks)
-        c, m = self.config, self.model
-        self.step_tokens = c.batch_size*m.context
-        self.steps = (c.tokens or len(self.train)*m.context)//self.step_tokens
-        self.warmup = min(1000*512*128, self.steps//10*self.step_tokens) if c.warmup_tokens is None else c.warmup_tokens
-        self.peak = peak_rate(m.hidden, self.steps) if c.learning_rate is None else c.learning_rate
-        self.sequences = min(len(self.validation), c.evaluate_sequences or len(self.validation))
+        self.step_tokens = self.config.batch_size*self.model.context
+        self.steps = (self.config.tokens or len(self.train)*self.model.context)//self.step_tokens
+        self.tokens = self.steps*self.step_tokens
+        self.warmup = default_warmup(self) if self.config.warmup_tokens is None else self.config.warmup_tokens
+        self.peak = self.config.learning_rate
+        if self.peak is None: self.peak = peak_rate(self.model.hidden, self.steps)
+        held = len(self.validation)
+        self.sequences = min(held, self.config.evaluate_sequences or held)
         check_run(self)
 
-    @property
-    def special_ids(self) -> dict[str, int|None]: # As of `llama_config`
-        ids = {key: getattr(self.tokenizer, key) for key in SPECIAL_IDS}
-        if ids["pad_token_id"] in (ids["bos_token_id"], ids["eos_token_id"]): ids["pad_token_id"] = None # its row would not be trained
-        return ids
-
-    def rate(self, step: int) -> float: # Learning rate of a step, counted from 0
-        c = self.config
-        return rate_at((step + 1)*self.step_tokens, self.steps*self.step_tokens, self.warmup, self.peak, c.schedule, c.final_fraction, c.decay_fraction)
-
-    def due(self, step: int, every: int) -> bool: # Whether to do after `step` steps what is done each `every`, and at the end
+    def due(self, step: int, every: int) -> bool: # Whether it is the time after `step` steps
         return step % every == 0 or step == self.steps
 
     def regular(self, step: int) -> bool: # Whether there is a checkpoint after `step` steps in any case
         return self.due(step, self.config.checkpoint_every)
 
-    def take(self, split: TokenBlocks, places: Sequence[int]) -> torch.Tensor: # Blocks, (n, T+1)
-        batch = split.take(places)
-        if batch.max() < self.model.vocab_size: return torch.from_numpy(batch)
-        raise Stopped(f"{self.blocks}: block {places[batch.max(1).argmax()]} holds token {batch.max()}, but its tokenizer has {self.model.vocab_size} entries; pack the corpus again")
+# %% ../../nbs/models/08_plan.ipynb #6851aa9e
+PAPER_WARMUP = 1000*512*128 # Tokens
 
-# %% ../../nbs/models/08_plan.ipynb #f90a530e
-class Stopped(Exception): "Training cannot go on; unlike after an `InputError`, what has been done stays"
+def default_warmup(run: TrainingRun) -> int: # Tokens
+    "What `warmup_tokens=None` stands for"
+    return min(PAPER_WARMUP, run.steps//10*run.step_tokens)
 
-# %% ../../nbs/models/08_plan.ipynb #e44b1309
+# %% ../../nbs/models/08_plan.ipynb #a469a88d
+def _rate(
+    self: TrainingRun,
+    step: int, # Counted from 0
+) -> float: # Learning rate
+    "The learning rate of a step"
+    c, tokens = self.config, (step + 1)*self.step_tokens
+    shape = c.schedule, c.final_fraction, c.decay_fraction
+    return rate_at(tokens, self.tokens, self.warmup, self.peak, *shape)
+
+TrainingRun.rate = _rate
+
+# %% ../../nbs/models/08_plan.ipynb #0d67abd3
+def _special_ids(self: TrainingRun) -> dict[str, int|None]: # As of `llama_config`
+    "The ids of the markers"
+    ids = {key: getattr(self.tokenizer, key) for key in SPECIAL_IDS}
+    if ids["pad_token_id"] in (ids["bos_token_id"], ids["eos_token_id"]): ids["pad_token_id"] = None
+    return ids
+
+TrainingRun.special_ids = property(_special_ids)
+
+# %% ../../nbs/models/08_plan.ipynb #03c3c125
+def _gather(
+    self: TrainingRun,
+    split: TokenBlocks, # Where from
+    places: Sequence[int], # Numbers of blocks, n of them
+) -> torch.Tensor: # (n, T+1)
+    "Blocks as a tensor"
+    batch = split.take(places)
+    if batch.max() < self.model.vocab_size: return torch.from_numpy(batch)
+    bad = places[batch.max(1).argmax()]
+    raise Stopped(f"{self.blocks}: block {bad} holds token {batch.max()}, but its tokenizer has "
+                  f"{self.model.vocab_size} entries; pack the corpus again")
+
+TrainingRun.take = _gather
+
+# %% ../../nbs/models/08_plan.ipynb #0db2f011
+def complaints(
+    run: TrainingRun, # To be checked
+) -> dict[str, bool]: # What would be wrong with the blocks -> whether it is
+    "All that can be wrong between blocks, tokenizer and model"
+    model, config, blocks = run.model, run.config, run.train
+    entries, size = max(run.tokenizer.get_vocab().values()) + 1, blocks.vocab_size
+    unmarked = not read_manifest(run.blocks).config.get("marks", True)
+    unopened = run.tokenizer.bos_token_id is None
+    return {
+        f"its tokenizer has {entries} entries, but its tokens were made by one of {size}; "
+        "pack the corpus again": entries != size,
+        f"its tokenizer has {size} entries, the model {model.vocab_size}; "
+        f"set the model's vocab_size to {size}": size != model.vocab_size,
+        f"packed for context {blocks.context}, the model has {model.context}; "
+        f"pack them again, or set the model's context to {blocks.context}": blocks.context != model.context,
+        f"the validation split has {run.validation.tokens} tokens, less than one block of {model.context}; "
+        "pack them with a larger validation_fraction": not run.sequences,
+        f"the training split has {len(blocks)} sequences, fewer than batch_size {config.batch_size}; "
+        "add text, or lower batch_size": len(blocks) < config.batch_size,
+        "its tokenizer has no token that opens a document (bos_token), "
+        "so where documents begin is not known; leave mask_documents": config.mask_documents and unopened,
+        "packed without marks, so where documents begin is not known; "
+        "pack them with marks, or leave mask_documents": config.mask_documents and unmarked,
+    }
+
+# %% ../../nbs/models/08_plan.ipynb #eeb9ce1f
+def check_run(
+    run: TrainingRun, # To be checked
+) -> None:
+    "Refuse a run that cannot work, in one line"
+    for complaint, bad in complaints(run).items():
+        if bad: raise InputError(f"{run.blocks}: {complaint}")
+    batch = run.config.batch_size
+    if batch % run.processes:
+        raise InputError(f"batch_size {batch}: must be a multiple of the {run.processes} processes")
+    if run.steps < 1:
+        raise InputError(f"tokens {run.config.tokens}: less than one step of {run.step_tokens} "
+                         f"(batch_size {batch} x context {run.model.context})")
+    if run.warmup > run.tokens:
+        raise InputError(f"warmup_tokens {run.warmup}: more than the {run.tokens} tokens of the run; "
+                         "lower it, or train on more tokens")
+
+# %% ../../nbs/models/08_plan.ipynb #f2bca6e2
 FEW_STEPS = 100 # A run of fewer gets a warning
 
 def few_steps(
-    run: Run, # Of few steps
+    run: TrainingRun, # Of few steps
 ) -> str: # One line
     "Say that a run has few steps, and which batch would give it more"
-    tokens = run.steps*run.step_tokens
-    batch = max(1, tokens//(1000*run.model.context))
+    batch = max(1, run.tokens//(1000*run.model.context))
     batch = 2**int(math.log2(batch))
-    advice = f"--batch-size {batch} makes {tokens//(batch*run.model.context):,} steps of them" if batch < run.config.batch_size else "train on more --tokens"
-    return (f"{run.blocks}: only {run.steps:,} steps, since a batch of {run.config.batch_size} x {run.model.context} tokens "
-            f"takes {run.step_tokens:,} of {tokens:,}; {advice}")
+    more = f"--batch-size {batch} makes {run.tokens//(batch*run.model.context):,} steps of them"
+    advice = more if batch < run.config.batch_size else "train on more --tokens"
+    shape = f"{run.config.batch_size} x {run.model.context}"
+    return (f"{run.blocks}: only {run.steps:,} steps, since a batch of {shape} tokens "
+            f"takes {run.step_tokens:,} of {run.tokens:,}; {advice}")
 
-# %% ../../nbs/models/08_plan.ipynb #321fdbbf
-def check_run(
-    run: Run, # To be checked
-) -> None:
-    "Refuse a run that cannot work, in one line"
-    m, c, b = run.model, run.config, run.train
-    entries = max(run.tokenizer.get_vocab().values()) + 1
-    for complaint, bad in {
-        f"its tokenizer has {entries} entries, but its tokens were made by one of {b.vocab_size}; pack the corpus again": entries != b.vocab_size,
-        f"its tokenizer has {b.vocab_size} entries, the model {m.vocab_size}; set the model's vocab_size to {b.vocab_size}": b.vocab_size != m.vocab_size,
-        f"packed for context {b.context}, the model has {m.context}; pack them anew, or set the model's context to {b.context}": b.context != m.context,
-        f"the validation split has {run.validation.tokens} tokens, less than one block of {m.context}; pack them with a larger validation_fraction": not run.sequences,
-        f"the training split has {len(b)} sequences, fewer than batch_size {c.batch_size}; add text, or lower batch_size": len(b) < c.batch_size,
-        "its tokenizer has no token that opens a document (bos_token), so where documents begin is not known; leave mask_documents": c.mask_documents and run.tokenizer.bos_token_id is None,
-        "packed without marks, so where documents begin is not known; pack them with marks, or leave mask_documents": c.mask_documents and not read_manifest(run.blocks).config.get("marks", True),
-    }.items():
-        if bad: raise InputError(f"{run.blocks}: {complaint}")
-    if c.batch_size % run.processes: raise InputError(f"batch_size {c.batch_size}: must be a multiple of the {run.processes} processes")
-    if run.steps < 1: raise InputError(f"tokens {c.tokens}: less than one step of {run.step_tokens} (batch_size {c.batch_size} x context {m.context})")
-    if run.warmup > run.steps*run.step_tokens: raise InputError(f"warmup_tokens {run.warmup}: more than the {run.steps*run.step_tokens} tokens of the run; lower it, or train on more tokens")
-
-# %% ../../nbs/models/08_plan.ipynb #db7380dc
-def preflight(
-    run: Run, # What is about to be done
-) -> str: # A few lines for people
-    "What a run comes to, and two blocks of its first step as text, special tokens visible"
-    plan = (f"{run.model.name}: {parameter_count(run.model):,} parameters; {run.steps:,} steps of {run.config.batch_size} x {run.model.context} tokens, "
-            f"{run.steps*run.step_tokens/(len(run.train)*run.model.context):.2f} epochs; learning rate up to {run.peak:.3g}; {training_flops(run.model, run.steps*run.step_tokens):.3g} FLOPs")
-    shown = block_order(0, run.config.batch_size, len(run.train), run.config.seed)[:2]
-    return "\n".join([plan, *(f"block {i}: {run.tokenizer.decode(run.train[i])!r}" for i in shown)])
-
-# %% ../../nbs/models/08_plan.ipynb #23109376
+# %% ../../nbs/models/08_plan.ipynb #9ad1e5eb
 def check_device(
     config: TrainingConfig, # Options
     device: torch.device, # Where the model is trained
 ) -> None:
-    "Refuse what this device or installation cannot do"
-    if config.attention.startswith("flash"):
-        if device.type != "cuda": raise InputError(f"attention {config.attention}: needs a CUDA GPU, and training is on {device.type}; take auto or sdpa")
-        if not find_spec("flash_attn"): raise InputError(f"attention {config.attention}: the package flash-attn is not installed; install it, or take auto or sdpa")
-        if config.precision != "bfloat16": raise InputError(f"attention {config.attention}: works in bfloat16 alone; set precision to bfloat16")
-    if config.compile and device.type == "cpu" and not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
-        raise InputError("compile: needs a C++ compiler on the CPU, and there is none; install g++, or leave compile")
+    "Refuse an option that this device or installation cannot do"
+    if config.attention.startswith("flash"): check_flash(config, device)
+    compilers = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if config.compile and device.type == "cpu" and not compilers:
+        raise InputError("compile: needs a C++ compiler on the CPU, and there is none; "
+                         "install g++, or leave compile out")
 
-# %% ../../nbs/models/08_plan.ipynb #667fa2ae
+def check_flash(
+    config: TrainingConfig, # Its attention is flash attention
+    device: torch.device, # Where the model is trained
+) -> None:
+    "Refuse flash attention where it cannot work"
+    missing = "the package flash-attn is not installed; install it, or take auto or sdpa"
+    for complaint, bad in {
+        f"needs a CUDA GPU, and training is on {device.type}; take auto or sdpa": device.type != "cuda",
+        missing: not find_spec("flash_attn"),
+        "works in bfloat16 alone; set precision to bfloat16": config.precision != "bfloat16",
+    }.items():
+        if bad: raise InputError(f"attention {config.attention}: {complaint}")
+
+# %% ../../nbs/models/08_plan.ipynb #8ed3a784
+def preflight(
+    run: TrainingRun, # What is about to be done
+) -> str: # A few lines for people
+    "What a run comes to, and two blocks of its first step as text, special tokens visible"
+    model, batch, blocks = run.model, run.config.batch_size, len(run.train)
+    epochs = run.tokens/(blocks*model.context)
+    parts = [f"{model.name}: {parameter_count(model):,} parameters",
+             f"{run.steps:,} steps of {batch} x {model.context} tokens, {epochs:.2f} epochs",
+             f"learning rate up to {run.peak:.3g}",
+             f"{training_flops(model, run.tokens):.3g} FLOPs"]
+    lines = ["; ".join(parts)]
+    for i in block_order(0, batch, blocks, run.config.seed)[:2]:
+        lines.append(f"block {i}: {run.tokenizer.decode(run.train[i])!r}")
+    return "\n".join(lines)
+
+# %% ../../nbs/models/08_plan.ipynb #8e0a095f
 def multiplies_bfloat16(
     device: torch.device, # Where a model is trained
 ) -> bool: # Emulation does not count
@@ -199,8 +281,8 @@ def usual_precision(
     "The precision that `auto` stands for"
     return "bfloat16" if multiplies_bfloat16(torch.device(device)) else "float32"
 
-# %% ../../nbs/models/08_plan.ipynb #7118343d
-def settle(
+# %% ../../nbs/models/08_plan.ipynb #27426c87
+def settle_training(
     config: TrainingConfig, # Options, some of them left open
     model: ModelConfig, # What is to be trained
     device: torch.device, # Where
@@ -209,5 +291,6 @@ def settle(
     "Decide precision and threads by the device and the model's width, never by a measurement"
     precision, threads = config.precision, config.threads
     if precision == "auto": precision = usual_precision(device)
-    if threads is None: threads = choose_threads(model.hidden) if device.type == "cpu" and processes == 1 else 1
+    alone = device.type == "cpu" and processes == 1
+    if threads is None: threads = choose_threads(model.hidden) if alone else 1
     return replace(config, precision=precision, threads=threads)

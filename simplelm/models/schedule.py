@@ -8,31 +8,36 @@ from __future__ import annotations
 import math
 
 # %% auto #0
-__all__ = ['SHORT_RUN', 'peak_rate', 'rate_at']
+__all__ = ['SHORT_RUN', 'PAPER_RATE', 'PAPER_WIDTH', 'rate_at', 'peak_rate']
 
-# %% ../../nbs/models/05_schedule.ipynb #39a43ad0
-SHORT_RUN = 5000 # Steps below which what was measured on short runs holds
-
-def peak_rate(
-    hidden: int, # Width of the model
-    steps: int, # Of the run
-) -> float: # Peak of the learning rate
-    "What `learning_rate=None` stands for: the paper's 2.8e-3 at width 32, by the root of the width, and four times that in short runs"
-    return (4 if steps < SHORT_RUN else 1)*2.8e-3*(32/hidden)**0.5
-
-# %% ../../nbs/models/05_schedule.ipynb #62be1080
+# %% ../../nbs/models/05_schedule.ipynb #d85c64e3
 def rate_at(
     tokens: int, # Read so far, those of the present step included
     total: int, # Of the whole run
     warmup: int, # Tokens of linear warm-up
     peak: float, # Highest rate
     schedule: str="cosine", # "cosine", "wsd" or "constant"
-    final_fraction: float=0.5, # Where it ends, as a fraction of the peak
+    final_fraction: float=0.5, # The rate ends at this fraction of its peak
     decay_fraction: float=0.2, # Share of the run in which "wsd" falls
 ) -> float: # Learning rate
-    "Linear warm-up, then the schedule (cosine: the paper's; wsd: Hu et al. 2024)"
+    "Linear warm-up, then the schedule"
     if tokens < warmup: return peak*(tokens/warmup)
-    falling = {"cosine": total - warmup, "wsd": min(decay_fraction*total, total - warmup), "constant": 0}[schedule]
-    if (past := tokens - (total - falling)) <= 0: return peak
-    height = 1 - past/falling if schedule == "wsd" else (1 + math.cos(math.pi*past/falling))/2
+    after = total - warmup
+    falling = {"cosine": after, "wsd": min(decay_fraction*total, after), "constant": 0}[schedule]
+    past = tokens - (total - falling)
+    if past <= 0: return peak
+    height = 1 - past/falling
+    if schedule == "cosine": height = (1 + math.cos(math.pi*past/falling))/2
     return peak*(final_fraction + (1 - final_fraction)*height)
+
+# %% ../../nbs/models/05_schedule.ipynb #5ff62b6c
+SHORT_RUN = 5000 # Steps below which what was measured on short runs holds
+PAPER_RATE, PAPER_WIDTH = 2.8e-3, 32 # Peak that the paper gives, and the width it gives it for
+
+def peak_rate(
+    hidden: int, # Width of the model
+    steps: int, # Of the run
+) -> float: # Peak of the learning rate
+    "The paper's rate at width 32, divided by the root of the width, and four times that in short runs"
+    factor = 4 if steps < SHORT_RUN else 1
+    return factor*PAPER_RATE*(PAPER_WIDTH/hidden)**0.5

@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import Deferred, InputError, Manifest, atomic_write, is_artifact, make_artifact, plain, read_manifest, uncollected
+from ..artifacts import Deferred, InputError, Manifest, atomic_write, is_artifact, make_artifact, plain
+from ..artifacts import read_manifest, uncollected
 from ..configuration import check_types
 from ..text.corpus import open_sources, read_corpus, readings, source_label
 from ..internals.bytes import string_buffers
 
 # %% auto #0
-__all__ = ['SPECIAL_TOKENS', 'TOKENIZER_FILES', 'TokenizerConfig', 'blank_tokenizer', 'learn_bpe', 'encode_texts', 'Piece',
-           'make_piece', 'corpus_pieces', 'corpus_request', 'write_rejected', 'document_hash', 'document_numbers',
-           'sample_texts', 'drop_rows', 'opening_template', 'write_tokenizer', 'train_tokenizer', 'load_tokenizer',
-           'copy_tokenizer', 'measure_tokenizer']
+__all__ = ['SPECIAL_TOKENS', 'TokenizerConfig', 'learn_bpe', 'encode_texts', 'train_tokenizer', 'load_tokenizer',
+           'measure_tokenizer']
 
 # %% ../../nbs/models/00_tokenizer.ipynb #5a186c02
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
@@ -51,10 +50,13 @@ class TokenizerConfig:
             raise InputError(f"style={self.style!r}: no such style; take 'lossless' or 'paper'")
         least = len(SPECIAL_TOKENS) + (256 if self.style == "lossless" else 1)
         if self.vocab_size < least:
-            raise InputError(f"vocab_size={self.vocab_size}: too few for style={self.style!r}; take {least} or more")
-        if self.sample_bytes < 1: raise InputError(f"sample_bytes={self.sample_bytes}: there is nothing to learn from; take some millions or more")
+            raise InputError(f"vocab_size={self.vocab_size}: too few for style={self.style!r}; take "
+                             f"{least} or more")
+        if self.sample_bytes < 1:
+            raise InputError(f"sample_bytes={self.sample_bytes}: there is nothing to learn from; take "
+                             "some millions or more")
 
-# %% ../../nbs/models/00_tokenizer.ipynb #65ebae72
+# %% ../../nbs/models/00_tokenizer.ipynb #061cd7aa
 def blank_tokenizer(
     style: str, # "lossless" or "paper"
 ) -> tokenizers.Tokenizer: # Splits text into words as the style does, and knows no merges yet
@@ -80,7 +82,8 @@ def learn_bpe(
                                              initial_alphabet=alphabet, show_progress=False)
     bpe.train_from_iterator(texts, trainer)
     if (entries := bpe.get_vocab_size()) > config.vocab_size:
-        raise InputError(f"vocab_size={config.vocab_size}: the corpus has {entries - len(SPECIAL_TOKENS)} distinct characters alone; take {entries} or more, or style='lossless'")
+        raise InputError(f"vocab_size={config.vocab_size}: the corpus has "
+                         f"{entries - len(SPECIAL_TOKENS)} distinct characters alone; take {entries} or more, or style='lossless'")
     return bpe
 
 # %% ../../nbs/models/00_tokenizer.ipynb #27de9cd2
@@ -92,7 +95,7 @@ def encode_texts(
     bpe.encode_special_tokens = True
     return [encoded.ids for encoded in bpe.encode_batch_fast(texts, add_special_tokens=False)]
 
-# %% ../../nbs/models/00_tokenizer.ipynb #2e09b198
+# %% ../../nbs/models/00_tokenizer.ipynb #ead197f1
 class Piece(NamedTuple):
     "Some consecutive rows of a corpus"
     texts: pa.Array # One a row, large_string
@@ -101,7 +104,7 @@ class Piece(NamedTuple):
     first: np.ndarray # bool: whether the row is the first of its document
     sizes: np.ndarray # int64: length of each text, bytes of UTF-8
 
-# %% ../../nbs/models/00_tokenizer.ipynb #6b64fe98
+# %% ../../nbs/models/00_tokenizer.ipynb #86433984
 def make_piece(
     batches: list[pa.RecordBatch], # Its rows: `text`, `document`, `source`
     previous: str|None=None, # The document of the row before
@@ -112,7 +115,7 @@ def make_piece(
     first = np.array([now != before for before, now in zip([previous, *documents], documents)])
     return Piece(texts, documents, sources.to_pylist(), first, np.diff(string_buffers(texts)[1]))
 
-# %% ../../nbs/models/00_tokenizer.ipynb #ce4ae546
+# %% ../../nbs/models/00_tokenizer.ipynb #fb1ddb5d
 def corpus_pieces(
     batches: Iterable[pa.RecordBatch], # Rows with `text`, `document` and `source`
     size: int=2**22, # A piece ends with the row that brings it to this many bytes of text
@@ -131,14 +134,15 @@ def corpus_pieces(
                 rows, held, previous = [], 0, batch["document"][end - 1].as_py()
     if rows: yield make_piece(rows, previous)
 
-# %% ../../nbs/models/00_tokenizer.ipynb #90641b8d
+# %% ../../nbs/models/00_tokenizer.ipynb #be98296e
 def corpus_request(
     source: str|Path|list, # A corpus, as for `read_corpus`
     config: object, # The stage's configuration
     **reading, # How the corpus is read
 ) -> tuple[dict, dict]: # The configuration and the inputs for `make_artifact`
     "What a result made from a corpus depends on"
-    if isinstance(source, (str, Path)) and (Path(source)/"manifest.json").is_file(): sources, inputs = [], {"corpus": Path(source)}
+    if isinstance(source, (str, Path)) and (Path(source)/"manifest.json").is_file():
+        sources, inputs = [], {"corpus": Path(source)}
     else:
         sources = open_sources(source)
         inputs = {f"corpus {s.name}": s.path for s in sources if s.path}
@@ -147,17 +151,18 @@ def corpus_request(
     if revisions: request["revisions"] = revisions
     return request, inputs
 
-# %% ../../nbs/models/00_tokenizer.ipynb #1574715e
+# %% ../../nbs/models/00_tokenizer.ipynb #eceaca47
 def write_rejected(
     rejected: list, # The bad records, as `read_corpus` sets them aside
     folder: Path, # Gets `rejected.jsonl` if there are any
 ) -> int: # How many
     "Write down the records that were set aside"
     if rejected:
-        with atomic_write(folder/"rejected.jsonl") as f: f.writelines(json.dumps(plain(r), ensure_ascii=False) + "\n" for r in rejected)
+        with atomic_write(folder/"rejected.jsonl") as f:
+            f.writelines(json.dumps(plain(r), ensure_ascii=False) + "\n" for r in rejected)
     return len(rejected)
 
-# %% ../../nbs/models/00_tokenizer.ipynb #e9a60d57
+# %% ../../nbs/models/00_tokenizer.ipynb #4954d7a9
 def document_hash(
     document: str, # The document's id
     seed: int|str=0, # Another seed gives other numbers
@@ -165,7 +170,7 @@ def document_hash(
     "A number drawn for a document by its id alone: the same in every corpus that holds it, on every machine"
     return int.from_bytes(hashlib.blake2b(f"{seed}:{document}".encode(), digest_size=8).digest(), "big")
 
-# %% ../../nbs/models/00_tokenizer.ipynb #22b7ea18
+# %% ../../nbs/models/00_tokenizer.ipynb #8bcb1e9a
 def document_numbers(
     piece: Piece, # Rows of the corpus
     seed: int|str, # What the numbers depend on
@@ -176,7 +181,7 @@ def document_numbers(
     numbers = np.array([document_hash(piece.documents[row], seed) for row in np.flatnonzero(begins)], np.uint64)
     return numbers[np.cumsum(begins) - 1]
 
-# %% ../../nbs/models/00_tokenizer.ipynb #66049d4c
+# %% ../../nbs/models/00_tokenizer.ipynb #aadf845c
 def sample_texts(
     batches: Iterable[pa.RecordBatch], # Rows with `text`, `document` and `source`
     size: int, # Bytes of text to keep at most
@@ -196,7 +201,7 @@ def sample_texts(
     counts.update(learned_bytes=held)
     for texts, _, _ in kept: yield from texts.to_pylist()
 
-# %% ../../nbs/models/00_tokenizer.ipynb #ccd2469d
+# %% ../../nbs/models/00_tokenizer.ipynb #5d78f473
 def drop_rows(
     texts: pa.Array, # Texts
     sizes: np.ndarray, # Their bytes
@@ -207,7 +212,7 @@ def drop_rows(
     stay = numbers < np.uint64(2**bits)
     return texts.filter(pa.array(stay)), sizes[stay], numbers[stay]
 
-# %% ../../nbs/models/00_tokenizer.ipynb #0b172ac6
+# %% ../../nbs/models/00_tokenizer.ipynb #2fc7e330
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
 
 def opening_template(
@@ -244,8 +249,11 @@ def train_tokenizer(
         counts, rejected = Counter(documents=0, rows=0, text_bytes=0, learned_bytes=0), []
         texts = sample_texts(read_corpus(source, text_column, bad_records, rejected, desc="tokenizer"), config.sample_bytes, counts)
         bpe = learn_bpe(texts, config)
-        if not counts["text_bytes"]: raise InputError(f"{source_label(source)}: holds no text to train a tokenizer on")
-        if not counts["learned_bytes"]: raise InputError(f"sample_bytes={config.sample_bytes}: no document of {source_label(source)} is in a sample so small; raise it")
+        if not counts["text_bytes"]:
+            raise InputError(f"{source_label(source)}: holds no text to train a tokenizer on")
+        if not counts["learned_bytes"]:
+            raise InputError(f"sample_bytes={config.sample_bytes}: no document of "
+                             f"{source_label(source)} is in a sample so small; raise it")
         write_tokenizer(bpe, folder)
         return dict(entries=bpe.get_vocab_size(), rejected=write_rejected(rejected, folder), **counts)
     request, inputs = corpus_request(source, config, text_column=text_column, bad_records=bad_records)
@@ -258,18 +266,20 @@ def load_tokenizer(
 ) -> PreTrainedTokenizerFast: # Transformers' tokenizer
     "Load a folder's tokenizer for use with `transformers`, offline"
     if not (Path(folder)/"tokenizer_config.json").is_file():
-        raise InputError(f"{folder}: holds no tokenizer (tokenizer_config.json is missing); make one with `simplelm tokenize`")
+        raise InputError(f"{folder}: holds no tokenizer (tokenizer_config.json is missing); make one "
+                         "with `simplelm tokenize`")
     if is_artifact(folder): read_manifest(folder) # which compares the sizes of its files
     from transformers import AutoTokenizer # takes two seconds to import, and only this function needs it
     try: return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as e: # a damaged file fails in the library in many ways
-        raise InputError(f"{folder}: its tokenizer cannot be read ({type(e).__name__}: {str(e).splitlines()[0]}); make it again") from None
+        raise InputError(f"{folder}: its tokenizer cannot be read ({type(e).__name__}: "
+                         f"{str(e).splitlines()[0]}); make it again") from None
 
-# %% ../../nbs/models/00_tokenizer.ipynb #27f7371c
+# %% ../../nbs/models/00_tokenizer.ipynb #7977023b
 def copy_tokenizer(
     source: str|Path, # A folder with a tokenizer in the Hub's layout
     target: Path, # Where its files go
-    context: int|None=None, # Tokens that a model reads at once, for `model_max_length`; unset: left as it is
+    context: int|None=None, # Tokens that a model reads at once, for `model_max_length`; by default unchanged
 ) -> None:
     "Copy all files of a tokenizer as they are, but for the length of texts"
     for name in TOKENIZER_FILES:

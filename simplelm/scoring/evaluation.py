@@ -28,9 +28,8 @@ from .tasks import Item, Task, describe_task, find_answer
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['score_items', 'answer_generated', 'EvaluationConfig', 'Questions', 'load_questions', 'answer_questions',
-           'open_scorer', 'write_answers', 'task_provenance', 'provenance', 'settle_scoring', 'evaluate_model',
-           'join_tables', 'evaluate_models']
+__all__ = ['SCORES_FORMAT', 'score_items', 'EvaluationConfig', 'Questions', 'answer_questions', 'task_provenance', 'provenance',
+           'settle_scoring', 'evaluate_model', 'evaluate_models']
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #61652386
 if TYPE_CHECKING: from simplelm.scoring.likelihood import TextScorer
@@ -73,7 +72,7 @@ class EvaluationConfig:
     batch_tokens: int|None = None # Tokens in a batch, padding included; by default 4,096 on a processor, 65,536 on an accelerator
     seed: int = 0 # Of the draw, and of generated items
     precision: str = "float32" # Numbers the model computes with: float32, or bfloat16
-    threads: int|None = None # Threads of the processor that score; unset: as many as suit the model's width
+    threads: int|None = None # Processor threads that score; by default as many as suit the width
     add_bos: bool|None = None # Put the BOS token in front of every text, or only of an empty context; by default as the tokenizer does
     shots: int = 0 # Answered examples in front of each question; 0 for each task's own number, mostly none
     draws: int = 1 # How often examples are drawn anew; the spread between draws is reported
@@ -163,7 +162,9 @@ def open_scorer(
     device: str|None=None, # Where the model computes; by default an accelerator if there is one
 ) -> TextScorer: # Ready to score
     "Open whatever scores texts"
+    from simplelm.scoring.baselines import NGramScorer, is_ngram
     from simplelm.scoring.likelihood import Scorer
+    if is_ngram(model_folder): return NGramScorer(model_folder, config.add_bos)
     return Scorer(model_folder, None, config.batch_tokens, config.add_bos, config.precision, device)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #f39d657f
@@ -235,6 +236,8 @@ def settle_scoring(
     return replace(config, threads=choose_threads(width) if on_processor else 1)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #160648ab
+SCORES_FORMAT = 4 # Version of what is written; raised when scores for an old configuration change
+
 def evaluate_model(
     model_folder: str|Path, # A causal model and its tokenizer in the Hub's layout, or a Hub id
     out: str|Path, # Folder for `scores.csv`, `items.parquet`, `choices.parquet` and `provenance.json`
@@ -271,7 +274,7 @@ def evaluate_model(
     request = {"evaluation": config, "tasks": {name: describe_task(TASKS[name]) for name in names},
                "vocabulary": vocabulary.fingerprint if vocabulary else None}
     inputs = {"model": find_model(model_folder)} | {name: file for name in names if (file := task_file(TASKS[name]))}
-    return make_artifact(out, "evaluate", request, build, inputs, config.seed, format=3)
+    return make_artifact(out, "evaluate", request, build, inputs, config.seed, format=SCORES_FORMAT)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #2b5c9072
 def join_tables(

@@ -21,10 +21,9 @@ from .public_tasks import TASKS, task_names
 from .tasks import Item, Task, make_item
 
 # %% auto #0
-__all__ = ['METRICS', 'OUTPUTS', 'HELPER', 'export_record', 'metric', 'export_config', 'load_records', 'mass_on_true',
-           'helper_source', 'write_task', 'export_items', 'export_title', 'export_task', 'harness_requests',
-           'open_exported', 'harness', 'harness_index', 'harness_path', 'harness_task', 'harness_label', 'our_requests',
-           'compare_prompts']
+__all__ = ['METRICS', 'OUTPUTS', 'export_record', 'metric', 'export_config', 'mass_on_true', 'export_items', 'export_title',
+           'export_task', 'harness_requests', 'open_exported', 'harness', 'harness_index', 'harness_path',
+           'harness_task', 'our_requests', 'compare_prompts']
 
 # %% ../../nbs/scoring/14_harness.ipynb #0c3b1c43
 np = Deferred("numpy")

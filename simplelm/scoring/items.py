@@ -27,9 +27,9 @@ from ..text.vocabulary import Vocabulary
 
 
 # %% auto #0
-__all__ = ['FORMS', 'task_file', 'read_file', 'is_offline', 'read_hub', 'read_records', 'select_items', 'letter_item',
-           'tidy_item', 'worked_example', 'add_shots', 'ask_item', 'pose_items', 'example_pool', 'load_items',
-           'guess_accuracy', 'cut_answer', 'count_simple', 'local_tasks']
+__all__ = ['FORMS', 'task_file', 'read_file', 'read_records', 'select_items', 'letter_item', 'tidy_item', 'worked_example',
+           'add_shots', 'ask_item', 'pose_items', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple',
+           'local_tasks']
 
 # %% ../../nbs/scoring/03_items.ipynb #cc392bd1
 datasets = Deferred("datasets") # only a task that is fetched from the Hub needs it
@@ -211,7 +211,7 @@ def add_shots(
     random.Random(f"{task.name} examples {draw}").shuffle(pool)
     for item in items:
         chosen = list(itertools.islice((p for p in pool if p.text != item.text), shots))
-        if len(chosen) < shots: raise InputError(f"task {task.name}: {shots} examples are wanted and there are {len(chosen)}; ask for fewer shots")
+        if len(chosen) < shots: raise InputError(f"task {task.name}: {shots} examples are requested and there are {len(chosen)}; choose fewer shots")
         front = task.description + "".join(worked_example(task, p, tidy) + task.shots_end for p in chosen)
         told.append(replace(item, context=item.context if item.contexts else front + item.context, contexts=tuple(front + c for c in item.contexts)))
     return told

@@ -24,7 +24,7 @@ from .trees import (Parts, Reach, context_length, lay_trees, make_batches, split
                                     token_logprobs, trees_agree, usual_batch)
 
 # %% auto #0
-__all__ = ['check_tokenizer', 'request_table', 'TextScorer', 'Scorer']
+__all__ = ['check_tokenizer', 'TextScorer', 'Scorer']
 
 # %% ../../nbs/scoring/08_likelihood.ipynb #112f688d
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase

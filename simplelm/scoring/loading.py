@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING
 from ..artifacts import InputError, is_artifact, read_manifest, uncollected
 
 # %% auto #0
-__all__ = ['find_model', 'load_model']
+__all__ = ['NGRAM', 'find_model', 'load_model']
 
 # %% ../../nbs/scoring/07_loading.ipynb #336c46a2
 if TYPE_CHECKING: from transformers import PreTrainedModel
 
 # %% ../../nbs/scoring/07_loading.ipynb #6fab5b0b
+NGRAM = "ngram.json" # The file by which a folder of [n-grams](09_baselines.ipynb) is known
+
 def find_model(
     name: str|Path, # A folder in the Hub's layout, or a Hub id such as EleutherAI/pythia-160m
 ) -> Path: # The folder
     "The folder of a model; a Hub id is looked up in the cache, and fetched if there is a network"
     folder = Path(name)
-    if (folder/"config.json").is_file():
+    if (folder/"config.json").is_file() or (folder/NGRAM).is_file():
         if is_artifact(folder): read_manifest(folder) # which compares the sizes of its files
         return folder
     if folder.exists() or not str(name).replace("\\", "/").count("/") == 1 or str(name)[0] in "./~":

@@ -15,9 +15,9 @@ from .public_tasks import TASKS
 from .tasks import Item, Task
 
 # %% auto #0
-__all__ = ['RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'MEASURES', 'COLUMNS', 'CONVENTIONS', 'item_pairs', 'choice_rows', 'normed',
-           'choose', 'answer_items', 'answer_texts', 'mean_and_error', 'bootstrap_interval', 'metric_values',
-           'metric_classes', 'bits_per_byte', 'bits_interval', 'score_row', 'accuracy_table', 'group_rows']
+__all__ = ['RESAMPLES', 'METRICS', 'NORMS', 'SCORES', 'MEASURES', 'COLUMNS', 'CONVENTIONS', 'item_pairs', 'choice_rows', 'choose',
+           'highest', 'credit', 'answer_items', 'answer_texts', 'mean_and_error', 'bootstrap_interval', 'metric_values',
+           'bits_per_byte', 'score_row', 'accuracy_table']
 
 # %% ../../nbs/scoring/10_metrics.ipynb #556c98d7
 pd = Deferred("pandas")
@@ -61,21 +61,38 @@ def choose(
     first: np.ndarray, # Where each item begins
 ) -> np.ndarray: # Index of the chosen one, for each item
     "The choice with the highest number, the first of equals"
+    best = highest(values, first)
+    places = np.where(best, np.arange(len(values)), len(values))
+    return np.minimum.reduceat(places, first) - first
+
+def highest(
+    values: np.ndarray, # A number for each choice of all items, one item after another
+    first: np.ndarray, # Where each item begins
+) -> np.ndarray: # bool, for each choice
+    "Whether a choice has the highest number of its item, alone or with others"
     counts = np.diff(np.append(first, len(values)))
-    best = values == np.repeat(np.maximum.reduceat(values, first), counts)
-    return np.minimum.reduceat(np.where(best, np.arange(len(values)), len(values)), first) - first
+    return values == np.repeat(np.maximum.reduceat(values, first), counts)
+
+def credit(
+    values: np.ndarray, # A number for each choice of all items, one item after another
+    right: np.ndarray, # bool: whether it is right
+    first: np.ndarray, # Where each item begins
+) -> np.ndarray: # 0 to 1, for each item
+    "The share of right ones among the choices with the highest number"
+    best = highest(values, first)
+    return np.add.reduceat(best & right, first, dtype=float)/np.add.reduceat(best, first, dtype=float)
 
 # %% ../../nbs/scoring/10_metrics.ipynb #394cfd2c
 def answer_items(
     items: Sequence[Item], # Any items with choices
     scores: pd.DataFrame, # Their choices in the same order, as of `choice_rows`
-) -> pd.DataFrame: # A row an item: item, label, choices, cut, probability, brier, margin; and predicted and correct under each norm
+) -> pd.DataFrame: # A row an item: item, label, choices, cut, probability, brier, margin; and predicted and correct (0 to 1) under each norm
     "What a model chooses for each item"
     counts, labels = np.array([len(i.choices) for i in items], np.int64), np.array([i.label for i in items], np.int64)
     table = pd.DataFrame({"item": np.array([i.id for i in items], np.int64), "label": labels, "choices": counts})
     first = np.cumsum(counts) - counts
     norms = normed(scores)
-    if not len(items): return table.assign(cut=np.zeros(0, bool), probability=0.0, brier=0.0, margin=0.0, **{f"{k}{n}": np.zeros(0, d) for n in norms for k, d in (("predicted", int), ("correct", bool))})
+    if not len(items): return table.assign(cut=np.zeros(0, bool), probability=0.0, brier=0.0, margin=0.0, **{f"{k}{n}": np.zeros(0, d) for n in norms for k, d in (("predicted", int), ("correct", float))})
     logs, right = norms[""], scores.right.to_numpy()
     p = np.exp(logs - np.repeat(np.maximum.reduceat(logs, first), counts))
     p /= np.repeat(np.add.reduceat(p, first), counts)
@@ -85,7 +102,7 @@ def answer_items(
     table["margin"] = np.maximum.reduceat(np.where(right, logs, -np.inf), first) - np.maximum.reduceat(np.where(right, -np.inf, logs), first)
     for name, values in norms.items():
         table[f"predicted{name}"] = choose(values, first)
-        table[f"correct{name}"] = right[first + table[f"predicted{name}"].to_numpy()]
+        table[f"correct{name}"] = credit(values, right, first)
     return table
 
 # %% ../../nbs/scoring/10_metrics.ipynb #7a7670d0

@@ -19,12 +19,10 @@ from ..stories.tasks import STORYWORLD_TASKS
 
 
 # %% auto #0
-__all__ = ['BLIMP_NAMES', 'GLUE', 'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI', 'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'HELLASWAG',
-           'WINOGRANDE', 'SOCIAL_IQA', 'COMMONSENSE_QA', 'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'SCIQ', 'BOOLQ',
-           'PRIMER', 'TRUTHFULQA_MC1', 'TRUTHFULQA_MC2', 'LAMBADA', 'GSM8K', 'STORYWORLD', 'FEW_SHOT', 'WORKED',
-           'PUBLIC', 'TASKS', 'PACKAGED', 'blimp_task', 'close_hypothesis', 'anli_task', 'cut_word', 'connect_clauses',
-           'clean_hellaswag', 'prepare_hellaswag', 'fill_blank', 'strip_question', 'strip_support', 'cut_last_word',
-           'storyworld_task', 'register', 'read_declaration', 'load_task', 'task_names']
+__all__ = ['BLIMP_NAMES', 'GLUE', 'SST2', 'QQP', 'MRPC', 'RTE', 'MNLI', 'MNLI_MISMATCH', 'SUPERGLUE', 'WIC', 'COPA', 'WINOGRANDE',
+           'ARC_EASY', 'ARC_CHALLENGE', 'OPENBOOKQA', 'PRIMER', 'TRUTHFULQA_MC1', 'TRUTHFULQA_MC2', 'LAMBADA', 'GSM8K',
+           'PUBLIC', 'TASKS', 'PACKAGED', 'blimp_task', 'close_hypothesis', 'cut_word', 'connect_clauses',
+           'clean_hellaswag', 'prepare_hellaswag', 'fill_blank', 'cut_last_word', 'register', 'load_task', 'task_names']
 
 # %% ../../nbs/scoring/01_public_tasks.ipynb #14cd68bf
 BLIMP_NAMES = """

@@ -22,8 +22,8 @@ from ..text.vocabulary import Vocabulary, entry_problem, split_released_words, s
 
 
 # %% auto #0
-__all__ = ['KINDS', 'KIND_METRICS', 'REVISIONS', 'PIQA', 'PATTERN_SECONDS', 'Item', 'Task', 'check_task', 'describe_task',
-           'read_field', 'Record', 'find_answer', 'make_item', 'simple_words', 'strict_words', 'is_simple']
+__all__ = ['KINDS', 'KIND_METRICS', 'PIQA', 'PATTERN_SECONDS', 'Item', 'Task', 'describe_task', 'read_field', 'Record',
+           'find_answer', 'make_item', 'simple_words', 'strict_words', 'is_simple']
 
 # %% ../../nbs/scoring/00_tasks.ipynb #521edd0e
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from .requests import Pair
 # %% auto #0
 __all__ = ['LAID_OUT', 'HEAD_ROWS', 'HEAD_COLUMNS', 'WINDOWS', 'PLAIN_LAYERS', 'TRIALS', 'NEIGHBOURS', 'ROUNDING', 'UNLIMITED',
            'LENGTHS', 'cut_rows', 'Rows', 'lay_trees', 'tree_mask', 'make_batches', 'Batch', 'spans', 'take_rows',
-           'pad_rows', 'Layer', 'lay_out', 'llama_states', 'usual_batch', 'lay_head', 'Parts', 'split_model',
-           'token_logprobs', 'Reach', 'text_config', 'layer_kinds', 'attention_window', 'scaled_from', 'text_reach',
-           'trial_pairs', 'trees_agree', 'stated_length', 'context_length']
+           'pad_rows', 'usual_batch', 'lay_head', 'Parts', 'split_model', 'token_logprobs', 'Reach', 'text_config',
+           'layer_kinds', 'attention_window', 'scaled_from', 'text_reach', 'trial_pairs', 'trees_agree',
+           'stated_length', 'context_length']
 
 # %% ../../nbs/scoring/05_trees.ipynb #74d3d6d4
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -13,11 +13,11 @@ from .lexicon import Word
 from .teller import Being, Teller, Thing, held_out
 
 # %% auto #0
-__all__ = ['AUXILIARIES', 'ADJECTIVES', 'PRONOUNS', 'SCENES', 'BEFORE', 'AFTER', 'TIMES', 'LATER', 'SLOT', 'PEOPLE', 'REFLEXIVE',
-           'DETERMINERS', 'conjugate', 'be', 'do_not', 'at', 'where', 'number', 'amount', 'sentence', 'phrase',
-           'relative', 'somebody', 'something', 'notice', 'mention', 'the', 'act', 'crowd', 'passive_scene',
-           'encounter', 'behave', 'creature', 'manner', 'scene', 'adorn', 'opening', 'circumstance', 'Template',
-           'template', 'fits', 'fill', 'fill_noun', 'agreement', 'reflexive', 'determined']
+__all__ = ['AUXILIARIES', 'ADJECTIVES', 'PRONOUNS', 'SCENES', 'BEFORE', 'AFTER', 'SLOT', 'PEOPLE', 'REFLEXIVE', 'DETERMINERS',
+           'conjugate', 'be', 'do_not', 'at', 'where', 'number', 'amount', 'sentence', 'phrase', 'relative', 'somebody',
+           'something', 'notice', 'mention', 'the', 'act', 'crowd', 'passive_scene', 'encounter', 'behave', 'creature',
+           'manner', 'scene', 'adorn', 'opening', 'circumstance', 'Template', 'template', 'fits', 'fill', 'fill_noun',
+           'agreement', 'reflexive', 'determined']
 
 # %% ../../nbs/stories/03_grammar.ipynb #28ea149f
 AUXILIARIES = {"be": ("was", "is", "are"), "have": ("had", "has", "have"), "do": ("did", "does", "do")} # Past, singular, plural

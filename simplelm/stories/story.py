@@ -19,7 +19,7 @@ from .dials import Dials, StoryWorldConfig, draw_dials
 from .grammar import adorn, at, be, conjugate, mention, notice, sentence, where
 from .lexicon import CHILD_TYPES, Word
 from .teller import Being, Teller, Thing, sayable, turn
-from .world import (ask, begin_script, compare, deny, explain, fly_by, give, go, go_on, happen, know,
+from .world import (ask, begin_script, rank, deny, explain, fly_by, give, go, go_on, happen, know,
                                     observe, paint, put, receiver, remark, rumor, take, use)
 from ..text.corpus import write_card, write_part
 
@@ -99,7 +99,7 @@ def begin(t: Teller) -> str:
 
 # %% ../../nbs/stories/05_story.ipynb #e0c9832b
 EVENTS = (put,)*6 + (take,)*5 + (give,)*3 + (paint,)*3 + (go,)*4 + (ask,)*7 + (remark,) + (happen,)*5 + (begin_script,)*3 + (explain,)*4 + (observe,)*8 + (
-    deny,)*4 + (compare,)*3 + (know,)*3 + (use,)*5 + (fly_by, rumor, rumor)
+    deny,)*4 + (rank,)*3 + (know,)*3 + (use,)*5 + (fly_by, rumor, rumor)
 
 def next_sentence(
     t: Teller, # The story
@@ -158,7 +158,7 @@ def check_room(
     needed, free = config.documents*PACKED_BYTES, shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(f"story world: {config.documents:,} documents take at least {needed/2**30:,.0f} GiB, "
-                         f"and the disk of {folder.parent} has {free/2**30:,.0f} GiB left; ask for fewer")
+                         f"and the disk of {folder.parent} has {free/2**30:,.0f} GiB left; request fewer")
 
 # %% ../../nbs/stories/05_story.ipynb #e910a5c2
 def write_stories(

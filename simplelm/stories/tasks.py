@@ -282,7 +282,7 @@ def storyworld_items(
     while len(items) < size:
         made = MAKERS[task](examiner(f"{task}/{form}/{seed}/{attempt}", form), len(items))
         attempt += 1
-        if attempt > 5000 + 200*size: raise InputError(f"{task}: there are no more than {len(items)} different {form} items; ask for fewer")
+        if attempt > 5000 + 200*size: raise InputError(f"{task}: there are no more than {len(items)} different {form} items; request fewer")
         keys = [(m["context"], *sorted(m["choices"])) for m in made]
         if len(set(keys) - items.keys()) < len(made) or form == "standard" and any(map(is_childish, made)): continue # whole groups, so that they stay balanced
         items |= zip(keys, made)

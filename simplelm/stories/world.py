@@ -20,8 +20,8 @@ __all__ = ['SHALLOW', 'DEEP', 'WHOLE', 'CAUSES', 'SCRIPTS', 'REASONS', 'UNLIKE_T
            'tell_take', 'tell_give', 'tell_paint', 'tell_go', 'active', 'passive', 'cleft', 'reported', 'denied',
            'asked', 'asked_what', 'quoted', 'say', 'persons', 'actor', 'receiver', 'put', 'take', 'paint', 'give', 'go',
            'state', 'steps', 'ask', 'remark', 'keyed', 'usable', 'happen', 'begin_script', 'go_on', 'reason', 'explain',
-           'observe', 'contrast', 'deny', 'scales', 'scale_words', 'compared', 'order', 'compare', 'answer_with',
-           'know', 'use', 'fly_by', 'rumor']
+           'observe', 'contrast', 'deny', 'scales', 'scale_words', 'compared', 'order', 'rank', 'answer_with', 'know',
+           'use', 'fly_by', 'rumor']
 
 # %% ../../nbs/stories/04_world.ipynb #9370ca7f
 class Clause(NamedTuple):
@@ -383,7 +383,7 @@ def order(
     said = [compared(plus, nouns[a], nouns[b]) if t.chance(.5) else compared(minus, nouns[b], nouns[a]) for a, b in pairs]
     return [sentence(s) for s in sorted(said, key=lambda _: t.random())]
 
-def compare(t: Teller) -> str:
+def rank(t: Teller) -> str:
     "Two or three things in order, and often the question which comes first"
     found = scales(t.dials.lexicon)
     if not found: return remark(t)

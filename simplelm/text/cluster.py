@@ -28,9 +28,9 @@ from .simplification import SimplificationConfig, simplify_column
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['require_datatrove', 'Attempt', 'SimplifyGroups', 'make_executor', 'clear_attempts', 'check_shares', 'run_now',
-           'run_local', 'join_ray', 'run_ray', 'Submitted', 'SubmissionError', 'FinishCorpus', 'waiting_jobs',
-           'submitted', 'check_sbatch', 'run_slurm', 'SimplifyDocuments']
+__all__ = ['Attempt', 'SimplifyGroups', 'make_executor', 'clear_attempts', 'check_shares', 'run_local', 'join_ray', 'run_ray',
+           'Submitted', 'SubmissionError', 'waiting_jobs', 'submitted', 'check_sbatch', 'run_slurm',
+           'SimplifyDocuments']
 
 # %% ../../nbs/text/09_cluster.ipynb #5bc86907
 try:

@@ -9,7 +9,7 @@ import hashlib
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
@@ -31,8 +31,8 @@ from .vocabulary import Vocabulary, class_string, word_key, word_places
 __all__ = ['PRONOUN_WORDS', 'DETERMINER_WORDS', 'ADPOSITION_WORDS', 'CONJUNCTION_WORDS', 'AUXILIARY_WORDS', 'PARTICLE_WORDS',
            'NUMERAL_WORDS', 'CONTENT_SPELLINGS', 'PASSAGE_PLACE', 'PASSAGE_COLUMNS', 'BUCKET_BYTES', 'UNPACKED',
            'MOST_BUCKETS', 'closed_class', 'passage_lengths', 'LikeStep', 'DocumentsOf', 'documents_of',
-           'place_passages', 'cut_passages', 'PassagesOf', 'passages_of', 'sentences_of', 'Buckets',
-           'shuffle_sentences', 'lottery', 'SampleStep', 'sample_documents']
+           'place_passages', 'cut_passages', 'PassagesOf', 'passages_of', 'quantile_lengths', 'MatchLengths',
+           'match_lengths', 'sentences_of', 'Buckets', 'shuffle_sentences', 'lottery', 'SampleStep', 'sample_documents']
 
 # %% ../../nbs/text/07_controls.ipynb #de2b2d73
 PRONOUN_WORDS = """
@@ -234,6 +234,60 @@ def passages_of(
 ) -> Manifest: # Its counts: documents, spans, words
     "Regular text of the same documents, cut to the lengths of the passages of another corpus, in order"
     return _run_like("passages_of", PassagesOf(like=like, text_column=text_column), source, out, workers)
+
+# %% ../../nbs/text/07_controls.ipynb #eb432aa5
+def quantile_lengths(
+    own: Iterable[int], # Words of the passages to cut
+    like: Iterable[int], # Words of the passages to imitate
+) -> dict[int, int]: # Length of a passage -> words that are kept
+    "The length at the same quantile of the other passages, for each length"
+    counts, ranked = Counter(own), np.sort(np.fromiter(like, int))
+    found, below, total = {}, 0, counts.total()
+    for length in sorted(counts):
+        middle = (below + counts[length]/2)/total               # the share below it, and half of its equals
+        rank = min(int(middle*len(ranked)), len(ranked) - 1)
+        found[length] = min(length, int(ranked[rank]))
+        below += counts[length]
+    return found
+
+# %% ../../nbs/text/07_controls.ipynb #ff95690a
+@dataclass(frozen=True, kw_only=True)
+class MatchLengths(Step):
+    "Cuts passages to the lengths that a table gives for theirs"
+    lengths: Mapping # As of `quantile_lengths`
+
+    def convert(self, documents: pa.Table) -> tuple[pa.Table, Counter]: # Passages, and their counts
+        "The beginning of each passage"
+        texts, words = documents["text"].to_pylist(), count_array_words(documents["text"]).tolist()
+        kept = [self.lengths[n] for n in words]
+        cut = [self.cut(text, n) for text, n in zip(texts, words)]
+        place = documents.column_names.index("text")
+        table = documents.set_column(place, "text", pa.array(cut, pa.string()))
+        return table, Counter(documents=len(table), words=sum(kept))
+
+    def cut(self, text: str, words: int) -> str:
+        "The beginning of one passage"
+        kept = self.lengths[words]
+        return text if kept == words else text[:word_places(text)[kept - 1][1]]
+
+# %% ../../nbs/text/07_controls.ipynb #8a18c548
+def match_lengths(
+    source: str|Path|list, # A corpus of passages
+    out: str|Path, # Folder for the control
+    like: str|Path|list, # The corpus whose lengths are imitated; its documents may be others
+    text_column: str="text", # Field or column of the source that holds the text
+    workers: int=1, # Threads; the result does not depend on it
+) -> Manifest: # Its counts: documents, words
+    "Passages of a corpus, cut so that their lengths are distributed as those of another"
+    sources, others = open_sources(source, without=(out,)), open_sources(like)
+    own, wanted = ([n for ns in passage_lengths(side).values() for n in ns] for side in (source, like))
+    if not own or not wanted:
+        raise NoResult(f"{source_label(source)}: no passage, or none in {source_label(like)}")
+    step = MatchLengths(lengths=quantile_lengths(own, wanted), text_column=text_column)
+    inputs = {f"like/{other.name}": other.path for other in others if other.path}
+    def finish(folder, totals): return {name: n for name, n in totals.items() if name != "documents_rejected"}
+    job = Job("match_lengths", step, sources, finish, dict(like=[other.label for other in others]), inputs)
+    return run_job(job, out, workers)
 
 # %% ../../nbs/text/07_controls.ipynb #0bbf17d5
 _sentence_gap = re.compile("E+ *[SN]+|N+") # an end, closing quotes and white space; or the end of a line

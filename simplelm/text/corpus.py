@@ -26,9 +26,9 @@ from .formats import FORMATS, LINE_BYTES, Block, Reading, file_format, read_bloc
 from ..internals.json_lines import read_strings
 
 # %% auto #0
-__all__ = ['CARD', 'CORPUS_COLUMNS', 'NO_FIELD', 'write_part', 'write_card', 'hub_splits', 'find_sources', 'name_sources',
-           'Rejected', 'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'readings', 'stream_hub',
-           'blocks_of', 'read_corpus', 'corpus_texts']
+__all__ = ['CARD', 'CORPUS_COLUMNS', 'write_part', 'write_card', 'hub_splits', 'find_sources', 'name_sources', 'Rejected',
+           'parse_block', 'checked', 'Source', 'source_label', 'open_sources', 'readings', 'stream_hub', 'blocks_of',
+           'read_corpus', 'corpus_texts']
 
 # %% ../../nbs/text/04_corpus.ipynb #d297935e
 def write_part(
@@ -227,7 +227,7 @@ def find_sources(
     else: files = [path] * (file_format(path, kind) is not None)
     if not files:
         what = "holds no file" if path.is_dir() else "is not a file"
-        raise InputError(f"{path}: {what} that can be read; wanted: {', '.join(FORMATS)}; "
+        raise InputError(f"{path}: {what} that can be read; readable: {', '.join(FORMATS)}; "
                          "or name the format of other files with --format")
     return files
 
@@ -385,7 +385,7 @@ def checked(
     if rejected and bad_records == "stop":
         bad = rejected[0]
         where = {"": "", "row": f" row {bad.row}:", "line": f" line {bad.row + 1}:"}[block.unit]
-        raise InputError(f"{block.path}:{where} {bad.reason}; correct it, or go on without it (--bad-records set-aside)")
+        raise InputError(f"{block.path}:{where} {bad.reason}; correct it, or continue without it (--bad-records set-aside)")
     return rejected
 
 # %% ../../nbs/text/04_corpus.ipynb #fae8455b

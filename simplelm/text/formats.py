@@ -26,8 +26,7 @@ from ..internals.json_lines import PADDING
 from ..internals.bytes import NEWLINE, count_between
 
 # %% auto #0
-__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'FIRST_BYTES', 'ROWS', 'FileFormat', 'file_format', 'Reading',
-           'Block', 'read_blocks']
+__all__ = ['FORMATS', 'BLOCK_BYTES', 'LINE_BYTES', 'TEXT_BYTES', 'FileFormat', 'file_format', 'Reading', 'Block', 'read_blocks']
 
 # %% ../../nbs/text/02_formats.ipynb #91cc6d9f
 KINDS = {
@@ -462,12 +461,12 @@ def read_blocks(
     path: Path, # A file of one of the formats
     text_column: str="text", # Field or column that holds the text; `data.text` for one within another
     columns: tuple[str, ...]=(), # Further columns to read
-    block_bytes: int|None=None, # How much of a file of lines or rows is read at once; by default `BLOCK_BYTES`
+    block_bytes: int|None=None, # How much of a file is read at once; by default `BLOCK_BYTES`
     reading: Reading=Reading(), # What the name of the file does not say
 ) -> Iterator[Block]: # In order
     "Read a file in blocks"
     form, size = file_format(path, reading.format), block_bytes or BLOCK_BYTES
-    if form is None: raise InputError(f"{path}: is not a file that can be read; wanted: {', '.join(FORMATS)}")
+    if form is None: raise InputError(f"{path}: is not a file that can be read; readable: {', '.join(FORMATS)}")
     if form.kind == "jsonl": yield from _read_lines(name, path, form.codec, reading.codec, size)
     elif form.kind == "parquet": yield from _read_parquet(name, path, text_column, columns, size)
     elif form.kind == "arrow": yield from _read_arrow(name, path, text_column, columns)

@@ -10,36 +10,31 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from ..artifacts import Deferred, InputError
-from ..internals.compilation import cached
+from ..internals.bytes import kernel
 from .corpus import read_corpus
-from ..internals.bytes import string_buffers
-from .simplification import (DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules,
-                                          character_tables, copy_spans, is_long_known, is_marked,
-                                          lookup_table, mark_text, simplify_column)
+from .simplification import DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules
+from .simplification import character_tables, copy_spans, is_long_known, is_marked, lookup_table
+from .simplification import make_marks, mark_text, padded_buffers, simplify_column
 from .vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii, word_key
 
 # %% auto #0
-__all__ = ['kernel', 'NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_column', 'step', 'filter_rule',
-           'run_stretch', 'count_gains', 'thin', 'choose_words', 'Gain', 'GainCounter', 'vocabulary_gain', 'gain_chart']
+__all__ = ['NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_column', 'step', 'filter_rule', 'run_stretch',
+           'count_gains', 'thin', 'choose_words', 'GainCounter', 'vocabulary_gain', 'gain_chart']
 
 # %% ../../nbs/text/08_gain.ipynb #ecf14749
 alt, pd = Deferred("altair"), Deferred("pandas")
 
 # %% ../../nbs/text/08_gain.ipynb #136b8c74
-kernel = njit(nogil=True, cache=cached(__name__))
-
 @kernel
 def find_missing(data, offsets, table, from_sentence_start, rules, classes):
     "Rows of (text, first byte, end byte, known words before, of these before a sentence starts or -1), and where those of each text start and the last end"
-    found, count, bounds, longest = np.empty((64, 5), np.int64), 0, np.zeros(len(offsets), np.int64), 0
-    for text in range(len(offsets) - 1): longest = max(longest, offsets[text + 1] - offsets[text])
-    marks, rest = np.empty((11, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
+    found, count, bounds = np.empty((64, 5), np.int64), 0, np.zeros(len(offsets), np.int64)
+    marks = make_marks(offsets)
     for text in range(len(offsets) - 1):
         begin, length = offsets[text], offsets[text + 1] - offsets[text]
-        mark_text(data, begin, begin + length, rules, classes, marks, rest)
+        mark_text(data, begin, begin + length, rules, classes, marks)
         place, known, opens, starts = 0, 0, -1, not from_sentence_start
         while True:
             while place < length and not is_marked(marks, WORD, place) and not is_marked(marks, DIGIT, place):
@@ -124,9 +119,9 @@ def trace_column(
     missing: MissingWords, # Gets the words that are met for the first time
 ) -> tuple[np.ndarray, np.ndarray]: # int32 (rows, 3): word, known words before, of these before a sentence starts; where the rows of each text start and the last end
     "The traces of a column of texts"
-    data, offsets = string_buffers(texts)
+    data, offsets = padded_buffers(texts)
     rules = config.word_rules
-    table, classes = lookup_table(vocabulary, rules)[:4], character_tables(rules.ascii_delimiters).classes
+    table, classes = lookup_table(vocabulary, rules), character_tables(rules.ascii_delimiters).classes
     found, bounds = find_missing(data, offsets, table, config.from_sentence_start, rules, classes)
     copied, starts = copy_spans(data, found)
     spellings = pa.Array.from_buffers(pa.large_string(), len(found), [None, pa.py_buffer(starts), pa.py_buffer(copied)]).dictionary_encode()

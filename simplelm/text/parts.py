@@ -24,8 +24,8 @@ from .corpus import write_card, write_part
 from .formats import BLOCK_BYTES, Block
 
 # %% auto #0
-__all__ = ['PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'Group', 'group_sources', 'Part', 'cut_parts', 'Step', 'OpenGroup',
-           'Workers', 'make_parts', 'only_set_aside', 'reuse_groups', 'Job', 'run_job']
+__all__ = ['PART_BYTES', 'GROUP_BYTES', 'PART_BLOCKS', 'Group', 'group_sources', 'Part', 'cut_parts', 'Step', 'Workers',
+           'make_parts', 'only_set_aside', 'Job', 'run_job']
 
 # %% ../../nbs/text/05_parts.ipynb #033fdb56
 PART_BYTES, GROUP_BYTES = 32 << 20, 32 << 20

@@ -15,17 +15,15 @@ import numpy as np
 import pyarrow as pa
 
 from ..artifacts import InputError
-from ..internals.bytes import (NEWLINE, bytes_between, count_between, first_one, kernel, load_8, ones,
-                                      string_buffers)
+from ..internals.bytes import NEWLINE, bytes_between, count_between, first_one, kernel, load_8, ones
+from ..internals.bytes import string_buffers
 from ..configuration import check_types
-from .vocabulary import (APOSTROPHES, CharacterClass, Vocabulary, character_classes, folded_characters,
-                                 word_key)
+from .vocabulary import APOSTROPHES, CharacterClass, Vocabulary
+from .vocabulary import character_classes, folded_characters, word_key
 
 # %% auto #0
-__all__ = ['LOWER', 'INLINE', 'FIRST_8', 'NEXT_8', 'READ', 'KEPT', 'CLOSING', 'SHORT', 'SimplificationConfig', 'Span', 'window',
-           'next_one', 'lower_8', 'short_key', 'short_slot', 'build_short_table', 'has_key', 'is_short_known',
-           'drop_byte', 'is_short_joined_known', 'find_spans', 'character_offsets', 'copy_spans', 'simplify_column',
-           'simplify_array', 'simplify_text', 'count_words_of', 'count_array_words', 'join_spans']
+__all__ = ['SimplificationConfig', 'Span', 'simplify_column', 'simplify_array', 'simplify_text', 'count_array_words',
+           'join_spans']
 
 # %% ../../nbs/text/01_simplification.ipynb #1603bbd3
 class WordRules(NamedTuple):
@@ -41,25 +39,31 @@ class SimplificationConfig:
     min_words: int = 32 # A passage must have more words than this
     max_oov: float = 0.01 # Share of its words that may be out of vocabulary, 0 to 1
     from_sentence_start: bool = True # Whether a passage must open at the start of a sentence
-    segmentation: str = "words" # "words" keeps don't whole; "paper" cuts as the released code does, its quirks included
-    ascii_delimiters: bool|None = None # Let only 33 characters of ASCII separate words, as the released code does; unset: as `segmentation` has it
-    digit_quirk: bool|None = None # After a number, let a delimiter open the next word; unset: as `segmentation` has it
-    split_apostrophes: bool|None = None # Let apostrophes cut words (with `ascii_delimiters` only ', and ’ is a letter); unset: as `segmentation` has it
-    oov_floor: int|None = None # Take the share of unknown words of at least this many words; unset: of `min_words`
-    count_closing_word: bool = True # Count the word that closed a passage as one of it, as the released code does
+    segmentation: str = "words" # "words" keeps don't whole; "paper" cuts as the released code does
+    ascii_delimiters: bool|None = None # Let 33 ASCII characters alone cut words; by default as `segmentation`
+    digit_quirk: bool|None = None # Let a delimiter after a number open a word; by default as `segmentation`
+    split_apostrophes: bool|None = None # Let apostrophes cut words; with `ascii_delimiters`, ’ is a letter
+    oov_floor: int|None = None # Take the unknown share of at least so many words; by default `min_words`
+    count_closing_word: bool = True # Count the word that closed a passage as one of it, as released
 
-    def __post_init__(self):
-        check_types(self)
-        if self.segmentation not in ("words", "paper"):
-            raise InputError(f"segmentation={self.segmentation!r}: choose 'words' or 'paper'")
-        if self.min_words < 0: raise InputError(f"min_words={self.min_words}: must be 0 or more")
-        if not 0 <= self.max_oov <= 1: raise InputError(f"max_oov={self.max_oov}: must be a share from 0 to 1")
-        if self.oov_floor is not None and self.oov_floor < 1: raise InputError(f"oov_floor={self.oov_floor}: must be 1 or more")
+    def __post_init__(self): _check_config(self)
 
     @property
     def word_rules(self) -> WordRules: # The quirks that are switched on
         quirks = (self.ascii_delimiters, self.split_apostrophes, self.digit_quirk)
         return WordRules(*(self.segmentation == "paper" if quirk is None else quirk for quirk in quirks))
+
+# %% ../../nbs/text/01_simplification.ipynb #48afb55f
+def _check_config(config: SimplificationConfig) -> None:
+    "Raise an InputError for a value that makes no sense"
+    check_types(config)
+    if config.segmentation not in ("words", "paper"):
+        raise InputError(f"segmentation={config.segmentation!r}: choose 'words' or 'paper'")
+    if config.min_words < 0: raise InputError(f"min_words={config.min_words}: must be 0 or more")
+    if not 0 <= config.max_oov <= 1:
+        raise InputError(f"max_oov={config.max_oov}: must be a share from 0 to 1")
+    if config.oov_floor is not None and config.oov_floor < 1:
+        raise InputError(f"oov_floor={config.oov_floor}: must be 1 or more")
 
 # %% ../../nbs/text/01_simplification.ipynb #5d0a9e04
 @dataclass(frozen=True)
@@ -71,70 +75,97 @@ class Span:
     start: int # Where it starts in the text, characters
     end: int # Where it ends: `text[start:end]` is the passage
 
-# %% ../../nbs/text/01_simplification.ipynb #0a10fe17
+# %% ../../nbs/text/01_simplification.ipynb #bc3517e3
+class Marked(NamedTuple):
+    "What 64 bytes are, a bit for each byte"
+    letters: np.uint64
+    digits: np.uint64
+    ends: np.uint64
+    straight: np.uint64 # The apostrophe '
+    leads: np.uint64 # First bytes of characters that need a look
+    beyond: np.uint64 # All bytes beyond ASCII; none by the released list, which folds no word
+
 @kernel
 def mark_bytes(data, i, valid):
-    "Letters, digits, sentence ends, ', first bytes and all bytes beyond ASCII of the 64 bytes from `i`, of which those in `valid` are text"
+    "The 64 bytes from `i`, of which those in `valid` are text"
     beyond = bytes_between(data, i, 0x80, 0xFF) & valid
     letters = bytes_between(data, i, 0x61, 0x7A) | bytes_between(data, i, 0x41, 0x5A) | beyond
     digits = bytes_between(data, i, 0x30, 0x39)
-    ends = (bytes_between(data, i, 0x2E, 0x2E) | bytes_between(data, i, 0x21, 0x21) | bytes_between(data, i, 0x3F, 0x3F)
-            | bytes_between(data, i, 0x0A, 0x0D))
-    straight, leads = bytes_between(data, i, 0x27, 0x27), bytes_between(data, i, 0xC0, 0xFF)
-    return letters & valid, digits & valid, ends & valid, straight & valid, leads & valid, beyond
+    ends = bytes_between(data, i, 0x2E, 0x2E) | bytes_between(data, i, 0x21, 0x21)
+    ends |= bytes_between(data, i, 0x3F, 0x3F) | bytes_between(data, i, 0x0A, 0x0D)
+    straight = bytes_between(data, i, 0x27, 0x27)
+    leads = bytes_between(data, i, 0xC0, 0xFF)
+    return Marked(letters & valid, digits & valid, ends & valid, straight & valid, leads & valid, beyond)
 
+# %% ../../nbs/text/01_simplification.ipynb #b79cdaaf
 @kernel
 def mark_listed_bytes(data, i, valid):
-    "The same by the released list of delimiters; of bytes beyond ASCII only those that may open a ’, as no word is folded"
+    "The 64 bytes from `i` by the released list"
     digits = bytes_between(data, i, 0x30, 0x39)
-    delimiters = (bytes_between(data, i, 0x20, 0x2F) | bytes_between(data, i, 0x3A, 0x40) | bytes_between(data, i, 0x5B, 0x5E)
-                  | bytes_between(data, i, 0x7B, 0x7E) | bytes_between(data, i, 0x09, 0x0A))
-    ends = (bytes_between(data, i, 0x2E, 0x2E) | bytes_between(data, i, 0x21, 0x21) | bytes_between(data, i, 0x3F, 0x3F)
-            | bytes_between(data, i, 0x0A, 0x0A))
-    straight, leads = bytes_between(data, i, 0x27, 0x27), bytes_between(data, i, 0xE2, 0xE2)
-    return ~delimiters & ~digits & valid, digits & valid, ends & valid, straight & valid, leads & valid, np.uint64(0)
+    delimiters = bytes_between(data, i, 0x20, 0x2F) | bytes_between(data, i, 0x3A, 0x40)
+    delimiters |= bytes_between(data, i, 0x5B, 0x5E) | bytes_between(data, i, 0x7B, 0x7E)
+    delimiters |= bytes_between(data, i, 0x09, 0x0A)
+    ends = bytes_between(data, i, 0x2E, 0x2E) | bytes_between(data, i, 0x21, 0x21)
+    ends |= bytes_between(data, i, 0x3F, 0x3F) | bytes_between(data, i, 0x0A, 0x0A)
+    straight = bytes_between(data, i, 0x27, 0x27)
+    leads = bytes_between(data, i, 0xE2, 0xE2)
+    letters = ~delimiters & ~digits & valid
+    none = np.uint64(0)
+    return Marked(letters, digits & valid, ends & valid, straight & valid, leads & valid, none)
 
-# %% ../../nbs/text/01_simplification.ipynb #0257c650
-WORD, DIGIT, ENDS, JOINT, FOLD, BLANK, JOINER, LEAD, EXTENDS, STARTS, STOPS = range(11) # rows of the marks of a text
+@kernel
+def mark_block(data, i, valid, listed):
+    "The 64 bytes from `i`, by the classes of ASCII or by the released list"
+    return mark_listed_bytes(data, i, valid) if listed else mark_bytes(data, i, valid)
+
+# %% ../../nbs/text/01_simplification.ipynb #0a10fe17
+# The rows of the marks of a text
+WORD, DIGIT, ENDS, JOINT, FOLD, BLANK, JOINER, LEAD, EXTENDS, STARTS, STOPS = range(11)
+ROWS = 11
+ONE, ALL = np.uint64(1), ~np.uint64(0)
 _DELIMITER, _LETTER, _MARK, _NUMERAL, _APOSTROPHE, _IGNORABLE, _SPACE, _LINE, _END = map(int, CharacterClass)
 
 @kernel
 def before(marks, row, k):
     "Bit by bit, whether the byte before is marked"
-    return (marks[row, k] << np.uint64(1)) | (marks[row, k - 1] >> np.uint64(63) if k else np.uint64(0))
+    carried = marks[row, k - 1] >> np.uint64(63) if k else np.uint64(0)
+    return (marks[row, k] << ONE) | carried
 
 @kernel
-def behind(marks, row, k, places):
-    "Bit by bit, whether the byte `places` behind is marked"
-    return (marks[row, k] >> np.uint64(places)) | (marks[row, k + 1] << np.uint64(64 - places))
+def following(marks, row, k, places):
+    "Bit by bit, whether the byte `places` after it is marked"
+    carried = marks[row, k + 1] << np.uint64(64 - places)
+    return (marks[row, k] >> np.uint64(places)) | carried
 
 @kernel
 def is_marked(marks, row, place):
     "Whether a byte is marked"
-    return (marks[row, place >> 6] >> np.uint64(place & 63)) & np.uint64(1)
+    return (marks[row, place >> 6] >> np.uint64(place & 63)) & ONE
 
 @kernel
 def add_marks(marks, row, place, length):
     "Mark some bytes from `place`"
-    for p in range(place, place + length): marks[row, p >> 6] |= np.uint64(1) << np.uint64(p & 63)
+    for p in range(place, place + length):
+        marks[row, p >> 6] |= ONE << np.uint64(p & 63)
 
-# %% ../../nbs/text/01_simplification.ipynb #a9111f36
+# %% ../../nbs/text/01_simplification.ipynb #6c5b851f
 @kernel
 def decode(data, i, stop):
     "Code point of the character that starts at `i`, and how many bytes it has; 0 and 1 if it is no UTF-8"
     first = np.int64(data[i])
     if first < 0x80: return first, 1
-    if first < 0xE0 and i + 1 < stop: return ((first & 0x1F) << 6) | (data[i + 1] & 0x3F), 2
-    if first < 0xF0 and i + 2 < stop: return ((first & 0x0F) << 12) | ((data[i + 1] & 0x3F) << 6) | (data[i + 2] & 0x3F), 3
-    if i + 3 >= stop: return 0, 1
-    code = ((first & 0x07) << 18) | ((data[i + 1] & 0x3F) << 12) | ((data[i + 2] & 0x3F) << 6) | (data[i + 3] & 0x3F)
-    return (code, 4) if code < 0x110000 else (0, 1)
+    length = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
+    if i + length > stop: return 0, 1
+    code = first & (0x7F >> length)
+    for k in range(1, length): code = (code << 6) | (data[i + k] & 0x3F)
+    return (code, length) if code < 0x110000 else (0, 1)
 
+# %% ../../nbs/text/01_simplification.ipynb #0257c650
 @kernel
 def mark_character(marks, place, length, kind):
     "Mark a character that is no letter"
     k, shift = place >> 6, np.uint64(place & 63)
-    bits = (np.uint64(1) << np.uint64(length)) - np.uint64(1)
+    bits = (ONE << np.uint64(length)) - ONE
     marks[WORD, k] &= ~(bits << shift)
     marks[FOLD, k] &= ~(bits << shift)
     if place + length > 64 * (k + 1):
@@ -146,21 +177,22 @@ def mark_character(marks, place, length, kind):
     elif kind == _MARK or kind == _IGNORABLE: add_marks(marks, EXTENDS, place, 1)
     if kind == _LINE or kind == _END: add_marks(marks, ENDS, place + length - 1, 1)
 
+# %% ../../nbs/text/01_simplification.ipynb #a9111f36
 @kernel
 def mark_characters(data, begin, stop, chunks, classes, marks):
-    "Mark the characters beyond ASCII by their classes; returns whether some belong to what stands before them"
-    extends, one = False, np.uint64(1)
+    "Mark the characters beyond ASCII; returns whether some belong to what stands before them"
+    extends = False
     for k in range(chunks):
         leads, taken, joiners = marks[LEAD, k], np.uint64(0), np.uint64(0)
         while leads:
             shift = first_one(leads)
-            leads &= leads - one
+            leads &= leads - ONE
             code, length = decode(data, begin + 64 * k + shift, stop)
             kind = classes[code]
             if kind == _LETTER: continue
             if (kind == _DELIMITER or kind == _APOSTROPHE) and shift + length <= 64:
-                taken |= ((one << np.uint64(length)) - one) << np.uint64(shift)
-                if kind == _APOSTROPHE: joiners |= one << np.uint64(shift)
+                taken |= ((ONE << np.uint64(length)) - ONE) << np.uint64(shift)
+                if kind == _APOSTROPHE: joiners |= ONE << np.uint64(shift)
             else: mark_character(marks, 64 * k + shift, length, kind)
             extends |= kind == _MARK or kind == _IGNORABLE
         if taken:
@@ -177,7 +209,7 @@ def extend_words(data, begin, stop, chunks, classes, marks):
         bits = marks[EXTENDS, k]
         while bits:
             place = 64 * k + first_one(bits)
-            bits &= bits - np.uint64(1)
+            bits &= bits - ONE
             code, length = decode(data, begin + place, stop)
             if place and is_marked(marks, WORD, place - 1):
                 add_marks(marks, WORD, place, length)
@@ -190,17 +222,19 @@ def extend_words(data, begin, stop, chunks, classes, marks):
 def join_ascii(marks, chunks):
     "Give each ' between letters back to its word"
     for k in range(chunks):
-        if marks[JOINER, k]: marks[JOINT, k] = marks[JOINER, k] & before(marks, WORD, k) & behind(marks, WORD, k, 1)
+        if not marks[JOINER, k]: continue
+        between = before(marks, WORD, k) & following(marks, WORD, k, 1)
+        marks[JOINT, k] = marks[JOINER, k] & between
     for k in range(chunks): marks[WORD, k] |= marks[JOINT, k]
 
 @kernel
 def join_letters(data, begin, stop, chunks, marks):
-    "Give each apostrophe between letters back to its word, with what cannot be seen behind it"
+    "Give each apostrophe between letters back to its word, with what cannot be seen after it"
     for k in range(chunks):
         joiners = marks[JOINER, k]
         while joiners:
             place = 64 * k + first_one(joiners)
-            joiners &= joiners - np.uint64(1)
+            joiners &= joiners - ONE
             if not place or not is_marked(marks, WORD, place - 1): continue
             width = decode(data, begin + place, stop)[1]
             after = place + width
@@ -210,73 +244,87 @@ def join_letters(data, begin, stop, chunks, marks):
             add_marks(marks, WORD, place, after - place)
             add_marks(marks, FOLD, place + width, after - place - width)
 
+# %% ../../nbs/text/01_simplification.ipynb #f3b9125d
 @kernel
 def open_after_digits(marks, chunks):
-    "The digit quirk: a delimiter between a digit and a letter is the first byte of a word, and ends no sentence"
+    "Let a delimiter between a digit and a letter be the first byte of a word, which ends no sentence"
     for k in range(chunks):
-        opens = before(marks, DIGIT, k) & ~marks[WORD, k] & ~marks[DIGIT, k] & behind(marks, WORD, k, 1)
+        opens = before(marks, DIGIT, k) & following(marks, WORD, k, 1)
+        opens &= ~(marks[WORD, k] | marks[DIGIT, k])
         marks[WORD, k] |= opens
         marks[ENDS, k] &= ~opens
 
-# %% ../../nbs/text/01_simplification.ipynb #f3b9125d
 @kernel
 def clear_curly(data, begin, stop, chunks, marks):
-    "By the released list all bytes beyond ASCII are letters; keep of the first bytes of ’ those that are some, and take them from the letters"
+    "Take each ’ from the letters, of which the released list makes all characters beyond ASCII"
     for k in range(chunks):
         leads = marks[LEAD, k]
         while leads:
             place = 64 * k + first_one(leads)
-            leads &= leads - np.uint64(1)
+            leads &= leads - ONE
             if decode(data, begin + place, stop)[0] == 0x2019: mark_character(marks, place, 3, _APOSTROPHE)
 
 # %% ../../nbs/text/01_simplification.ipynb #e8210fc0
 @kernel
-def mark_block(data, i, valid, listed):
-    "The marks of 64 bytes, by the classes of ASCII or by the released list"
-    return mark_listed_bytes(data, i, valid) if listed else mark_bytes(data, i, valid)
+def mark_blocks(data, begin, stop, chunks, rules, marks):
+    "The marks of 64 bytes each; returns whether there are apostrophes, and characters that need a look"
+    joiners, leads = np.uint64(0), np.uint64(0)
+    for k in range(chunks):
+        left = min(stop - begin - 64 * k, 64)
+        valid = ALL >> np.uint64(64 - left)
+        found = mark_block(data, begin + 64 * k, valid, rules.ascii_delimiters)
+        marks[WORD, k] = found.letters
+        marks[DIGIT, k] = found.digits
+        marks[ENDS, k] = found.ends
+        marks[LEAD, k] = found.leads
+        marks[FOLD, k] = found.beyond
+        if not rules.split_apostrophes: marks[JOINER, k] = found.straight
+        joiners |= marks[JOINER, k]
+        leads |= found.leads
+    return joiners != 0, leads != 0
 
 @kernel
-def mark_text(data, begin, stop, rules, classes, marks, rest):
-    "Fill the marks of the text `data[begin:stop]` and count its words; `rest` is 64 bytes to work in"
-    listed, splits, digit_quirk = rules
-    chunks = (stop - begin + 63) >> 6
-    joiners, leads = np.uint64(0), np.uint64(0)
-    marks[:, :chunks + 3] = 0
-    for k in range(chunks):
-        i, left = begin + 64 * k, min(stop - begin - 64 * k, 64)
-        valid = ~np.uint64(0) >> np.uint64(64 - left)
-        if i + 64 <= len(data): found = mark_block(data, i, valid, listed)
-        else:
-            rest[:left] = data[i:stop]
-            found = mark_block(rest, 0, valid, listed)
-        marks[WORD, k], marks[DIGIT, k], marks[ENDS, k], marks[LEAD, k], marks[FOLD, k] = found[0], found[1], found[2], found[4], found[5]
-        if not splits: marks[JOINER, k] = found[3]
-        joiners |= marks[JOINER, k]
-        leads |= found[4]
-    if listed and not splits and leads: clear_curly(data, begin, stop, chunks, marks)
-    elif not listed and leads and mark_characters(data, begin, stop, chunks, classes, marks): extend_words(data, begin, stop, chunks, classes, marks)
-    if not splits:
-        if leads: join_letters(data, begin, stop, chunks, marks)
-        elif joiners: join_ascii(marks, chunks)
-    if digit_quirk: open_after_digits(marks, chunks)
+def mark_edges(marks, chunks):
+    "Mark where words and numbers begin and end; returns how many there are"
     words = 0
     for k in range(chunks + 1): # the last word may end with the last chunk
-        word, digit, word_before, digit_before = marks[WORD, k], marks[DIGIT, k], before(marks, WORD, k), before(marks, DIGIT, k)
-        marks[STARTS, k], marks[STOPS, k] = (word & ~word_before) | (digit & ~digit_before), (~word & word_before) | (~digit & digit_before)
+        word, digit = marks[WORD, k], marks[DIGIT, k]
+        word_before, digit_before = before(marks, WORD, k), before(marks, DIGIT, k)
+        marks[STARTS, k] = (word & ~word_before) | (digit & ~digit_before)
+        marks[STOPS, k] = (~word & word_before) | (~digit & digit_before)
         words += ones(marks[STARTS, k])
-    marks[ENDS, chunks] = ~np.uint64(0) # a search ends behind the text
     return words
 
 # %% ../../nbs/text/01_simplification.ipynb #9a7251dd
 @kernel
+def mark_text(data, begin, stop, rules, classes, marks):
+    "Fill the marks of the text `data[begin:stop]` and count its words"
+    chunks = (stop - begin + 63) >> 6
+    marks[:, :chunks + 3] = 0
+    joiners, leads = mark_blocks(data, begin, stop, chunks, rules, marks)
+    if leads and not rules.ascii_delimiters:
+        extends = mark_characters(data, begin, stop, chunks, classes, marks)
+        if extends: extend_words(data, begin, stop, chunks, classes, marks)
+    elif leads and not rules.split_apostrophes: clear_curly(data, begin, stop, chunks, marks)
+    if not rules.split_apostrophes:
+        if leads: join_letters(data, begin, stop, chunks, marks)
+        elif joiners: join_ascii(marks, chunks)
+    if rules.digit_quirk: open_after_digits(marks, chunks)
+    words = mark_edges(marks, chunks)
+    marks[ENDS, chunks] = ALL # a search ends after the text
+    return words
+
+# %% ../../nbs/text/01_simplification.ipynb #1abec581
+@kernel
 def window(marks, row, place):
     "The marks of the 64 bytes from `place`, which two neighbouring integers hold"
     k, shift = place >> 6, np.uint64(place & 63)
-    return (marks[row, k] >> shift) | ((marks[row, k + 1] << np.uint64(1)) << (np.uint64(63) - shift))
+    carried = (marks[row, k + 1] << ONE) << (np.uint64(63) - shift)
+    return (marks[row, k] >> shift) | carried
 
 @kernel
 def next_one(marks, row, place):
-    "The first marked byte at `place` or behind; there must be one"
+    "The first marked byte at `place` or after it; there must be one"
     bits = window(marks, row, place)
     while not bits:
         place += 64
@@ -287,51 +335,60 @@ def next_one(marks, row, place):
 LOWER = np.arange(256, dtype=np.uint8)
 LOWER[65:91] += 32 # A-Z to a-z, before any text is seen
 INLINE = 15 # bytes of the longest word that the table holds as two integers
-FIRST_8 = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(INLINE + 1)], np.uint64) # which bits of two loads belong to n bytes
-NEXT_8 = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(INLINE + 1)], np.uint64)
+# Which bits of two loads belong to a word of n bytes
+_ones = [(1 << 8*n) - 1 for n in range(9)] # n bytes, all bits set
+FIRST_8 = np.array([*_ones, *[_ones[8]]*7], np.uint64)
+NEXT_8 = np.array([*[0]*8, *_ones[:8]], np.uint64)
 
 @kernel
 def lower_8(bytes):
     "Eight bytes with A to Z lowered"
     low = bytes & np.uint64(0x7F7F7F7F7F7F7F7F)
-    from_a, beyond_z = low + np.uint64(0x3F3F3F3F3F3F3F3F), low + np.uint64(0x2525252525252525) # the high bit of each byte says so
-    return bytes | ((from_a & ~beyond_z & ~bytes & np.uint64(0x8080808080808080)) >> np.uint64(2))
+    # The high bit of each byte says whether it is at least A, and whether it is more than Z.
+    from_a, beyond_z = low + np.uint64(0x3F3F3F3F3F3F3F3F), low + np.uint64(0x2525252525252525)
+    capital = from_a & ~beyond_z & ~bytes & np.uint64(0x8080808080808080)
+    return bytes | (capital >> np.uint64(2))
 
 @kernel
 def short_key(data, i, length):
     "A word of at most 15 bytes as two integers; 16 bytes from `i` must be readable"
-    first, second = lower_8(load_8(data, i)) & FIRST_8[length], lower_8(load_8(data, i + 8)) & NEXT_8[length]
+    first = lower_8(load_8(data, i)) & FIRST_8[length]
+    second = lower_8(load_8(data, i + 8)) & NEXT_8[length]
     return first, second | (np.uint64(length) << np.uint64(56))
 
 @kernel
 def short_slot(first, second, shift):
     "Where to look first: the high bits, which all bytes have reached"
-    return ((first ^ (second * np.uint64(0xC2B2AE3D27D4EB4F))) * np.uint64(0x9E3779B97F4A7C15)) >> shift
+    mixed = first ^ (second * np.uint64(0xC2B2AE3D27D4EB4F))
+    return (mixed * np.uint64(0x9E3779B97F4A7C15)) >> shift
 
 # %% ../../nbs/text/01_simplification.ipynb #b4867909
 @kernel
 def build_short_table(words, offsets):
-    "Hash table of the words of 1 to 15 bytes, at most a third full: slot -> the two integers, zeros if it is free"
+    "Hash table of the words of 1 to 15 bytes: slot -> their two integers, zeros if it is free"
     bits = 4
     while (1 << bits) < 3 * len(offsets): bits += 1
-    table, mask, shift, padded = np.zeros((1 << bits, 2), np.uint64), np.uint64((1 << bits) - 1), np.uint64(64 - bits), np.zeros(16, np.uint8)
+    table = np.zeros((1 << bits, 2), np.uint64)
+    padded = np.zeros(16, np.uint8)
+    mask, shift = np.uint64((1 << bits) - 1), np.uint64(64 - bits)
     for word in range(len(offsets) - 1):
         length = offsets[word + 1] - offsets[word]
         if length == 0 or length > INLINE: continue
         padded[:length] = words[offsets[word]:offsets[word + 1]]
         first, second = short_key(padded, 0, length)
         slot = short_slot(first, second, shift)
-        while table[slot, 1]: slot = (slot + np.uint64(1)) & mask
+        while table[slot, 1]: slot = (slot + ONE) & mask
         table[slot, 0], table[slot, 1] = first, second
     return table, shift
 
+# %% ../../nbs/text/01_simplification.ipynb #afbbc23e
 @kernel
 def has_key(first, second, table, shift):
     "Whether the table holds a word, given as two integers"
     slot, mask = short_slot(first, second, shift), np.uint64(len(table) - 1)
     while table[slot, 1]:
         if table[slot, 0] == first and table[slot, 1] == second: return True
-        slot = (slot + np.uint64(1)) & mask
+        slot = (slot + ONE) & mask
     return False
 
 @kernel
@@ -341,18 +398,21 @@ def is_short_known(data, i, length, table, shift):
     return has_key(first, second, table, shift)
 
 # %% ../../nbs/text/01_simplification.ipynb #dc50a97d
+SEVEN = np.uint64(0x00FFFFFFFFFFFFFF) # the lower bytes of the second integer; the highest is the length
+
 @kernel
 def drop_byte(first, second, place):
     "A word as two integers without one of its bytes"
+    size, letters, byte = second & ~SEVEN, second & SEVEN, np.uint64(8)
+    below = (ONE << np.uint64(8 * (place & 7))) - ONE
     if place < 8:
-        below = (np.uint64(1) << np.uint64(8 * place)) - np.uint64(1)
-        first = (first & below) | ((first >> np.uint64(8)) & ~below & np.uint64(0x00FFFFFFFFFFFFFF)) | (second << np.uint64(56))
-        second = (second & np.uint64(0x00FFFFFFFFFFFFFF)) >> np.uint64(8) | (second & np.uint64(0xFF00000000000000))
-    else:
-        below = (np.uint64(1) << np.uint64(8 * (place - 8))) - np.uint64(1)
-        second = (second & (below | np.uint64(0xFF00000000000000))) | ((second & np.uint64(0x00FFFFFFFFFFFFFF)) >> np.uint64(8) & ~below)
-    return first, second - np.uint64(1 << 56) # one byte less
+        above = (first >> byte) & ~below & SEVEN
+        first = (first & below) | above | (letters << np.uint64(56))
+        letters >>= byte
+    else: letters = (letters & below) | ((letters >> byte) & ~below)
+    return first, letters | (size - np.uint64(1 << 56)) # one byte less
 
+# %% ../../nbs/text/01_simplification.ipynb #d9aed6c8
 @kernel
 def is_short_joined_known(data, i, length, joints, table, shift):
     "Whether a word of at most 15 bytes with `joints` is known; 31 bytes from `i` must be readable"
@@ -360,13 +420,15 @@ def is_short_joined_known(data, i, length, joints, table, shift):
     dropped, bits = 0, joints
     while bits:
         first, second = drop_byte(first, second, first_one(bits) - dropped)
-        dropped, bits = dropped + 1, bits & (bits - np.uint64(1))
+        dropped += 1
+        bits &= bits - ONE
     if has_key(first, second, table, shift): return True
     part = 0
     while joints:
         place = first_one(joints)
         if place > part and not is_short_known(data, i + part, place - part, table, shift): return False
-        part, joints = place + 1, joints & (joints - np.uint64(1))
+        part = place + 1
+        joints &= joints - ONE
     return is_short_known(data, i + part, length - part, table, shift)
 
 # %% ../../nbs/text/01_simplification.ipynb #914bbcb5
@@ -377,20 +439,22 @@ def mix_byte(h, byte):
 
 @kernel
 def slot_and_tag(h, mask):
-    "Where to look for a hash first (its middle bits, which all bytes have reached), and its high bits, never 0"
-    return (h >> np.uint64(29)) & mask, np.uint32(h >> np.uint64(32)) | np.uint32(1)
+    "Where to look for a hash first, by bits that all bytes have reached, and its high bits, never 0"
+    tag = np.uint32(h >> np.uint64(32)) | np.uint32(1)
+    return (h >> np.uint64(29)) & mask, tag
 
 @kernel
 def build_table(words, offsets):
     "Hash table of words: slot -> tag, 0 if it is free; slot -> number of the word"
     size = 16
     while size < 2 * len(offsets): size *= 2
-    tags, slots, mask = np.zeros(size, np.uint32), np.zeros(size, np.int32), np.uint64(size - 1)
+    tags, slots = np.zeros(size, np.uint32), np.zeros(size, np.int32)
+    mask = np.uint64(size - 1)
     for word in range(len(offsets) - 1):
         h = np.uint64(0)
         for i in range(offsets[word], offsets[word + 1]): h = mix_byte(h, words[i])
         slot, tag = slot_and_tag(h, mask)
-        while tags[slot]: slot = (slot + np.uint64(1)) & mask
+        while tags[slot]: slot = (slot + ONE) & mask
         slots[slot], tags[slot] = word, tag
     return tags, slots
 
@@ -406,22 +470,23 @@ def same_word(data, i, stop, words, a, b):
 @kernel
 def is_long_known(data, i, stop, table):
     "Whether the word `data[i:stop]`, of any length, is in the vocabulary as it stands"
-    words, offsets, tags, slots = table
+    words, offsets, tags, slots = table.words, table.offsets, table.tags, table.slots
     h = np.uint64(0)
     for k in range(i, stop): h = mix_byte(h, data[k])
     mask = np.uint64(len(slots) - 1)
     slot, tag = slot_and_tag(h, mask)
     while tags[slot]:
         word = slots[slot]
-        if tags[slot] == tag and same_word(data, i, stop, words, offsets[word], offsets[word + 1]): return True
-        slot = (slot + np.uint64(1)) & mask
+        begin, end = offsets[word], offsets[word + 1]
+        if tags[slot] == tag and same_word(data, i, stop, words, begin, end): return True
+        slot = (slot + ONE) & mask
     return False
 
 # %% ../../nbs/text/01_simplification.ipynb #7f718549
 class Characters(NamedTuple):
     "Tables over all code points"
     classes: np.ndarray # uint8, their `CharacterClass`
-    places: np.ndarray # int32, where in `folded` stands what a character becomes; 0 for those that stand for themselves
+    places: np.ndarray # int32, place in `folded` of what a character becomes; 0 if it stands for itself
     folded: np.ndarray # int32, runs of code points, each after its length
     order: np.ndarray # uint8, canonical combining class
 
@@ -430,14 +495,15 @@ def character_tables(
     listed: bool, # Whether only the released list of delimiters counts
 ) -> Characters: # Some MB, of which little is touched
     "What the kernel knows of characters"
-    classes, places, order = character_classes(), np.zeros(0x110000, np.int32), np.zeros(0x110000, np.uint8)
-    becomes = folded_characters()
+    places, order = np.zeros(0x110000, np.int32), np.zeros(0x110000, np.uint8)
     if listed:
         classes = np.full(0x110000, CharacterClass.LETTER, np.uint8)
         classes[list(map(ord, APOSTROPHES))] = CharacterClass.JOINER
         becomes = {ord(c): "" for c in APOSTROPHES}
     else:
-        for code in np.flatnonzero(classes == CharacterClass.MARK).tolist(): order[code] = unicodedata.combining(chr(code))
+        classes, becomes = character_classes(), folded_characters()
+        marks = np.flatnonzero(classes == CharacterClass.MARK).tolist()
+        for code in marks: order[code] = unicodedata.combining(chr(code))
     folded = [0]
     for code, characters in becomes.items():
         places[code] = len(folded)
@@ -468,10 +534,11 @@ def encode(code, into, i):
     into[i] = ((0xF00 >> length) & 0xFF) | code
     return i + length
 
+# %% ../../nbs/text/01_simplification.ipynb #87d55de5
 @kernel
 def fold_word(data, i, stop, characters, codes, key):
-    "Write the key of a word into `key`, by way of `codes`; returns its length in bytes, -1 if it is longer than any in the vocabulary"
-    classes, places, folded, order = characters
+    "Write the key of a word into `key`; returns its bytes, or -1 if it is longer than any in the vocabulary"
+    places, folded = characters.places, characters.folded
     count = 0
     while i < stop:
         code, length = decode(data, i, stop)
@@ -479,19 +546,54 @@ def fold_word(data, i, stop, characters, codes, key):
         place = places[code]
         size = folded[place] if place else 1
         if count + size > len(codes): return -1
-        for k in range(size): codes[count + k] = folded[place + 1 + k] if place else LOWER[code] if code < 0x80 else code
+        if place: codes[count:count + size] = folded[place + 1:][:size]
+        else: codes[count] = LOWER[code] if code < 0x80 else code
         count += size
-    sort_marks(codes, count, order)
+    sort_marks(codes, count, characters.order)
     end = 0
     for k in range(count): end = encode(codes[k], key, end)
     return end
 
-# %% ../../nbs/text/01_simplification.ipynb #87d55de5
+# %% ../../nbs/text/01_simplification.ipynb #527b65b8
+class Lookup(NamedTuple):
+    "The words of a vocabulary, and two tables of them"
+    words: np.ndarray # uint8, the bytes of all words
+    offsets: np.ndarray # Where each word starts and the last ends
+    tags: np.ndarray # Of the table of all words
+    slots: np.ndarray # Of the table of all words
+    short: np.ndarray # The table of short words
+    shift: np.uint64 # Of the table of short words
+
+@lru_cache(maxsize=16)
+def lookup_table(
+    vocabulary: Vocabulary, # The simple language
+    rules: WordRules=WordRules(False, False, False), # How words are cut
+) -> Lookup:
+    "A vocabulary as the kernel reads it"
+    without_apostrophes = str.maketrans("", "", APOSTROPHES)
+    if not rules.ascii_delimiters:
+        listed = (unicodedata.normalize("NFD", word_key(word)) for word in vocabulary.words)
+    elif rules.split_apostrophes: listed = vocabulary.words
+    else: listed = (word.translate(without_apostrophes) for word in vocabulary.words)
+    words = pa.array(dict.fromkeys(listed), pa.large_string()) # most vocabularies list frequent words first
+    _, offsets, data = words.buffers()
+    data, offsets = np.frombuffer(data or b"", np.uint8), np.frombuffer(offsets, np.int64)
+    return Lookup(data, offsets, *build_table(data, offsets), *build_short_table(data, offsets))
+
+# %% ../../nbs/text/01_simplification.ipynb #0765dd22
+class Reader(NamedTuple):
+    "All that a look-up needs besides the text"
+    rules: WordRules
+    characters: Characters
+    table: Lookup
+    codes: np.ndarray # int32, to fold a word in
+    key: np.ndarray # uint8, to write its key in
+
 @kernel
 def longest_word(table):
     "Bytes of the longest word of a vocabulary"
-    offsets, longest = table[1], 1
-    for word in range(len(offsets) - 1): longest = max(longest, offsets[word + 1] - offsets[word])
+    longest = 1
+    for length in np.diff(table.offsets): longest = max(longest, length)
     return longest
 
 @kernel
@@ -500,11 +602,12 @@ def is_folded_known(data, i, stop, characters, table, codes, key):
     length = fold_word(data, i, stop, characters, codes, key)
     return length > 0 and is_long_known(key, 0, length, table)
 
+# %% ../../nbs/text/01_simplification.ipynb #3d4108c6
 @kernel
-def is_known_slowly(data, i, stop, rules, characters, table, codes, key):
+def is_any_known(data, i, stop, reader):
     "Whether a word of any length and any letters is known, as a whole or by its parts between apostrophes"
-    listed, splits, digit_quirk = rules
-    if listed and splits: return is_long_known(data, i, stop, table)
+    rules, characters, table, codes, key = reader
+    if rules.ascii_delimiters and rules.split_apostrophes: return is_long_known(data, i, stop, table)
     if data[i] == APOSTROPHE: return False # it opens the word by the digit quirk
     if is_folded_known(data, i, stop, characters, table, codes, key): return True
     part, place = i, i
@@ -516,145 +619,194 @@ def is_known_slowly(data, i, stop, rules, characters, table, codes, key):
         place += length
     return part > i and is_folded_known(data, part, stop, characters, table, codes, key)
 
-# %% ../../nbs/text/01_simplification.ipynb #527b65b8
-@lru_cache(maxsize=16)
-def lookup_table(
-    vocabulary: Vocabulary, # The simple language
-    rules: WordRules=WordRules(False, False, False), # How words are cut
-) -> tuple: # bytes of the words, their offsets, tags, slots; the table of short words, its shift
-    "A vocabulary as the kernel reads it"
-    without_apostrophes = str.maketrans("", "", APOSTROPHES)
-    if not rules.ascii_delimiters: listed = (unicodedata.normalize("NFD", word_key(word)) for word in vocabulary.words)
-    elif rules.split_apostrophes: listed = vocabulary.words
-    else: listed = (word.translate(without_apostrophes) for word in vocabulary.words)
-    words = pa.array(dict.fromkeys(listed), pa.large_string()) # most vocabularies list frequent words first
-    _, offsets, data = words.buffers()
-    data, offsets = np.frombuffer(data or b"", np.uint8), np.frombuffer(offsets, np.int64)
-    return data, offsets, *build_table(data, offsets), *build_short_table(data, offsets)
-
-# %% ../../nbs/text/01_simplification.ipynb #0765dd22
+# %% ../../nbs/text/01_simplification.ipynb #b5742c97
 SPACE, APOSTROPHE, ZERO, NINE = b" '09"
 
 @kernel
 def is_blank(data, begin, place, marks, listed):
-    "Whether a byte of a text is one that passages do not open or end with: part of a space, or of what cannot be seen"
+    "Whether a byte of a text is part of a space, or of what cannot be seen"
     byte = data[begin + place]
     if byte >= 0x80: return is_marked(marks, BLANK, place) != 0
     return byte == SPACE or byte == NEWLINE or (not listed and 0x09 <= byte <= 0x0D)
 
 @kernel
-def add_span(spans, count, row, start, end, words, oov):
+def add_span(spans, count, span):
     "Note a span; the list doubles when it is full"
-    if count == len(spans):
-        longer = np.empty((2 * count, 5), np.int64)
-        longer[:count] = spans
-        spans = longer
-    spans[count, 0], spans[count, 1], spans[count, 2], spans[count, 3], spans[count, 4] = row, start, end, words, oov
+    if count == len(spans): spans = np.append(spans, spans).reshape(-1, 5)
+    for k in range(5): spans[count, k] = span[k]
     return spans, count + 1
 
-# %% ../../nbs/text/01_simplification.ipynb #b5742c97
-READ, KEPT, CLOSING, SHORT = range(4) # what is counted of a text: all words; those kept; those that closed a span; those in spans too short
+# %% ../../nbs/text/01_simplification.ipynb #1fdff843
+@kernel
+def is_allowed(data, begin, place, end, marks, reader):
+    "Whether the word or number from `place` to `end` of a text may stand in a simple passage"
+    at, letters = begin + place, end - place
+    if ZERO <= data[at] <= NINE: return True
+    long = letters > INLINE
+    if not long:
+        short, shift = reader.table.short, reader.table.shift
+        if is_short_known(data, at, letters, short, shift): return True
+        within = (ONE << np.uint64(letters)) - ONE
+        long = window(marks, FOLD, place) & within != 0
+        joints = window(marks, JOINT, place) & within
+        joined = joints != 0 and not long and data[at] != APOSTROPHE
+        if joined and is_short_joined_known(data, at, letters, joints, short, shift): return True
+    if data[at] >= 0x80 and is_marked(marks, DIGIT, place): return True
+    return long and is_any_known(data, at, begin + end, reader)
+
+# %% ../../nbs/text/01_simplification.ipynb #5e2691e7
+class Limits(NamedTuple):
+    "What counts as a simple passage, as `SimplificationConfig` has it"
+    min_words: int
+    max_oov: float
+    from_sentence_start: bool
+    oov_floor: int
+    count_closing_word: bool
+def limits_of(config: SimplificationConfig) -> Limits:
+    "The settings as the kernel reads them"
+    floor = config.min_words if config.oov_floor is None else config.oov_floor
+    starts, closing = config.from_sentence_start, config.count_closing_word
+    return Limits(config.min_words, float(config.max_oov), starts, floor, closing)
+
+# %% ../../nbs/text/01_simplification.ipynb #c6df88cd
+@kernel
+def grow_span(data, begin, place, length, marks, limits, reader):
+    "First byte and end of the word that closes a span, its words and unknown words, and whether it was met"
+    words, oov, last = 0, 0, (length - 1) >> 6
+    i, j = place >> 6, place >> 6
+    starts = marks[STARTS, i] & (ALL << np.uint64(place & 63))
+    stops = marks[STOPS, j] & ((ALL << ONE) << np.uint64(place & 63))
+    while True:
+        while not starts and i < last:
+            i += 1
+            starts = marks[STARTS, i]
+        if not starts: return length, length, words, oov, False
+        while not stops:
+            j += 1
+            stops = marks[STOPS, j]
+        word, end = 64 * i + first_one(starts), 64 * j + first_one(stops)
+        starts &= starts - ONE
+        stops &= stops - ONE
+        words += 1
+        if is_allowed(data, begin, word, end, marks, reader): continue
+        oov += 1
+        share = np.float32(oov) / np.float32(max(words, limits.oov_floor))
+        if share > np.float32(limits.max_oov): return word, end, words, oov, True
+
+# %% ../../nbs/text/01_simplification.ipynb #a6a59344
+# Of the words of a text: all; those kept; those that closed a span; those in spans too short to keep
+READ, KEPT, CLOSING, SHORT = range(4)
+
+@kernel
+def text_spans(data, begin, length, row, marks, limits, reader, spans, count, fates):
+    "The spans of one text, added to those before"
+    listed = reader.rules.ascii_delimiters
+    place, closed = 0, False
+    while True:
+        if closed and limits.from_sentence_start: place = next_one(marks, ENDS, place) + 1
+        while place < length and is_blank(data, begin, place, marks, listed): place += 1
+        if place >= length: break
+        start = place
+        place, end, words, oov, closed = grow_span(data, begin, start, length, marks, limits, reader)
+        inside = words - closed
+        if closed and not limits.count_closing_word: words, oov = words - 1, oov - 1
+        keep = words > limits.min_words
+        if keep:
+            stop = place
+            while stop > start and is_blank(data, begin, stop - 1, marks, listed): stop -= 1
+            spans, count = add_span(spans, count, (row, begin + start, begin + stop, words, oov))
+        fates[row, KEPT if keep else SHORT] += inside
+        if not closed: break
+        fates[row, CLOSING] += 1
+        place = end
+    return spans, count
+
+# %% ../../nbs/text/01_simplification.ipynb #07ca8864
+@kernel
+def make_marks(offsets):
+    "Room for the marks of the longest text"
+    longest = 0
+    for length in np.diff(offsets): longest = max(longest, length)
+    return np.empty((ROWS, (longest >> 6) + 4), np.uint64)
 
 @kernel
 def find_spans(data, offsets, table, characters, rules, limits):
-    "Rows of (text, first byte, end byte, words, out-of-vocabulary words) for texts `data[offsets[k]:offsets[k+1]]`, and for each text the fates of its words"
-    min_words, max_oov, from_sentence_start, oov_floor, count_closing_word = limits
-    listed, classes = rules.ascii_delimiters, characters.classes
-    spans, count, limit, one, all_ones = np.empty((64, 5), np.int64), 0, np.float32(max_oov), np.uint64(1), ~np.uint64(0)
-    fates, size, longest = np.zeros((len(offsets) - 1, 4), np.int64), len(data), 0
-    words_table, (short, shift) = table[:4], table[4:]
-    codes = np.empty(longest_word(words_table), np.int32)
+    "Rows of (text, first byte, end byte, words, unknown words), and for each text the fates of its words"
+    spans, count = np.empty((64, 5), np.int64), 0
+    fates, marks = np.zeros((len(offsets) - 1, 4), np.int64), make_marks(offsets)
+    codes = np.empty(longest_word(table), np.int32)
     key = np.empty(4 * len(codes), np.uint8)
-    for row in range(len(offsets) - 1): longest = max(longest, offsets[row + 1] - offsets[row])
-    marks, rest = np.empty((11, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
+    reader = Reader(rules, characters, table, codes, key)
     for row in range(len(offsets) - 1):
         begin, stop = offsets[row], offsets[row + 1]
         if begin == stop: continue
-        fates[row, READ] = mark_text(data, begin, stop, rules, classes, marks, rest)
-        place, length, closed, last = 0, stop - begin, False, (stop - begin - 1) >> 6
-        while True:
-            if closed and from_sentence_start: place = next_one(marks, ENDS, place) + 1
-            while place < length and is_blank(data, begin, place, marks, listed): place += 1
-            if place >= length: break
-            start, words, oov, closed, i, j = place, 0, 0, False, place >> 6, place >> 6
-            starts, stops = marks[STARTS, i] & (all_ones << np.uint64(place & 63)), marks[STOPS, j] & ((all_ones << one) << np.uint64(place & 63))
-            while True:
-                while not starts and i < last:
-                    i += 1
-                    starts = marks[STARTS, i]
-                if not starts: break
-                while not stops:
-                    j += 1
-                    stops = marks[STOPS, j]
-                place, end = 64 * i + first_one(starts), 64 * j + first_one(stops)
-                starts, stops, words, at, letters = starts & (starts - one), stops & (stops - one), words + 1, begin + place, end - place
-                if ZERO <= data[at] <= NINE: continue
-                slowly = letters > INLINE or at + 31 > size
-                if not slowly:
-                    if is_short_known(data, at, letters, short, shift): continue
-                    within = (one << np.uint64(letters)) - one
-                    slowly, joints = window(marks, FOLD, place) & within != 0, window(marks, JOINT, place) & within
-                    if joints and not slowly and data[at] != APOSTROPHE and is_short_joined_known(data, at, letters, joints, short, shift): continue
-                if data[at] >= 0x80 and is_marked(marks, DIGIT, place): continue
-                if slowly and is_known_slowly(data, at, begin + end, rules, characters, words_table, codes, key): continue
-                oov += 1
-                if np.float32(oov) / np.float32(max(words, oov_floor)) > limit:
-                    closed = True
-                    break
-            inside = words - closed
-            if not closed: place = length
-            elif not count_closing_word: words, oov = words - 1, oov - 1
-            keep = words > min_words
-            if keep:
-                trimmed = place
-                while trimmed > start and is_blank(data, begin, trimmed - 1, marks, listed): trimmed -= 1
-                spans, count = add_span(spans, count, row, begin + start, begin + trimmed, words, oov)
-            fates[row, KEPT if keep else SHORT] += inside
-            if not closed: break
-            fates[row, CLOSING] += 1
-            place = end
+        fates[row, READ] = mark_text(data, begin, stop, rules, characters.classes, marks)
+        spans, count = text_spans(data, begin, stop - begin, row, marks, limits, reader, spans, count, fates)
     return spans[:count], fates
 
-# %% ../../nbs/text/01_simplification.ipynb #1fdff843
+# %% ../../nbs/text/01_simplification.ipynb #80c876ff
 @kernel
 def character_offsets(data, offsets, spans):
     "First and end character of each span within its text"
     found = np.empty((len(spans), 2), np.int64)
-    row, i, characters = -1, 0, 0
+    row, place, characters = -1, 0, 0
     for k in range(len(spans)):
-        if spans[k, 0] != row: row, i, characters = spans[k, 0], offsets[spans[k, 0]], 0
+        if spans[k, 0] != row:
+            row, characters = spans[k, 0], 0
+            place = offsets[row]
         for side in range(2):
-            characters += spans[k, 1 + side] - i - count_between(data, i, spans[k, 1 + side], 0x80, 0xBF) # bytes that open none
-            i, found[k, side] = spans[k, 1 + side], characters
+            edge = spans[k, 1 + side]
+            characters += edge - place - count_between(data, place, edge, 0x80, 0xBF) # bytes that open none
+            found[k, side] = characters
+            place = edge
     return found
 
-# %% ../../nbs/text/01_simplification.ipynb #5e2691e7
+# %% ../../nbs/text/01_simplification.ipynb #d2896eb1
 @kernel
 def copy_spans(data, spans):
-    "The bytes of all spans behind one another, and where each starts"
+    "The bytes of all spans after one another, and where each starts"
     offsets = np.zeros(len(spans) + 1, np.int64)
-    for k in range(len(spans)): offsets[k + 1] = offsets[k] + spans[k, 2] - spans[k, 1]
+    offsets[1:] = np.cumsum(spans[:, 2] - spans[:, 1])
     copied = np.empty(offsets[-1], np.uint8)
-    for k in range(len(spans)): copied[offsets[k]:offsets[k + 1]] = data[spans[k, 1]:spans[k, 2]]
+    for k in range(len(spans)):
+        begin, end = spans[k, 1], spans[k, 2]
+        copied[offsets[k]:offsets[k + 1]] = data[begin:end]
     return copied, offsets
 
-# %% ../../nbs/text/01_simplification.ipynb #07ca8864
+# %% ../../nbs/text/01_simplification.ipynb #8d1d6043
+PADDING = 64 # bytes after the last text that a kernel may read
+
+def padded_buffers(
+    texts: pa.Array|pa.ChunkedArray, # Strings; null counts as empty
+) -> tuple[np.ndarray, np.ndarray]: # Bytes, and where each text starts and the last ends
+    "The texts of a column in one buffer, with zeros after them"
+    data, offsets = string_buffers(texts)
+    begin, end = offsets[0], offsets[-1]
+    padded = np.zeros(end - begin + PADDING, np.uint8)
+    padded[:-PADDING] = data[begin:end]
+    return padded, offsets - begin
+
+# %% ../../nbs/text/01_simplification.ipynb #72a68569
 def simplify_column(
     texts: pa.Array|pa.ChunkedArray, # Strings; null has no spans
     vocabulary: Vocabulary, # The simple language
     config: SimplificationConfig=SimplificationConfig(), # What counts as a simple passage
-) -> tuple[pa.Table, np.ndarray]: # As of `simplify_array`; how many words of each text had which fate, (texts, 4), by READ, KEPT, CLOSING and SHORT
+) -> tuple[pa.Table, np.ndarray]: # As of `simplify_array`; (texts, 4) words by READ, KEPT, CLOSING and SHORT
     "The simple passages of a column of texts, and what became of its words"
-    data, offsets = string_buffers(texts)
-    rules = config.word_rules
-    floor = config.min_words if config.oov_floor is None else config.oov_floor
-    limits = config.min_words, config.max_oov, config.from_sentence_start, floor, config.count_closing_word
-    spans, fates = find_spans(data, offsets, lookup_table(vocabulary, rules), character_tables(rules.ascii_delimiters), rules, limits)
+    data, offsets = padded_buffers(texts)
+    rules, limits = config.word_rules, limits_of(config)
+    table, characters = lookup_table(vocabulary, rules), character_tables(rules.ascii_delimiters)
+    spans, fates = find_spans(data, offsets, table, characters, rules, limits)
     places, (copied, starts) = character_offsets(data, offsets, spans), copy_spans(data, spans)
-    found = pa.Array.from_buffers(pa.large_string(), len(spans), [None, pa.py_buffer(starts), pa.py_buffer(copied)])
-    return pa.table(dict(row=spans[:, 0], text=found.cast(texts.type), start=places[:, 0], end=places[:, 1],
-                         word_count=spans[:, 3].astype(np.int32), oov_count=spans[:, 4].astype(np.int32))), fates
+    buffers = [None, pa.py_buffer(starts), pa.py_buffer(copied)]
+    found = pa.Array.from_buffers(pa.large_string(), len(spans), buffers)
+    columns = dict(row=spans[:, 0], text=found.cast(texts.type))
+    columns |= dict(start=places[:, 0], end=places[:, 1])
+    counts = spans[:, 3:].astype(np.int32)
+    columns |= dict(word_count=counts[:, 0], oov_count=counts[:, 1])
+    return pa.table(columns), fates
 
+# %% ../../nbs/text/01_simplification.ipynb #c40f7377
 def simplify_array(
     texts: pa.Array|pa.ChunkedArray, # Strings; null has no spans
     vocabulary: Vocabulary, # The simple language
@@ -663,7 +815,6 @@ def simplify_array(
     "The simple passages of a column of texts"
     return simplify_column(texts, vocabulary, config)[0]
 
-# %% ../../nbs/text/01_simplification.ipynb #80c876ff
 def simplify_text(
     text: str, # Any text
     vocabulary: Vocabulary, # The simple language
@@ -672,27 +823,29 @@ def simplify_text(
     "The simple passages of one text, by the same kernel"
     try: column = pa.array([text], pa.large_string())
     except UnicodeEncodeError as e:
-        raise InputError(f"text: character {e.start} is half of a surrogate pair and cannot be UTF-8; replace it") from None
-    return [Span(**span) for span in simplify_array(column, vocabulary, config).drop_columns("row").to_pylist()]
+        half = f"character {e.start} is half of a surrogate pair"
+        raise InputError(f"text: {half} and cannot be UTF-8; replace it") from None
+    spans = simplify_array(column, vocabulary, config).drop_columns("row")
+    return [Span(**span) for span in spans.to_pylist()]
 
-# %% ../../nbs/text/01_simplification.ipynb #b3f9e416
+# %% ../../nbs/text/01_simplification.ipynb #08503a56
 @kernel
 def count_words_of(data, offsets, rules, classes):
     "The number of words of each text"
-    counts, longest = np.zeros(len(offsets) - 1, np.int64), 0
-    for row in range(len(counts)): longest = max(longest, offsets[row + 1] - offsets[row])
-    marks, rest = np.empty((11, (longest >> 6) + 4), np.uint64), np.zeros(64, np.uint8)
-    for row in range(len(counts)): counts[row] = mark_text(data, offsets[row], offsets[row + 1], rules, classes, marks, rest)
+    counts, marks = np.zeros(len(offsets) - 1, np.int64), make_marks(offsets)
+    for row in range(len(counts)):
+        counts[row] = mark_text(data, offsets[row], offsets[row + 1], rules, classes, marks)
     return counts
 
-# %% ../../nbs/text/01_simplification.ipynb #20ec743b
+# %% ../../nbs/text/01_simplification.ipynb #c3f25759
 def count_array_words(
     texts: pa.Array|pa.ChunkedArray, # Strings; null has no words
     segmentation: str="words", # Whether don't is one word ("words") or two ("paper")
 ) -> np.ndarray: # int64, for each text
     "How many words each text of a column has, numbers included"
     paper = segmentation == "paper"
-    return count_words_of(*string_buffers(texts), WordRules(paper, paper, False), character_tables(paper).classes)
+    rules, classes = WordRules(paper, paper, False), character_tables(paper).classes
+    return count_words_of(*padded_buffers(texts), rules, classes)
 
 # %% ../../nbs/text/01_simplification.ipynb #e527ba83
 def join_spans(

@@ -9,7 +9,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,54 +29,73 @@ from .vocabulary import Vocabulary
 
 # %% auto #0
 __all__ = ['SOURCE_COUNTS', 'MOST_SOURCES', 'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'COUNTS', 'OWN_COLUMNS', 'simplify_table',
-           'count_table', 'add_books', 'join_table', 'Simplifier', 'gather_statistics', 'sample_texts',
-           'write_statistics', 'simplify_corpus', 'simplify_batch']
+           'count_table', 'add_books', 'join_table', 'Simplifier', 'sample_texts', 'write_statistics',
+           'simplify_corpus', 'simplify_batch']
 
 # %% ../../nbs/text/06_simplified.ipynb #3d5f83e3
 def simplify_table(
     documents: pa.Table, # text, document, source, and further columns
     vocabulary: Vocabulary, # The simple language
     config: SimplificationConfig, # What counts as a simple passage
-) -> tuple[pa.Table, np.ndarray]: # The spans, with `row` of their document; the fates of words, of each document
+) -> tuple[pa.Table, np.ndarray]: # Spans, with `row` of their document; of each document the fates of words
     "Simplify some documents"
     spans, fates = simplify_column(documents["text"], vocabulary, config)
     there = pc.less(spans["start"], spans["end"])
     if not pc.all(there).as_py(): spans = spans.filter(there) # a copy
-    of = documents.drop_columns("text").take(spans["row"])
-    return pa.table(dict(text=spans["text"], document=of["document"], source=of["source"],
-                         **{c: spans[c] for c in ("row", "start", "end", "word_count", "oov_count")}, **{c: of[c] for c in of.column_names[2:]})), fates
+    about = documents.drop_columns("text").take(spans["row"])
+    columns = dict(text=spans["text"], document=about["document"], source=about["source"])
+    for name in ("row", "start", "end", "word_count", "oov_count"): columns[name] = spans[name]
+    for name in about.column_names[2:]: columns[name] = about[name]
+    return pa.table(columns), fates
 
 # %% ../../nbs/text/06_simplified.ipynb #947c3976
 SOURCE_COUNTS = ("documents", "documents_kept", "spans", "words", "words_kept")
-MOST_SOURCES = 1000 # that one part counts by name; a corpus whose `source` is an address has one for each document
+# Sources that one part counts by name; a corpus whose `source` is an address has one for each document.
+MOST_SOURCES = 1000
 
 def count_table(
     documents: pa.Table, # text, document, source
     spans: pa.Table, # Of `simplify_table`
     fates: np.ndarray, # Of `simplify_table`
-) -> Counter: # "words" -> how many; "words|news" -> how many of a source; "length|32" -> passages of 32 to 63 words
+) -> Counter: # "words"; "words|news", of a source; "length|32", passages of 32 to 63 words
     "Count what became of some documents"
-    kept, totals = np.bincount(spans["row"].to_numpy(), minlength=len(documents)), fates.sum(0).tolist() # spans of each document
-    documents_kept = int(np.count_nonzero(kept))
-    size = lambda texts: pc.sum(pc.binary_length(texts)).as_py() or 0
-    counts = Counter(documents=len(documents), documents_kept=documents_kept, documents_emptied=len(documents) - documents_kept, spans=len(spans),
-                     words=totals[READ], words_kept=totals[KEPT], words_closing=totals[CLOSING], words_in_short_spans=totals[SHORT],
-                     bytes=size(documents["text"]), bytes_kept=size(spans["text"]))
+    passages = np.bincount(spans["row"].to_numpy(), minlength=len(documents)) # of each document
+    kept = int(np.count_nonzero(passages))
+    totals = fates.sum(0).tolist()
+    counts = Counter(documents=len(documents), documents_kept=kept, documents_emptied=len(documents) - kept)
+    counts.update(spans=len(spans), words=totals[READ], words_kept=totals[KEPT])
+    counts.update(words_closing=totals[CLOSING], words_in_short_spans=totals[SHORT])
+    for name, table in (("bytes", documents), ("bytes_kept", spans)):
+        counts[name] = pc.sum(pc.binary_length(table["text"])).as_py() or 0
+    _count_sources(counts, documents, passages, fates)
+    classes = 2 ** np.log2(np.maximum(spans["word_count"].to_numpy(), 1)).astype(int)
+    lengths, n = np.unique(classes, return_counts=True)
+    for length, found in zip(lengths.tolist(), n.tolist()): counts[f"length|{length}"] += found
+    return counts
+
+# %% ../../nbs/text/06_simplified.ipynb #be67e908
+def _count_sources(counts: Counter, documents: pa.Table, passages: np.ndarray, fates: np.ndarray) -> None:
+    "Add what is counted of each source"
     coded = pc.fill_null(documents["source"], "").combine_chunks().dictionary_encode()
     names, of = coded.dictionary.to_pylist(), coded.indices.to_numpy()
-    for column, values in zip(SOURCE_COUNTS, (np.ones_like(kept), kept > 0, kept, fates[:, READ], fates[:, KEPT])):
-        for name, n in zip(names, np.bincount(of, values, len(names))): counts[f"{column}|{name if len(names) <= MOST_SOURCES else '(many sources)'}"] += int(n)
-    classes = 2 ** np.log2(np.maximum(spans["word_count"].to_numpy(), 1)).astype(int)
-    for length, n in zip(*np.unique(classes, return_counts=True)): counts[f"length|{length}"] += int(n)
-    return counts
+    if len(names) > MOST_SOURCES: names, of = ["(many sources)"], np.zeros_like(of)
+    read, kept = fates[:, READ], fates[:, KEPT]
+    weights = np.ones_like(passages), passages > 0, passages, read, kept
+    for column, values in zip(SOURCE_COUNTS, weights):
+        sums = np.bincount(of, values, len(names)).astype(int).tolist()
+        for name, n in zip(names, sums): counts[f"{column}|{name}"] += n
+
+
 
 # %% ../../nbs/text/06_simplified.ipynb #30695d4e
 def add_books(
     documents: pa.Table, # text, document, source, and further columns
 ) -> pa.Table: # Twice as many, but for those of ArXiv
     "Let documents enter a second time, as the released code does"
-    again = documents.filter(pc.invert(pc.match_substring(documents["source"], "arxiv", ignore_case=True)))
-    for column, value in (("document", pc.binary_join_element_wise(again["document"], "books", ":")), ("source", pa.repeat("books", len(again)))):
+    arxiv = pc.match_substring(documents["source"], "arxiv", ignore_case=True)
+    again = documents.filter(pc.invert(arxiv))
+    name = pc.binary_join_element_wise(again["document"], "books", ":")
+    for column, value in (("document", name), ("source", pa.repeat("books", len(again)))):
         again = again.set_column(again.schema.get_field_index(column), column, value)
     return pa.concat_tables([documents, again])
 
@@ -86,13 +105,18 @@ def join_table(
     spans: pa.Table, # Of `simplify_table`
 ) -> pa.Table: # One row a document, also for documents without a span
     "The paper's joined form: the spans of a document in one text"
-    texts, totals = [[] for _ in range(len(documents))], np.zeros((2, len(documents)), np.int32)
+    texts = [[] for _ in range(len(documents))]
+    totals = np.zeros((2, len(documents)), np.int32)
     rows = spans["row"].to_numpy()
     for row, text in zip(rows, spans["text"].to_pylist()): texts[row].append(text)
-    for total, column in zip(totals, ("word_count", "oov_count")): np.add.at(total, rows, spans[column].to_numpy())
-    return pa.table(dict(text=pa.array(map(join_spans, texts), pa.string()), document=documents["document"], source=documents["source"],
-                         spans=pa.array(map(len, texts), pa.int32()), word_count=totals[0], oov_count=totals[1],
-                         **{c: documents[c] for c in documents.column_names[3:]}))
+    np.add.at(totals[0], rows, spans["word_count"].to_numpy())
+    np.add.at(totals[1], rows, spans["oov_count"].to_numpy())
+    joined = pa.array(map(join_spans, texts), pa.string())
+    columns = dict(text=joined, document=documents["document"], source=documents["source"])
+    columns["spans"] = pa.array(map(len, texts), pa.int32())
+    columns |= dict(word_count=totals[0], oov_count=totals[1])
+    for name in documents.column_names[3:]: columns[name] = documents[name]
+    return pa.table(columns)
 
 # %% ../../nbs/text/06_simplified.ipynb #3949cbbc
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +127,7 @@ class Simplifier(Step):
     joined: bool = False # Whether a row is a document, in the paper's joined form
     books_twice: bool = False # Whether documents enter a second time, as `add_books` says
 
-    def convert(self, documents: pa.Table) -> tuple[pa.Table, Counter]: # The passages, and what `count_table` counts
+    def convert(self, documents: pa.Table) -> tuple[pa.Table, Counter]: # Passages, and their `count_table`
         "Simplify some documents"
         if self.books_twice: documents = add_books(documents)
         spans, fates = simplify_table(documents, self.vocabulary, self.config)
@@ -115,14 +139,16 @@ def gather_statistics(
     totals: Counter, # Of all parts
 ) -> dict: # fates: of words; sources: name -> counts; lengths: shortest of a class -> passages
     "The statistics of a run from its counts"
-    lost = totals["words"] - totals["words_kept"] - totals["words_closing"] - totals["words_in_short_spans"]
-    found = dict(fates=dict(kept=totals["words_kept"], closing=totals["words_closing"], short=totals["words_in_short_spans"], waiting=lost), sources={}, lengths={})
+    fates = dict(kept=totals["words_kept"], closing=totals["words_closing"])
+    fates["short"] = totals["words_in_short_spans"]
+    fates["waiting"] = totals["words"] - sum(fates.values())
+    sources, lengths = {}, {}
     for key, n in sorted(totals.items()):
         column, _, name = key.partition("|")
-        if column == "length": found["lengths"][name] = n
-        elif "|" in key: found["sources"].setdefault(name, dict.fromkeys(SOURCE_COUNTS, 0))[column] = n
-    found["lengths"] = {k: found["lengths"][k] for k in sorted(found["lengths"], key=int)}
-    return found
+        if column == "length": lengths[name] = n
+        elif "|" in key: sources.setdefault(name, dict.fromkeys(SOURCE_COUNTS, 0))[column] = n
+    lengths = {length: lengths[length] for length in sorted(lengths, key=int)}
+    return dict(fates=fates, sources=sources, lengths=lengths)
 
 # %% ../../nbs/text/06_simplified.ipynb #31231d6d
 SAMPLE_CHARACTERS, SAMPLE_FILES = 200_000, 4
@@ -134,15 +160,19 @@ def sample_texts(
     "The first documents of some files, evenly spaced"
     places = sorted({i * len(sources) // SAMPLE_FILES for i in range(SAMPLE_FILES)}) if sources else []
     texts = []
-    for source in (sources[i] for i in places):
-        room = SAMPLE_CHARACTERS // len(places)
-        blocks = read_blocks(source.name, source.path, text_column, block_bytes=1 << 18, reading=source.reading)
-        for text in (text for block in blocks for text in parse_block(block, text_column)[0]["text"].to_pylist()):
-            texts.append(text[:room])
-            room -= len(texts[-1])
-            if room <= 0: break
+    for place in places: texts += _first_texts(sources[place], SAMPLE_CHARACTERS//len(places), text_column)
     return texts
 
+def _first_texts(source: Source, room: int, text_column: str) -> Iterator[str]:
+    "The first documents of a file, up to a number of characters"
+    reading = source.reading
+    for block in read_blocks(source.name, source.path, text_column, block_bytes=1 << 18, reading=reading):
+        for text in parse_block(block, text_column)[0]["text"].to_pylist():
+            yield text[:room]
+            room -= len(text[:room])
+            if room <= 0: return
+
+# %% ../../nbs/text/06_simplified.ipynb #5cbe3f53
 def write_statistics(
     folder: Path, # The simplified corpus, parts made
     sources: list[Source], # What it was made from; those of the Hub are not sampled
@@ -158,9 +188,10 @@ def write_statistics(
     if joined: after = [re.sub("</?s>", "", text) for text in after] # marks are no words
     known = lambda found: {k: v for k, v in found.items() if v == v} # JSON has no nan
     text = dict(before=known(describe(collect(before))), after=known(describe(collect(after))))
-    missing = sorted(oov_counts(before, vocabulary).items(), key=lambda item: (-item[1], item[0]))
-    with atomic_write(folder/"statistics.json") as f:
-        json.dump(gather_statistics(totals) | dict(text=text, missing_words=dict(missing[:50])), f, indent=1, ensure_ascii=False)
+    missing = oov_counts(before, vocabulary).items()
+    missing = sorted(missing, key=lambda item: (-item[1], item[0]))
+    found = gather_statistics(totals) | dict(text=text, missing_words=dict(missing[:50]))
+    with atomic_write(folder/"statistics.json") as f: json.dump(found, f, indent=1, ensure_ascii=False)
     with atomic_write(folder/"missing_words.csv") as f:
         rows = csv.writer(f, lineterminator="\n")
         rows.writerow(("word", "count"))
@@ -175,21 +206,25 @@ def _nothing_left(
     text_column: str, # Field or column that holds the text
 ) -> str: # One line
     "Why no passage was kept, and what to do"
-    label = ", ".join(source.name for source in sources[:3]) + ", …" * (len(sources) > 3)
+    names = [source.name for source in sources]
+    label = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     begins = f"{label}: nothing is left of {totals['documents']:,} documents"
     if not totals["words"]: return f"{begins}: they hold no word; give texts with words"
     sample = sample_texts([s for s in sources if s.path], text_column)
     words = int(count_array_words(pa.array(sample, pa.large_string())).sum())
-    missing = oov_counts(sample, vocabulary)
+    missing, name, least = oov_counts(sample, vocabulary), vocabulary.name, config.min_words
     if words and missing.total() > config.max_oov * words:
+        share = 1 - missing.total() / words
         examples = ", ".join(word for word, _ in missing.most_common(3))
-        return (f"{begins}: {1 - missing.total() / words:.0%} of the words at their beginning are in {vocabulary.name} (missing are {examples}); "
-                f"take another vocabulary, a higher --max-oov or a --min-words below {config.min_words}")
-    return f"{begins}: none has a passage of more than {config.min_words} words within {vocabulary.name}; take a --min-words below {config.min_words}"
+        known = f"{share:.0%} of the words at their beginning are in {name} (missing are {examples})"
+        remedy = f"take another vocabulary, a higher --max-oov or a --min-words below {least}"
+        return f"{begins}: {known}; {remedy}"
+    none = f"none has a passage of more than {least} words within {name}"
+    return f"{begins}: {none}; take a --min-words below {least}"
 
 # %% ../../nbs/text/06_simplified.ipynb #04804a83
-COUNTS = ("documents", "documents_kept", "documents_emptied", "documents_rejected", "spans", "words", "words_kept",
-          "words_closing", "words_in_short_spans", "bytes", "bytes_kept")
+COUNTS = ("documents", "documents_kept", "documents_emptied", "documents_rejected", "spans", "words",
+          "words_kept", "words_closing", "words_in_short_spans", "bytes", "bytes_kept")
 OWN_COLUMNS = {"text", "document", "source", "start", "end", "word_count", "oov_count", "spans", "row"}
 
 def _finish(folder: Path, totals: Counter, step: Simplifier, sources: list[Source], label: str) -> dict:
@@ -211,20 +246,22 @@ def simplify_corpus(
     joined: bool=False, # One row a document, `<s> span </s> <s> span </s>`, instead of one row a span
     bad_records: str="stop", # "stop" at a bad record, or "set-aside" to list it in rejected.jsonl
     columns: Sequence[str]=(), # Further columns to carry along, as strings: what is none becomes its JSON
-    books_twice: bool=False, # Let documents of every source but ArXiv enter a second time, as the released code does
-    run: Callable|None=None, # An engine that applies a `Simplifier` to groups; by default the threads of this process
+    books_twice: bool=False, # Let documents enter a second time, as `add_books` says
+    run: Callable|None=None, # An engine that applies a `Simplifier` to groups; by default these threads
 ) -> Manifest: # Its counts: documents = kept + emptied + rejected
     "Simplify a corpus of any size into Parquet parts"
     if isinstance(columns, str): raise InputError(f"columns is {columns!r}; it must be a list of names")
     if taken := OWN_COLUMNS & {*columns}:
-        raise InputError(f"columns: {', '.join(sorted(taken))} is a column of every simplified corpus; carry others")
+        shown = ", ".join(sorted(taken))
+        raise InputError(f"columns: {shown} is a column of every simplified corpus; carry others")
     sources = open_sources(source, without=(out, f"{out}-logs"))
     form = dict(joined=joined, books_twice=books_twice)
-    step = Simplifier(vocabulary=vocabulary, config=config, text_column=text_column, bad_records=bad_records,
-                      columns=tuple(columns), **form)
+    read = dict(text_column=text_column, bad_records=bad_records, columns=tuple(columns))
+    step = Simplifier(vocabulary=vocabulary, config=config, **form, **read)
     finish = partial(_finish, step=step, sources=sources, label=source_label(source))
     known = dict(name=vocabulary.name, words=len(vocabulary), fingerprint=vocabulary.fingerprint)
-    return run_job(Job("simplify", step, sources, finish, form | dict(simplification=config, vocabulary=known), format=4), out, workers, run)
+    request = dict(simplification=config, vocabulary=known, **form)
+    return run_job(Job("simplify", step, sources, finish, request, format=4), out, workers, run)
 
 # %% ../../nbs/text/06_simplified.ipynb #1c628903
 def simplify_batch(
@@ -232,14 +269,15 @@ def simplify_batch(
     vocabulary: Vocabulary, # The simple language
     config: SimplificationConfig=SimplificationConfig(), # What counts as a simple passage
     text_column: str="text", # Column that holds the text
-) -> pa.Table: # One row a span: the text, start, end, word_count, oov_count, and the other columns of its document
-    "Simplify one batch of a `datasets` pipeline: `stream.with_format('arrow').map(partial(simplify_batch, vocabulary=words), batched=True)`"
+) -> pa.Table: # One row a span: text, start, end, word_count, oov_count, and the other columns of its row
+    "Simplify one batch of a `datasets` pipeline, to be given to `map` with `batched=True`"
     if not isinstance(rows, pa.Table):
         raise InputError(f"simplify_batch was given a {type(rows).__name__}, not a table of Arrow; "
                          "call with_format('arrow') before map, and map with batched=True")
     if text_column not in rows.column_names:
         raise InputError(f"no column {text_column!r}; its columns are {', '.join(rows.column_names)}")
-    spans = simplify_column(rows[text_column], vocabulary, config)[0].filter(pc.field("start") < pc.field("end"))
+    spans, _ = simplify_column(rows[text_column], vocabulary, config)
+    spans = spans.filter(pc.field("start") < pc.field("end"))
     found = rows.take(spans["row"])
     found = found.set_column(found.schema.get_field_index(text_column), text_column, spans["text"])
     for c in ("start", "end", "word_count", "oov_count"): found = found.append_column(c, spans[c])

@@ -256,7 +256,7 @@ def _check_entries(
 def _from_csv(cls,
     path: str|Path, # A CSV, a .txt with a word a line, or a name below $SIMPLELM_DATA
     word_column: str="word", # Column of the words
-    count_column: str|None=None, # Column of the counts; unset: `frequency`, if there is one
+    count_column: str|None=None, # Column of the counts; by default `frequency`, if there is one
 ) -> Vocabulary: # With every word of the file, named after it
     "Read a vocabulary; words that differ only in case are one, with their counts added"
     path = find_data(str(path))
@@ -346,7 +346,7 @@ Vocabulary.coverage = _coverage
 # %% ../../nbs/text/00_vocabulary.ipynb #10c1e83c
 def _union(self,
     other: Vocabulary, # Its new words come after this one's
-    name: str|None=None, # What reports call it; unset: both names
+    name: str|None=None, # What reports call it; by default both names
 ) -> Vocabulary: # Counts are sums where both are known, else unset
     "The words of either vocabulary"
     words, counts = tuple(dict.fromkeys(self.words + other.words)), None
@@ -357,7 +357,7 @@ def _union(self,
 
 def _difference(self,
     other: Vocabulary, # The words to take away
-    name: str|None=None, # What reports call it; unset: both names
+    name: str|None=None, # What reports call it; by default both names
 ) -> Vocabulary: # With this vocabulary's counts
     "The words of this vocabulary that the other does not have"
     kept = [i for i, w in enumerate(self.words) if w not in other.word_set]
@@ -370,11 +370,11 @@ Vocabulary.difference = _difference
 # %% ../../nbs/text/00_vocabulary.ipynb #a9f09b1e
 def _restrict(self,
     size: int, # How many words to keep
-    name: str|None=None, # What reports call it; unset: the name with the size
+    name: str|None=None, # What reports call it; by default the name with the size
 ) -> Vocabulary: # Most frequent first, with their counts
     "The most frequent words of a vocabulary with counts"
     if self.counts is None: raise InputError(f"{self.name}: has no counts, so no most frequent words; read it with its count column")
-    if size > len(self): raise InputError(f"{self.name}: has {len(self):,} words, not {size:,}; ask for fewer")
+    if size > len(self): raise InputError(f"{self.name}: has {len(self):,} words, not {size:,}; request fewer")
     return Vocabulary.from_counts(dict(zip(self.words, self.counts)), size, name or f"{self.name} {size}")
 
 Vocabulary.restrict = _restrict
@@ -397,7 +397,7 @@ def _random_like(cls,
     counts: Mapping[str, int], # Words of the corpus whose coverage is matched, as of `count_words`
     seed: int, # Another seed, another draw
     bands: int=20, # Frequency bands
-    name: str|None=None, # What reports call it; unset: the original's name and the seed
+    name: str|None=None, # What reports call it; by default the original's name and the seed
 ) -> Vocabulary: # Most frequent first, with the corpus' counts
     "Draw a random vocabulary that covers as many running words of a corpus, by bands of frequency"
     draw, taken, room = Random(seed), {}, 0

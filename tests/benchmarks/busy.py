@@ -56,11 +56,11 @@ def training_step(size, blocks, batch, precision):
     import torch
     from accelerate import Accelerator
     from simplelm.internals.kernels import keep_memory
-    from simplelm.models.plan import Run, TrainingConfig
+    from simplelm.models.plan import TrainingRun, TrainingConfig
     from simplelm.models.steps import set_up, train_step
     keep_memory()
     config = TrainingConfig(tokens=batch*CONTEXT*10**6, batch_size=batch, learning_rate=1e-3, precision=precision)
-    run = Run(size, config, blocks)
+    run = TrainingRun(size, config, blocks)
     setup = set_up(run, Accelerator(mixed_precision="no"))
     setup.whole.dtype = getattr(torch, precision)
     steps = iter(range(10**6))

@@ -38,7 +38,7 @@ from simplelm.internals.kernels import keep_memory
 from simplelm.models.model import build_model, model_size, training_flops
 from simplelm.models.tokenizer import TokenizerConfig, train_tokenizer
 from simplelm.models.blocks import pack_blocks
-from simplelm.models.plan import Run, TrainingConfig, usual_precision
+from simplelm.models.plan import TrainingRun, TrainingConfig, usual_precision
 from simplelm.models.steps import set_up, train_step
 
 CONTEXT, VOCABULARY, RATE = 128, 15000, 1e-3
@@ -65,7 +65,7 @@ def accelerator(mixed_precision):
 
 def ours(size, blocks, batch, precision, compile=False):
     """This package's own step."""
-    run = Run(size, TrainingConfig(tokens=batch*CONTEXT*10**6, batch_size=batch, micro_batch_size=batch, learning_rate=RATE, precision=precision, compile=compile), blocks)
+    run = TrainingRun(size, TrainingConfig(tokens=batch*CONTEXT*10**6, batch_size=batch, micro_batch_size=batch, learning_rate=RATE, precision=precision, compile=compile), blocks)
     setup = set_up(run, accelerator("no"))
     setup.whole.dtype = getattr(torch, precision)
     steps = iter(range(10**6))
@@ -208,7 +208,7 @@ def main():
         print(f"{torch.cuda.get_device_name() if device.type == 'cuda' else f'{torch.get_num_threads()} threads'}, {precision}, torch {torch.__version__}", flush=True)
         for name in options.sizes:
             size = model_size(name, VOCABULARY, CONTEXT)
-            run = Run(size, TrainingConfig(batch_size=batch), folder/"blocks")
+            run = TrainingRun(size, TrainingConfig(batch_size=batch), folder/"blocks")
             peers = dict(trainer=TrainerTurns(size, run, precision, folder/"trainer"), accelerate=Turns(plain(size, run, precision), batch),
                          nanogpt=Turns(nanogpt(size, run, precision), batch))
             turns = dict(simplelm=Turns(ours(size, folder/"blocks", batch, precision), batch), compiled=Turns(ours(size, folder/"blocks", batch, precision, compile=True), batch), **peers)
