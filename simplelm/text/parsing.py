@@ -46,7 +46,7 @@ class Sentence:
     def text(self) -> str: return "".join(map("".join, zip(self.words, self.spaces)))
 
 # %% ../../nbs/text/11_parsing.ipynb #c5e0bf16
-CLAUSES = {"ROOT", "conj", "advcl", "relcl", "ccomp", "xcomp", "acl", "csubj", "csubjpass", "pcomp", "parataxis"}
+CLAUSES = set("ROOT conj advcl relcl ccomp xcomp acl csubj csubjpass pcomp parataxis".split())
 
 def sentence_depth(
     sentence: Sentence, # Any
@@ -121,7 +121,7 @@ class ParseCache:
             self.file = sqlite3.connect(path, timeout=60, isolation_level=None)
             self.file.execute("pragma journal_mode=wal")
             self.file.execute("pragma synchronous=off")
-            self.file.execute("create table if not exists parses (key blob primary key, parse blob) without rowid")
+            self.file.execute("create table if not exists parses (key blob primary key, parse blob)")
         except sqlite3.Error as e: raise InputError(f"{path}: {e}; name another file for the cache") from None
 
     def key(self, text: str) -> bytes: # 16 bytes

@@ -22,7 +22,8 @@ import pyarrow as pa
 
 from ..artifacts import InputError, Manifest, NoResult, atomic_write
 from .corpus import Source, open_sources, source_label
-from .parsing import ParseCache, count_clauses, load_parser, parse_cached, parser_version, sentence_depth
+from .parsing import ParseCache, count_clauses, load_parser, parse_cached, parser_version
+from .parsing import sentence_depth
 from .parts import Job, Step, run_job
 from .sentences import RULES, SplitConfig, split_text
 from .simplification import count_array_words
@@ -43,8 +44,9 @@ def cut_pieces(
     "Cut a document into pieces that a parser can take"
     for line in _lines.findall(text):
         while len(line) > PIECE:
-            ends = [match.end() for match in _end.finditer(line, 0, PIECE)] or [line.rfind(" ", 1, PIECE) + 1]
-            stop = ends[-1] or PIECE
+            ends = [match.end() for match in _end.finditer(line, 0, PIECE)]
+            space = line.rfind(" ", 1, PIECE) + 1
+            stop = ends[-1] if ends else space or PIECE
             yield line[:stop]
             line = line[stop:]
         if line: yield line
@@ -57,8 +59,11 @@ def split_pieces(
 ) -> tuple[list[str], Counter]: # The pieces with simple sentences, and counts
     "Make the sentences of some pieces simple"
     counts, found = Counter(), []
-    for sentences in parse_cached(pieces, cache and _open_cache(cache)):
-        found.append(split_text(sentences, config, counts))
+    worded = [piece for piece in pieces if piece.strip()]
+    parses = iter(parse_cached(worded, cache and _open_cache(cache)))
+    for piece in pieces:
+        sentences = next(parses) if piece.strip() else []
+        found.append(split_text(sentences, config, counts) if sentences else piece)
         counts["depth"] += sum(map(sentence_depth, sentences))
         counts["clauses"] += sum(map(count_clauses, sentences))
     return found, counts
@@ -114,13 +119,15 @@ class SentenceSplitter(Step):
 PARSES = ".parses.db" # In the hidden folder of an unfinished corpus
 
 # %% ../../nbs/text/13_sentence_corpus.ipynb #c6e0e4c5
+COUNTED = ("documents", "documents_rejected", "sentences", "sentences_split", "sentences_after", "words",
+           "words_after")
+
 def _finish(folder: Path, totals: Counter, sources: list[Source], text_column: str, label: str) -> dict:
     "Counts and statistics of a corpus of simple sentences; an empty one is no result"
     if not totals["documents"]: raise NoResult(f"{label}: no document in it")
     if not totals["words"]: raise NoResult(f"{label}: no word in it; give texts with words")
     for path in folder.glob(f"{PARSES}*"): path.unlink()
-    names = ("documents", "documents_rejected", "sentences", "sentences_split", "sentences_after", "words", "words_after")
-    counts = {name: totals[name] for name in names}
+    counts = {name: totals[name] for name in COUNTED}
     per = max(totals["sentences"], 1)
     means = dict(depth=totals["depth"]/per, clauses=totals["clauses"]/per)
     _write_statistics(folder, sources, text_column, means)
@@ -133,7 +140,8 @@ def _write_statistics(folder: Path, sources: list[Source], text_column: str, mea
     after = sample_texts([Source(path.name, path) for path in sorted(folder.glob("data/part-*"))])
     known = lambda found: {name: value for name, value in found.items() if value == value} # JSON has no nan
     found = dict(before=known(describe(collect(before))), after=known(describe(collect(after))))
-    with atomic_write(folder/"statistics.json") as f: json.dump(dict(text=found, trees_before=means), f, indent=1)
+    found = dict(text=found, trees_before=means)
+    with atomic_write(folder/"statistics.json") as f: json.dump(found, f, indent=1)
 
 # %% ../../nbs/text/13_sentence_corpus.ipynb #72dbd816
 def split_sentences(

@@ -38,9 +38,11 @@ class Clause:
         found = [child for child in self.sentence.children[token] if child in self.own]
         return [child for child in found if self.sentence.deps[child] in deps] if deps else found
 
-    def word(self, token: int|str) -> str: return self.sentence.words[token] if isinstance(token, int) else token
+    def word(self, token: int|str) -> str:
+        return self.sentence.words[token] if isinstance(token, int) else token
 
-    def tag(self, token: int|str) -> str: return self.sentence.tags[token] if isinstance(token, int) else ""
+    def tag(self, token: int|str) -> str: # Empty for a word that was added
+        return self.sentence.tags[token] if isinstance(token, int) else ""
 
 # %% ../../nbs/text/12_sentences.ipynb #e135353d
 def _subtree(self: Clause, token: int) -> set[int]:
@@ -79,7 +81,7 @@ def _without(self: Clause, start: int, stop: int) -> Clause:
 Clause.without = _without
 
 # %% ../../nbs/text/12_sentences.ipynb #774b9f00
-TIGHT = {",", ".", ";", ":", "!", "?", ")", "]", "%", "'s", "’s", "'", "’", "n't", "n’t", "'ll", "'re", "'ve", "'d"}
+TIGHT = set(", . ; : ! ? ) ] % 's ’s ' ’ n't n’t 'll 're 've 'd".split())
 FINAL = {".", "!"}
 
 def render(
@@ -90,7 +92,8 @@ def render(
     parts = []
     for token, following in zip(clause.tokens, [*clause.tokens[1:], None]):
         word = clause.word(token)
-        if token == 0 and parts and _is_lowered(clause.sentence): word = word[0].lower() + word[1:]
+        moved = token == 0 and parts
+        if moved and _is_lowered(clause.sentence): word = word[0].lower() + word[1:]
         parts.append(word)
         if following is None: break
         if isinstance(token, int) and following == token + 1: parts.append(clause.sentence.spaces[token])
@@ -101,7 +104,8 @@ def render(
 def _is_lowered(sentence: Sentence) -> bool:
     "Whether the first word of a sentence has its capital from its place alone"
     word, tag = sentence.words[0], sentence.tags[0]
-    return not tag.startswith("NN") and word[1:] == word[1:].lower() and word not in ("I", "I'm")
+    if tag.startswith("NN") or word == "I": return False
+    return word[1:] == word[1:].lower()
 
 # %% ../../nbs/text/12_sentences.ipynb #4ebf554b
 def _finite(clause: Clause) -> int|None: # `None` for a clause without one
@@ -148,7 +152,7 @@ def _verb_form(clause: Clause, verb: int, noun: int, past: bool) -> str:
 # %% ../../nbs/text/12_sentences.ipynb #e9a2dcb5
 SUBJECTS = {"him": "he", "her": "she", "them": "they", "us": "we", "me": "I"}
 OBJECTS = {form: key for key, form in SUBJECTS.items()}
-UNSURE = {"no", "every", "each", "any", "either", "neither", "most", "few", "many", "such", "what", "which", "whose", "all"}
+UNSURE = set("no every each any either neither most few many such what which whose all".split())
 
 def refer(
     clause: Clause, # Where the noun is
@@ -178,8 +182,8 @@ def _name(clause: Clause, noun: int) -> tuple[int|str, ...]:
     "A name, with the words that belong to it"
     kept = [t for t in clause.children(noun, "det", "compound", "amod", "nmod", "poss") if t < noun]
     found = sorted(set().union({noun}, *map(clause.subtree, kept)))
-    of = [t for t in clause.children(noun, "prep") if clause.word(t) == "of" and t == noun + 1]
-    for t in of:
+    for t in clause.children(noun, "prep"):
+        if clause.word(t) != "of" or t != noun + 1: continue
         tree = sorted(clause.subtree(t))
         if len(tree) < 5 and clause.tag(tree[-1]).startswith("NNP"): found += tree
     return tuple(found)
@@ -187,7 +191,8 @@ def _name(clause: Clause, noun: int) -> tuple[int|str, ...]:
 def _noun(clause: Clause, noun: int, determiners: list[int]) -> tuple[int|str, ...]:
     "A common noun with *the*, its possessor and its compounds"
     compounds = sorted(set().union({noun}, *map(clause.subtree, clause.children(noun, "compound"))))
-    if owner := clause.children(noun, "poss"): return (*sorted(clause.subtree(owner[0])), *compounds)
+    owner = clause.children(noun, "poss")
+    if owner: return (*sorted(clause.subtree(owner[0])), *compounds)
     bare = not determiners and clause.tag(noun) == "NNS"
     return ("these" if bare else "the", *compounds)
 
@@ -218,7 +223,8 @@ def split_coordination(
     "Split at a verb that is coordinated with the root"
     for verb in clause.children(clause.root, "conj"):
         place = clause.place(verb)
-        if place is None or not clause.tag(verb).startswith(("VB", "MD")) or place[1] < len(clause.tokens): continue
+        if place is None or place[1] < len(clause.tokens): continue
+        if not clause.tag(verb).startswith(("VB", "MD")): continue
         start = stop = place[0]
         joiner = clause.at(start - 1).lower()
         if joiner not in JOINERS: continue
@@ -236,7 +242,8 @@ RULES["coordination"] = split_coordination
 def _with_subject(clause: Clause, second: Clause, start: int) -> Clause|None:
     "A second clause with its own subject, or with that of the first and its auxiliaries"
     if _finite(clause) is None: return None
-    if second.children(second.root, "nsubj", "nsubjpass", "expl"): return second if _finite(second) is not None else None
+    if second.children(second.root, "nsubj", "nsubjpass", "expl"):
+        return second if _finite(second) is not None else None
     said, noun = _refer_subject(clause), _noun_of(clause)
     if not said or second.children(second.root, "csubj"): return None
     # "wrote and directed the film": the first verb lacks its object, so the two share it.
@@ -250,8 +257,9 @@ def _with_subject(clause: Clause, second: Clause, start: int) -> Clause|None:
     return replace(second, tokens=said + tuple(shared) + second.tokens, subject=said)
 
 # %% ../../nbs/text/12_sentences.ipynb #858d51a7
-FIRST = {"although": "but", "though": "but", "because": "so", "after": "then", "whereas": "but"} # before the main clause
-LAST = {"although": "but", "though": "but", "whereas": "but", "while": "meanwhile"} # after the main clause
+# What joins two sentences where the conjunction stood before the main clause, and where it stood after it
+FIRST = {"although": "but", "though": "but", "because": "so", "after": "then", "whereas": "but"}
+LAST = {"although": "but", "though": "but", "whereas": "but", "while": "meanwhile"}
 
 def split_adverbial(
     clause: Clause, # Any
@@ -263,7 +271,8 @@ def split_adverbial(
         start, stop = place
         mark = clause.word(marks[0]).lower()
         inner = replace(clause, tokens=clause.tokens[start + 1:stop], root=verb, subject=())
-        if clause.tokens[start] != marks[0] or _finite(inner) is None or _finite(clause) is None: continue
+        if clause.tokens[start] != marks[0]: continue
+        if _finite(inner) is None or _finite(clause) is None: continue
         if not inner.children(verb, "nsubj", "nsubjpass", "expl"): continue
         rest = clause.without(start, stop)
         if start == 0 and mark in FIRST and clause.at(stop) == ",":
@@ -282,8 +291,9 @@ def split_parentheses(
     "Take a parenthesis that is a clause or an apposition out"
     for start in range(len(clause.tokens)):
         if clause.at(start) != "(": continue
-        stop = next((p for p in range(start, len(clause.tokens)) if clause.at(p) == ")"), None)
-        if stop is None: return None
+        closing = [place for place in range(start, len(clause.tokens)) if clause.at(place) == ")"]
+        if not closing: return None
+        stop = closing[0]
         inside = clause.tokens[start + 1:stop]
         heads = [t for t in inside if isinstance(t, int) and clause.sentence.heads[t] not in inside]
         rest = replace(clause, tokens=clause.tokens[:start] + clause.tokens[stop + 1:])
@@ -308,9 +318,11 @@ def _is_sentence(clause: Clause, inside: tuple, noun: int) -> Clause|None:
     owned = bool(clause.children(noun, "poss"))
     if not (owned or {"a", "an", "the"} & {*articles}) or first not in clause.own: return None
     if clause.tag(inside[0]) not in ("DT", "PRP$", "NNP", "JJ", "NN"): return None
-    if clause.word(inside[0])[0].isupper() and clause.tag(first).startswith("NNP"): return None # of a title
+    named = clause.tag(first).startswith("NNP")
+    if named and clause.word(inside[0])[0].isupper(): return None # of a title
     if _is_listed(clause, first) or _is_listed(clause, noun): return None
-    if not clause.tag(noun).startswith("NN") or _is_plural(clause, noun) != _is_plural(clause, first): return None
+    alike = _is_plural(clause, noun) == _is_plural(clause, first)
+    if not clause.tag(noun).startswith("NN") or not alike: return None
     if not (said := refer(clause, first)): return None
     verb = _be(clause, first, _is_past(clause))
     return replace(clause, tokens=(*said, verb, *inside), root=noun, subject=said)
@@ -355,17 +367,19 @@ RULES["relative"] = split_relative
 # %% ../../nbs/text/12_sentences.ipynb #d3409b29
 def _is_loose(clause: Clause, noun: int, start: int, stop: int) -> bool:
     "Whether what follows a noun adds to it, and does not tell which is meant"
-    if clause.at(start - 1) == ",": return stop == len(clause.tokens) or clause.at(stop) in (",", "")
+    last = stop == len(clause.tokens)
+    if clause.at(start - 1) == ",": return last or clause.at(stop) == ","
     indefinite = {"a", "an"} & {clause.word(t).lower() for t in clause.children(noun, "det")}
     negated = clause.children(clause.root, "neg")
-    return bool(indefinite) and stop == len(clause.tokens) and not negated and clause.tokens[start - 1] == noun
+    return bool(indefinite) and last and not negated and clause.tokens[start - 1] == noun
 
 def _antecedent(clause: Clause, noun: int) -> tuple[int|str, ...]:
     "A noun said again; of what the subject is said to be, the subject"
     if clause.sentence.deps[noun] == "attr" and clause.sentence.heads[noun] == clause.root:
         subject = _noun_of(clause)
         alike = subject is not None and _is_plural(clause, subject) == _is_plural(clause, noun)
-        if alike and clause.word(subject).lower() not in ("i", "we", "you", "there"): return _refer_subject(clause)
+        speaker = alike and clause.word(subject).lower() in ("i", "we", "you", "there")
+        if alike and not speaker: return _refer_subject(clause)
     return refer(clause, noun)
 
 # %% ../../nbs/text/12_sentences.ipynb #dd072d2b
@@ -381,13 +395,14 @@ def _relative_tokens(inner: Clause, said: tuple[int|str, ...]) -> tuple[int|str,
     if inner.at(1).lower() in ("all", "both", "each"): return ()
     if word == "which" and inner.word(inner.root).lower() in CONCLUSIONS: return ()
     if dep in ("nsubj", "nsubjpass") and inner.sentence.heads[first] == inner.root: return said + rest
-    if word == "whose" and dep == "poss" and _subject(inner) == inner.sentence.heads[first]: return (*said, "'s", *rest)
-    if _subject(inner) is None: return ()
+    head, subject = inner.sentence.heads[first], _subject(inner)
+    if word == "whose" and dep == "poss" and subject == head: return (*said, "'s", *rest)
+    if subject is None: return ()
     if word == "where" and dep == "advmod": return (*rest, "there")
     if dep == "dobj" and inner.sentence.heads[first] == inner.root:
         place = rest.index(inner.root) + 1
-        last = inner.word(said[-1]) if len(said) == 1 else ""
-        return (*rest[:place], *((OBJECTS[last],) if last in OBJECTS else said), *rest[place:])
+        said = _in_case(inner, said, OBJECTS)
+        return (*rest[:place], *said, *rest[place:])
     return ()
 
 # %% ../../nbs/text/12_sentences.ipynb #47d997fc
@@ -415,7 +430,8 @@ def split_participle(
 RULES["participle"] = split_participle
 
 # %% ../../nbs/text/12_sentences.ipynb #94623307
-PREPOSITIONS = set("based coupled compared followed given including regarding concerning according following".split())
+PREPOSITIONS = set("""based coupled compared followed given including regarding concerning according
+following""".split())
 # Of these the doer is what the main clause says, not its subject.
 RESULTS = set("making causing allowing resulting leading forcing prompting enabling meaning giving".split())
 
@@ -424,8 +440,10 @@ def _is_bare(clause: Clause, verb: int, place: tuple[int, int]) -> bool:
     start, stop = place
     if stop - start < 3 or clause.word(verb).lower() in PREPOSITIONS: return False
     if clause.children(verb, "nsubj", "nsubjpass", "aux", "auxpass", "mark", "neg", "cc"): return False
-    return all(t == verb or clause.tag(t) == "RB" for t in clause.tokens[start:clause.tokens.index(verb)])
+    before = clause.tokens[start:clause.tokens.index(verb)]
+    return all(clause.tag(t) == "RB" for t in before)
 
+# %% ../../nbs/text/12_sentences.ipynb #e8856e27
 def _is_sure(clause: Clause, noun: int) -> bool:
     "Whether a phrase after a noun and a comma belongs to that noun, and not to one before it"
     inner = clause.sentence.deps[noun] == "pobj" and clause.tag(clause.sentence.heads[noun]) == "IN"
@@ -433,15 +451,17 @@ def _is_sure(clause: Clause, noun: int) -> bool:
 
 def _doer(clause: Clause, verb: int, start: int, stop: int) -> int|None:
     "The noun of which a participle says something"
-    last, commas = stop == len(clause.tokens), (clause.at(start - 1), clause.at(stop))
+    last = stop == len(clause.tokens)
+    before, after = clause.at(start - 1) == ",", clause.at(stop) == ","
     noun = clause.sentence.heads[verb]
     if clause.sentence.deps[verb] == "acl":
         if clause.tag(verb) != "VBN" or noun not in clause.own: return None
-        inside = commas[0] == "," and (last or commas[1] == ",") and _is_sure(clause, noun)
+        inside = before and (last or after) and _is_sure(clause, noun)
         of_subject = clause.sentence.deps[noun] == "attr" and _is_loose(clause, noun, start, stop)
         return noun if inside or of_subject else None
     if noun != clause.root: return None
-    return _noun_of(clause) if (start == 0 and commas[1] == ",") or (last and commas[0] == ",") else None
+    apart = (start == 0 and after) or (last and before)
+    return _noun_of(clause) if apart else None
 
 # %% ../../nbs/text/12_sentences.ipynb #edb326c4
 def _participle_subject(clause: Clause, verb: int, noun: int, start: int) -> tuple[int|str, ...]:
@@ -472,17 +492,13 @@ def make_active(
     if len(subjects) != 1 or len(agents) != 1 or clause.tag(verb) != "VBN": return None
     if clause.children(verb, "neg", "conj", "advcl", "ccomp", "xcomp", "oprd", "dobj"): return None
     patient, nouns = clause.place(subjects[0]), clause.children(agents[0], "pobj")
-    if len(nouns) != 1 or not clause.tag(nouns[0]).startswith(("NN", "PRP")): return None
-    if len(clause.subtree(agents[0])) > LONGEST_AGENT: return None
+    if len(nouns) != 1 or len(clause.subtree(agents[0])) > LONGEST_AGENT: return None
+    if not clause.tag(nouns[0]).startswith(("NN", "PRP")): return None
     agent, form = clause.place(agents[0]), _active_verb(clause, nouns[0])
     if not patient or not agent or not form or clause.at(agent[0]).lower() != "by": return None
-    if clause.tag(subjects[0]) in ("WDT", "WP", "DT") or patient[1] > clause.tokens.index(verb): return None
-    doer, done = clause.tokens[agent[0] + 1:agent[1]], clause.tokens[slice(*patient)]
-    between = [t for t in clause.tokens[patient[1]:agent[0]] if t not in _passive_verbs(clause)]
-    before, after = clause.tokens[:patient[0]], clause.tokens[agent[1]:]
-    place = sum(isinstance(t, int) and t < verb for t in between) # adverbs before the verb stay before it
-    changed = _in_case(clause, doer, SUBJECTS), _in_case(clause, done, OBJECTS)
-    tokens = (*before, *changed[0], *between[:place], *form, *changed[1], *between[place:], *after)
+    relative = clause.tag(subjects[0]) in ("WDT", "WP", "DT")
+    if relative or patient[1] > clause.tokens.index(verb): return None
+    tokens = _active_order(clause, patient, agent, form)
     return [replace(clause, tokens=tokens, subject=refer(clause, nouns[0]))]
 
 RULES["passive"] = make_active
@@ -490,14 +506,29 @@ RULES["passive"] = make_active
 # %% ../../nbs/text/12_sentences.ipynb #40ff6d09
 def _in_case(clause: Clause, tokens: tuple, forms: dict[str, str]) -> tuple[int|str, ...]:
     "A single pronoun in another case; anything else as it is"
-    return (forms[word],) if len(tokens) == 1 and (word := clause.word(tokens[0]).lower()) in forms else tokens
+    if len(tokens) != 1: return tokens
+    word = clause.word(tokens[0]).lower()
+    return (forms[word],) if word in forms else tokens
+
+def _active_order(clause: Clause, patient: tuple, agent: tuple, form: tuple) -> tuple[int|str, ...]:
+    "The tokens of a passive clause in the order of the active"
+    tokens, verbs = clause.tokens, _passive_verbs(clause)
+    doer = _in_case(clause, tokens[agent[0] + 1:agent[1]], SUBJECTS)
+    done = _in_case(clause, tokens[patient[0]:patient[1]], OBJECTS)
+    between = [t for t in tokens[patient[1]:agent[0]] if t not in verbs]
+    adverbs = [t for t in between if isinstance(t, int) and t < clause.root] # they stay before the verb
+    rest = [t for t in between if t not in adverbs]
+    before, after = tokens[:patient[0]], tokens[agent[1]:]
+    return (*before, *doer, *adverbs, *form, *done, *rest, *after)
 
 def _passive_verbs(clause: Clause) -> list[int]:
     return sorted([*clause.children(clause.root, "aux", "auxpass"), clause.root])
 
+# %% ../../nbs/text/12_sentences.ipynb #64ddfc17
 def _active_verb(clause: Clause, agent: int) -> tuple[int|str, ...]:
     "The verbs of a passive clause in the active; empty where they are not of a known pattern"
-    verb, words = clause.root, [clause.word(t).lower() for t in _passive_verbs(clause)[:-1]]
+    verb = clause.root
+    words = [clause.word(t).lower() for t in _passive_verbs(clause)[:-1]]
     plural = _is_plural(clause, agent)
     match words:
         case ["was" | "were"]: return (_inflect(clause.word(verb), "VBD"),)
@@ -523,7 +554,8 @@ class SplitConfig:
     def __post_init__(self): check_types(self)
 
     @property
-    def rules(self) -> dict[str, Rule]: return {name: rule for name, rule in RULES.items() if getattr(self, name)}
+    def rules(self) -> dict[str, Rule]: # By name
+        return {name: rule for name, rule in RULES.items() if getattr(self, name)}
 
 # %% ../../nbs/text/12_sentences.ipynb #9188c6ae
 QUOTES = {'"', "“", "”", "``", "''", "«", "»"}
@@ -545,6 +577,7 @@ def _is_sound(clauses: Sequence[Clause]) -> bool:
     "Whether clauses are long enough"
     return all(len(split_words(render(clause))) >= LEAST_WORDS for clause in clauses)
 
+# %% ../../nbs/text/12_sentences.ipynb #f2d173ea
 def apply_rules(
     clause: Clause, # Any
     rules: dict[str, Rule], # Name of an operation -> its rule
@@ -608,5 +641,5 @@ def split_text(
         found = split_sentence(sentence, config, counts)
         before, _, after = text.partition(words) if words else ("", "", text)
         written += [before, " ".join(found), after]
-        counts.update(sentences=1, sentences_after=len(found), sentences_split=found != [words])
+        if words: counts.update(sentences=1, sentences_after=len(found), sentences_split=found != [words])
     return "".join(written)
