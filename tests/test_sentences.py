@@ -11,7 +11,7 @@ from simplelm.studies.languages import parse_step
 from simplelm.text import sentence_corpus
 from simplelm.text.parsing import Sentence, count_clauses, parser_name, sentence_depth
 from simplelm.text.sentence_corpus import cut_pieces, split_sentences
-from simplelm.text.sentences import RULES, SplitConfig, split_sentence
+from simplelm.text.sentences import OPERATIONS, SplitConfig, split_sentence
 
 needs_parser = pytest.mark.skipif(importlib.util.find_spec("spacy") is None or not parser_name(),
                                   reason="needs spaCy with an English model, of the extra `parsing`")
@@ -97,7 +97,7 @@ EXAMPLES = {
 @needs_parser
 def test_each_operation_is_a_switch():
     from simplelm.text.parsing import parse
-    assert {*EXAMPLES} == {*RULES}
+    assert {*EXAMPLES} == {*OPERATIONS}
     for name, (before, after) in EXAMPLES.items():
         sentence, = parse([before])[0]
         assert " ".join(split_sentence(sentence)) == after
@@ -117,7 +117,7 @@ def test_corpus_adds_up_and_workers_change_nothing(tmp_path, monkeypatch):
     assert hashes(tmp_path/"one") == hashes(tmp_path/"two")
     made = pq.read_table(tmp_path/"one"/"data")["text"].to_pylist()
     assert made == [after for _, after in EXAMPLES.values()] + texts[-2:]
-    gained = sum(counts[name]["added"] - counts[name]["removed"] for name in RULES)
+    gained = sum(counts[name]["added"] - counts[name]["removed"] for name in OPERATIONS)
     assert counts["words_after"] == counts["words"] + gained
     assert not [*(tmp_path/"one").glob(".parses*")]
 
@@ -136,9 +136,9 @@ def test_odd_texts(tmp_path, n):
     texts = [odd_text(r) for _ in range(n)] + ["word " * 10_000, "He came and she left " * 2500 + "."]
     write_jsonl(tmp_path/"a.jsonl", texts)
     counts = split_sentences(tmp_path/"a.jsonl", tmp_path/"out").counts
-    gained = sum(counts.get(name, {}).get("added", 0) - counts.get(name, {}).get("removed", 0) for name in RULES)
+    gained = sum(counts.get(name, {}).get("added", 0) - counts.get(name, {}).get("removed", 0) for name in OPERATIONS)
     assert counts["words_after"] == counts["words"] + gained
-    off = SplitConfig(**dict.fromkeys(RULES, False))
+    off = SplitConfig(**dict.fromkeys(OPERATIONS, False))
     split_sentences(tmp_path/"a.jsonl", tmp_path/"off", off)
     assert pq.read_table(tmp_path/"off"/"data")["text"].to_pylist() == texts
 

@@ -25,7 +25,7 @@ from .corpus import Source, open_sources, source_label
 from .parsing import ParseCache, count_clauses, load_parser, parse_cached, parser_version
 from .parsing import sentence_depth
 from .parts import Job, Step, run_job
-from .sentences import RULES, SplitConfig, split_text
+from .sentences import OPERATIONS, SplitConfig, split_text
 from .simplification import count_array_words
 from .simplified import sample_texts
 from .statistics import collect, describe
@@ -132,7 +132,7 @@ def _finish(folder: Path, totals: Counter, sources: list[Source], text_column: s
     means = dict(depth=totals["depth"]/per, clauses=totals["clauses"]/per)
     _write_statistics(folder, sources, text_column, means)
     operation = lambda name: {what: totals[f"{name}|{what}"] for what in ("times", "added", "removed")}
-    return counts | {name: operation(name) for name in RULES if totals[f"{name}|times"]}
+    return counts | {name: operation(name) for name in OPERATIONS if totals[f"{name}|times"]}
 
 def _write_statistics(folder: Path, sources: list[Source], text_column: str, means: dict) -> None:
     "Write what samples before and after are like"

@@ -16,14 +16,14 @@ from .parsing import Sentence
 from .vocabulary import split_words
 
 # %% auto #0
-__all__ = ['TIGHT', 'FINAL', 'PLURAL_PRONOUNS', 'SUBJECTS', 'OBJECTS', 'UNSURE', 'JOINERS', 'Rule', 'RULES', 'FIRST', 'LAST',
-           'LONGEST_AGENT', 'QUOTES', 'LEAST_WORDS', 'MOST_TOKENS', 'Clause', 'render', 'refer', 'split_coordination',
+__all__ = ['TIGHT', 'FINAL', 'PLURAL_PRONOUNS', 'SUBJECTS', 'OBJECTS', 'UNSURE', 'JOINERS', 'Rule', 'OPERATIONS', 'FIRST', 'LAST',
+           'LONGEST_AGENT', 'QUOTES', 'LEAST_WORDS', 'MOST_TOKENS', 'Fragment', 'render', 'refer', 'split_coordination',
            'split_adverbial', 'split_parentheses', 'split_apposition', 'split_relative', 'split_participle',
            'make_active', 'SplitConfig', 'apply_rules', 'split_sentence', 'split_text']
 
 # %% ../../nbs/text/12_sentences.ipynb #4d07e9f9
 @dataclass(frozen=True)
-class Clause:
+class Fragment:
     "Some tokens of a sentence, and words added to them"
     sentence: Sentence # The sentence it comes from
     tokens: tuple[int|str, ...] # Without the final mark
@@ -45,7 +45,7 @@ class Clause:
         return self.sentence.tags[token] if isinstance(token, int) else ""
 
 # %% ../../nbs/text/12_sentences.ipynb #e135353d
-def _subtree(self: Clause, token: int) -> set[int]:
+def _subtree(self: Fragment, token: int) -> set[int]:
     "A token and all tokens of the clause that depend on it"
     found, waiting = set(), [token]
     while waiting:
@@ -53,7 +53,7 @@ def _subtree(self: Clause, token: int) -> set[int]:
         waiting += [child for child in self.children(waiting.pop()) if child not in found]
     return found
 
-def _place(self: Clause, token: int) -> tuple[int, int]|None: # First place, and the place after the last
+def _place(self: Fragment, token: int) -> tuple[int, int]|None: # First place, and the place after the last
     "Where the subtree of a token is in the clause; `None` where it is in pieces"
     tree = self.subtree(token)
     places = [place for place, t in enumerate(self.tokens) if t in tree]
@@ -64,28 +64,28 @@ def _place(self: Clause, token: int) -> tuple[int, int]|None: # First place, and
     whole = all(t in tree or self.tag(t) in "``'',:-LRB--RRB-" for t in inside)
     return (first, last + 1) if whole and self.root not in inside else None
 
-def _at(self: Clause, place: int) -> str: # Empty outside
+def _at(self: Fragment, place: int) -> str: # Empty outside
     "The word at a place"
     return self.word(self.tokens[place]) if 0 <= place < len(self.tokens) else ""
 
-Clause.subtree, Clause.place, Clause.at = _subtree, _place, _at
+Fragment.subtree, Fragment.place, Fragment.at = _subtree, _place, _at
 
 # %% ../../nbs/text/12_sentences.ipynb #0332561f
-def _without(self: Clause, start: int, stop: int) -> Clause:
+def _without(self: Fragment, start: int, stop: int) -> Fragment:
     "The clause without a stretch and its commas"
     comma_before, comma_after = self.at(start - 1) == ",", self.at(stop) == ","
     if comma_before and (comma_after or stop == len(self.tokens)): start -= 1
     if comma_after and (comma_before or start == 0): stop += 1
     return replace(self, tokens=self.tokens[:start] + self.tokens[stop:])
 
-Clause.without = _without
+Fragment.without = _without
 
 # %% ../../nbs/text/12_sentences.ipynb #774b9f00
 TIGHT = set(", . ; : ! ? ) ] % 's ’s ' ’ n't n’t 'll 're 've 'd".split())
 FINAL = {".", "!"}
 
 def render(
-    clause: Clause, # Any
+    clause: Fragment, # Any
     final: str=".", # The mark at its end
 ) -> str: # A sentence
     "Write a clause as a sentence"
@@ -108,25 +108,25 @@ def _is_lowered(sentence: Sentence) -> bool:
     return word[1:] == word[1:].lower()
 
 # %% ../../nbs/text/12_sentences.ipynb #4ebf554b
-def _finite(clause: Clause) -> int|None: # `None` for a clause without one
+def _finite(clause: Fragment) -> int|None: # `None` for a clause without one
     "The finite verb of a clause"
     verbs = [*clause.children(clause.root, "aux", "auxpass"), clause.root]
     found = [verb for verb in sorted(verbs) if clause.tag(verb) in ("VBD", "VBZ", "VBP", "MD")]
     return found[0] if found else None
 
-def _is_past(clause: Clause) -> bool:
+def _is_past(clause: Fragment) -> bool:
     verb = _finite(clause)
     if verb is None: return False
     return clause.tag(verb) == "VBD" or clause.word(verb).lower() in ("would", "could")
 
 PLURAL_PRONOUNS = {"they", "we", "you", "these", "those", "them", "us"}
 
-def _is_plural(clause: Clause, noun: int) -> bool:
+def _is_plural(clause: Fragment, noun: int) -> bool:
     "Whether a noun takes a plural verb"
     if clause.children(noun, "conj") and clause.children(noun, "cc"): return True
     return clause.tag(noun) in ("NNS", "NNPS") or clause.word(noun).lower() in PLURAL_PRONOUNS
 
-def _be(clause: Clause, noun: int, past: bool) -> str:
+def _be(clause: Fragment, noun: int, past: bool) -> str:
     "The form of *be* after a noun"
     if clause.word(noun).lower() == "i": return "was" if past else "am"
     if _is_plural(clause, noun): return "were" if past else "are"
@@ -142,7 +142,7 @@ def _inflect(word: str, tag: str) -> str: # Empty for a word that is no verb
     forms = lemminflect.getInflection(lemmas[0], tag) if lemmas else ()
     return forms[0] if forms else ""
 
-def _verb_form(clause: Clause, verb: int, noun: int, past: bool) -> str:
+def _verb_form(clause: Fragment, verb: int, noun: int, past: bool) -> str:
     "The simple past or present of a verb for the number of a noun"
     if clause.word(verb).lower() == "being": return _be(clause, noun, past)
     pronoun = clause.word(noun).lower() in ("i", "you")
@@ -155,7 +155,7 @@ OBJECTS = {form: key for key, form in SUBJECTS.items()}
 UNSURE = set("no every each any either neither most few many such what which whose all".split())
 
 def refer(
-    clause: Clause, # Where the noun is
+    clause: Fragment, # Where the noun is
     noun: int, # Its head word
 ) -> tuple[int|str, ...]: # Empty where it cannot be said again
     "A short way to say a noun again"
@@ -178,7 +178,7 @@ def _pronoun(word: str) -> tuple[str, ...]:
     if word == "i": return ("I",)
     return () if word.endswith(("self", "selves")) else (SUBJECTS.get(word, word),)
 
-def _name(clause: Clause, noun: int) -> tuple[int|str, ...]:
+def _name(clause: Fragment, noun: int) -> tuple[int|str, ...]:
     "A name, with the words that belong to it"
     kept = [t for t in clause.children(noun, "det", "compound", "amod", "nmod", "poss") if t < noun]
     found = sorted(set().union({noun}, *map(clause.subtree, kept)))
@@ -188,7 +188,7 @@ def _name(clause: Clause, noun: int) -> tuple[int|str, ...]:
         if len(tree) < 5 and clause.tag(tree[-1]).startswith("NNP"): found += tree
     return tuple(found)
 
-def _noun(clause: Clause, noun: int, determiners: list[int]) -> tuple[int|str, ...]:
+def _noun(clause: Fragment, noun: int, determiners: list[int]) -> tuple[int|str, ...]:
     "A common noun with *the*, its possessor and its compounds"
     compounds = sorted(set().union({noun}, *map(clause.subtree, clause.children(noun, "compound"))))
     owner = clause.children(noun, "poss")
@@ -197,29 +197,29 @@ def _noun(clause: Clause, noun: int, determiners: list[int]) -> tuple[int|str, .
     return ("these" if bare else "the", *compounds)
 
 # %% ../../nbs/text/12_sentences.ipynb #4bff7beb
-def _subject(clause: Clause) -> int|None: # Its head word
+def _subject(clause: Fragment) -> int|None: # Its head word
     found = clause.children(clause.root, "nsubj", "nsubjpass")
     return found[0] if len(found) == 1 else None
 
-def _refer_subject(clause: Clause) -> tuple[int|str, ...]: # Empty without one
+def _refer_subject(clause: Fragment) -> tuple[int|str, ...]: # Empty without one
     "The subject of a clause, said again"
     if clause.subject: return clause.subject
     noun = _subject(clause)
     return () if noun is None else refer(clause, noun)
 
-def _noun_of(clause: Clause) -> int|None:
+def _noun_of(clause: Fragment) -> int|None:
     "The noun that decides on number: of a given subject its last word"
     found = [t for t in clause.subject if isinstance(t, int)]
     return found[-1] if found else _subject(clause)
 
 # %% ../../nbs/text/12_sentences.ipynb #1dfb860d
 JOINERS = {"and": (), "but": ("but",), "so": ("so",), "yet": ("but",), ";": ()}
-Rule = Callable[[Clause], Sequence[Clause]|None]
-RULES: dict[str, Rule] = {}
+Rule = Callable[[Fragment], Sequence[Fragment]|None]
+OPERATIONS: dict[str, Rule] = {}
 
 def split_coordination(
-    clause: Clause, # Any
-) -> list[Clause]|None: # `None` where it has no such clause
+    clause: Fragment, # Any
+) -> list[Fragment]|None: # `None` where it has no such clause
     "Split at a verb that is coordinated with the root"
     for verb in clause.children(clause.root, "conj"):
         place = clause.place(verb)
@@ -236,10 +236,10 @@ def split_coordination(
         return [replace(clause, tokens=clause.tokens[:start]), replace(second, tokens=tokens)]
     return None
 
-RULES["coordination"] = split_coordination
+OPERATIONS["coordination"] = split_coordination
 
 # %% ../../nbs/text/12_sentences.ipynb #f3758511
-def _with_subject(clause: Clause, second: Clause, start: int) -> Clause|None:
+def _with_subject(clause: Fragment, second: Fragment, start: int) -> Fragment|None:
     "A second clause with its own subject, or with that of the first and its auxiliaries"
     if _finite(clause) is None: return None
     if second.children(second.root, "nsubj", "nsubjpass", "expl"):
@@ -262,8 +262,8 @@ FIRST = {"although": "but", "though": "but", "because": "so", "after": "then", "
 LAST = {"although": "but", "though": "but", "whereas": "but", "while": "meanwhile"}
 
 def split_adverbial(
-    clause: Clause, # Any
-) -> list[Clause]|None: # `None` where it has no such clause
+    clause: Fragment, # Any
+) -> list[Fragment]|None: # `None` where it has no such clause
     "Split an adverbial clause off"
     for verb in clause.children(clause.root, "advcl"):
         place, marks = clause.place(verb), clause.children(verb, "mark")
@@ -282,12 +282,12 @@ def split_adverbial(
             return [rest, replace(inner, tokens=(LAST[mark], *inner.tokens))]
     return None
 
-RULES["adverbial"] = split_adverbial
+OPERATIONS["adverbial"] = split_adverbial
 
 # %% ../../nbs/text/12_sentences.ipynb #225936f3
 def split_parentheses(
-    clause: Clause, # Any
-) -> list[Clause]|None: # `None` where it has no such clause
+    clause: Fragment, # Any
+) -> list[Fragment]|None: # `None` where it has no such clause
     "Take a parenthesis that is a clause or an apposition out"
     for start in range(len(clause.tokens)):
         if clause.at(start) != "(": continue
@@ -304,14 +304,14 @@ def split_parentheses(
             return [rest, found]
     return None
 
-RULES["parentheses"] = split_parentheses
+OPERATIONS["parentheses"] = split_parentheses
 
 # %% ../../nbs/text/12_sentences.ipynb #ef961b63
-def _is_listed(clause: Clause, noun: int) -> bool:
+def _is_listed(clause: Fragment, noun: int) -> bool:
     "Whether a noun is one of several; which of them is meant is then in doubt"
     return clause.sentence.deps[noun] == "conj" or bool(clause.children(noun, "conj"))
 
-def _is_sentence(clause: Clause, inside: tuple, noun: int) -> Clause|None:
+def _is_sentence(clause: Fragment, inside: tuple, noun: int) -> Fragment|None:
     "What a noun is, by the noun beside it"
     first = clause.sentence.heads[noun]
     articles = [clause.word(t).lower() for t in clause.children(noun, "det")]
@@ -329,8 +329,8 @@ def _is_sentence(clause: Clause, inside: tuple, noun: int) -> Clause|None:
 
 # %% ../../nbs/text/12_sentences.ipynb #ff6b678a
 def split_apposition(
-    clause: Clause, # Any
-) -> list[Clause]|None: # `None` where it has no such noun
+    clause: Fragment, # Any
+) -> list[Fragment]|None: # `None` where it has no such noun
     "Take a noun beside a noun out"
     for noun in clause.own:
         if clause.sentence.deps[noun] != "appos" or not (place := clause.place(noun)): continue
@@ -341,12 +341,12 @@ def split_apposition(
         if found: return [clause.without(start, stop), found]
     return None
 
-RULES["apposition"] = split_apposition
+OPERATIONS["apposition"] = split_apposition
 
 # %% ../../nbs/text/12_sentences.ipynb #34d7438f
 def split_relative(
-    clause: Clause, # Any
-) -> list[Clause]|None: # `None` where it has no such clause
+    clause: Fragment, # Any
+) -> list[Fragment]|None: # `None` where it has no such clause
     "Split a relative clause off"
     for verb in sorted(clause.own):
         noun = clause.sentence.heads[verb]
@@ -362,10 +362,10 @@ def split_relative(
         if tokens: return [clause.without(start, stop), replace(inner, tokens=tokens, subject=())]
     return None
 
-RULES["relative"] = split_relative
+OPERATIONS["relative"] = split_relative
 
 # %% ../../nbs/text/12_sentences.ipynb #d3409b29
-def _is_loose(clause: Clause, noun: int, start: int, stop: int) -> bool:
+def _is_loose(clause: Fragment, noun: int, start: int, stop: int) -> bool:
     "Whether what follows a noun adds to it, and does not tell which is meant"
     last = stop == len(clause.tokens)
     if clause.at(start - 1) == ",": return last or clause.at(stop) == ","
@@ -373,7 +373,7 @@ def _is_loose(clause: Clause, noun: int, start: int, stop: int) -> bool:
     negated = clause.children(clause.root, "neg")
     return bool(indefinite) and last and not negated and clause.tokens[start - 1] == noun
 
-def _antecedent(clause: Clause, noun: int) -> tuple[int|str, ...]:
+def _antecedent(clause: Fragment, noun: int) -> tuple[int|str, ...]:
     "A noun said again; of what the subject is said to be, the subject"
     if clause.sentence.deps[noun] == "attr" and clause.sentence.heads[noun] == clause.root:
         subject = _noun_of(clause)
@@ -386,7 +386,7 @@ def _antecedent(clause: Clause, noun: int) -> tuple[int|str, ...]:
 # With these, *which* often stands for the whole clause before it.
 CONCLUSIONS = set("means meant makes made allows allowed causes caused leads led results resulted".split())
 
-def _relative_tokens(inner: Clause, said: tuple[int|str, ...]) -> tuple[int|str, ...]:
+def _relative_tokens(inner: Fragment, said: tuple[int|str, ...]) -> tuple[int|str, ...]:
     "The tokens of a relative clause with the noun in the pronoun's place; empty where that is in doubt"
     first, rest = inner.tokens[0], inner.tokens[1:]
     if not isinstance(first, int) or _finite(inner) is None: return ()
@@ -407,8 +407,8 @@ def _relative_tokens(inner: Clause, said: tuple[int|str, ...]) -> tuple[int|str,
 
 # %% ../../nbs/text/12_sentences.ipynb #47d997fc
 def split_participle(
-    clause: Clause, # Any
-) -> list[Clause]|None: # `None` where it has no such phrase
+    clause: Fragment, # Any
+) -> list[Fragment]|None: # `None` where it has no such phrase
     "Split a participle phrase off"
     if _finite(clause) is None: return None
     for verb in sorted(clause.own):
@@ -427,7 +427,7 @@ def split_participle(
         return [found, rest] if start == 0 else [rest, found]
     return None
 
-RULES["participle"] = split_participle
+OPERATIONS["participle"] = split_participle
 
 # %% ../../nbs/text/12_sentences.ipynb #94623307
 PREPOSITIONS = set("""based coupled compared followed given including regarding concerning according
@@ -435,7 +435,7 @@ following""".split())
 # Of these the doer is what the main clause says, not its subject.
 RESULTS = set("making causing allowing resulting leading forcing prompting enabling meaning giving".split())
 
-def _is_bare(clause: Clause, verb: int, place: tuple[int, int]) -> bool:
+def _is_bare(clause: Fragment, verb: int, place: tuple[int, int]) -> bool:
     "Whether a participle has neither a subject, an auxiliary nor a word that introduces it"
     start, stop = place
     if stop - start < 3 or clause.word(verb).lower() in PREPOSITIONS: return False
@@ -444,12 +444,12 @@ def _is_bare(clause: Clause, verb: int, place: tuple[int, int]) -> bool:
     return all(clause.tag(t) == "RB" for t in before)
 
 # %% ../../nbs/text/12_sentences.ipynb #e8856e27
-def _is_sure(clause: Clause, noun: int) -> bool:
+def _is_sure(clause: Fragment, noun: int) -> bool:
     "Whether a phrase after a noun and a comma belongs to that noun, and not to one before it"
     inner = clause.sentence.deps[noun] == "pobj" and clause.tag(clause.sentence.heads[noun]) == "IN"
     return not _is_listed(clause, noun) and not inner
 
-def _doer(clause: Clause, verb: int, start: int, stop: int) -> int|None:
+def _doer(clause: Fragment, verb: int, start: int, stop: int) -> int|None:
     "The noun of which a participle says something"
     last = stop == len(clause.tokens)
     before, after = clause.at(start - 1) == ",", clause.at(stop) == ","
@@ -464,12 +464,12 @@ def _doer(clause: Clause, verb: int, start: int, stop: int) -> int|None:
     return _noun_of(clause) if apart else None
 
 # %% ../../nbs/text/12_sentences.ipynb #edb326c4
-def _participle_subject(clause: Clause, verb: int, noun: int, start: int) -> tuple[int|str, ...]:
+def _participle_subject(clause: Fragment, verb: int, noun: int, start: int) -> tuple[int|str, ...]:
     "What the sentence of a participle begins with"
     if start and clause.word(verb).lower() in RESULTS: return ("this",)
     return _refer_subject(clause) if noun == _noun_of(clause) else _antecedent(clause, noun)
 
-def _finite_form(clause: Clause, verb: int, noun: int, said: tuple) -> tuple[int|str, ...]:
+def _finite_form(clause: Fragment, verb: int, noun: int, said: tuple) -> tuple[int|str, ...]:
     "A participle as a finite verb"
     words = [clause.word(t) for t in clause.subtree(verb)]
     if clause.tag(verb) == "VBN": # a year tells that it is past
@@ -484,8 +484,8 @@ def _finite_form(clause: Clause, verb: int, noun: int, said: tuple) -> tuple[int
 LONGEST_AGENT = 7 # Tokens of an agent with its *by*; a subject that is longer makes the sentence harder
 
 def make_active(
-    clause: Clause, # Any
-) -> list[Clause]|None: # One; `None` where it is not passive or names no agent
+    clause: Fragment, # Any
+) -> list[Fragment]|None: # One; `None` where it is not passive or names no agent
     "Say who does what"
     verb = clause.root
     subjects, agents = clause.children(verb, "nsubjpass"), clause.children(verb, "agent")
@@ -501,16 +501,16 @@ def make_active(
     tokens = _active_order(clause, patient, agent, form)
     return [replace(clause, tokens=tokens, subject=refer(clause, nouns[0]))]
 
-RULES["passive"] = make_active
+OPERATIONS["passive"] = make_active
 
 # %% ../../nbs/text/12_sentences.ipynb #40ff6d09
-def _in_case(clause: Clause, tokens: tuple, forms: dict[str, str]) -> tuple[int|str, ...]:
+def _in_case(clause: Fragment, tokens: tuple, forms: dict[str, str]) -> tuple[int|str, ...]:
     "A single pronoun in another case; anything else as it is"
     if len(tokens) != 1: return tokens
     word = clause.word(tokens[0]).lower()
     return (forms[word],) if word in forms else tokens
 
-def _active_order(clause: Clause, patient: tuple, agent: tuple, form: tuple) -> tuple[int|str, ...]:
+def _active_order(clause: Fragment, patient: tuple, agent: tuple, form: tuple) -> tuple[int|str, ...]:
     "The tokens of a passive clause in the order of the active"
     tokens, verbs = clause.tokens, _passive_verbs(clause)
     doer = _in_case(clause, tokens[agent[0] + 1:agent[1]], SUBJECTS)
@@ -521,11 +521,11 @@ def _active_order(clause: Clause, patient: tuple, agent: tuple, form: tuple) -> 
     before, after = tokens[:patient[0]], tokens[agent[1]:]
     return (*before, *doer, *adverbs, *form, *done, *rest, *after)
 
-def _passive_verbs(clause: Clause) -> list[int]:
+def _passive_verbs(clause: Fragment) -> list[int]:
     return sorted([*clause.children(clause.root, "aux", "auxpass"), clause.root])
 
 # %% ../../nbs/text/12_sentences.ipynb #64ddfc17
-def _active_verb(clause: Clause, agent: int) -> tuple[int|str, ...]:
+def _active_verb(clause: Fragment, agent: int) -> tuple[int|str, ...]:
     "The verbs of a passive clause in the active; empty where they are not of a known pattern"
     verb = clause.root
     words = [clause.word(t).lower() for t in _passive_verbs(clause)[:-1]]
@@ -555,13 +555,13 @@ class SplitConfig:
 
     @property
     def rules(self) -> dict[str, Rule]: # By name
-        return {name: rule for name, rule in RULES.items() if getattr(self, name)}
+        return {name: rule for name, rule in OPERATIONS.items() if getattr(self, name)}
 
 # %% ../../nbs/text/12_sentences.ipynb #9188c6ae
 QUOTES = {'"', "“", "”", "``", "''", "«", "»"}
 LEAST_WORDS = 2
 
-def _quotations(clauses: Sequence[Clause]) -> list[str]:
+def _quotations(clauses: Sequence[Fragment]) -> list[str]:
     "What stands in quotation marks, sorted; with one mark too many, all that follows it"
     found = []
     for clause in clauses:
@@ -573,16 +573,16 @@ def _quotations(clauses: Sequence[Clause]) -> list[str]:
         if inside: found.append(" ".join(inside))
     return sorted(found)
 
-def _is_sound(clauses: Sequence[Clause]) -> bool:
+def _is_sound(clauses: Sequence[Fragment]) -> bool:
     "Whether clauses are long enough"
     return all(len(split_words(render(clause))) >= LEAST_WORDS for clause in clauses)
 
 # %% ../../nbs/text/12_sentences.ipynb #f2d173ea
 def apply_rules(
-    clause: Clause, # Any
+    clause: Fragment, # Any
     rules: dict[str, Rule], # Name of an operation -> its rule
     counts: Counter, # Gets what each operation did
-) -> Iterator[Clause]: # In order
+) -> Iterator[Fragment]: # In order
     "Take a clause apart until no rule applies"
     quoted = _quotations([clause])
     for name, rule in rules.items():
@@ -595,11 +595,11 @@ def apply_rules(
     yield clause
 
 # %% ../../nbs/text/12_sentences.ipynb #84ddf0d7
-def _words(clauses: Sequence[Clause]) -> Counter:
+def _words(clauses: Sequence[Fragment]) -> Counter:
     "The words of some clauses as they are written"
     return Counter(word.lower() for clause in clauses for word in split_words(render(clause)))
 
-def _count(counts: Counter, name: str, before: Clause, after: Sequence[Clause]) -> None:
+def _count(counts: Counter, name: str, before: Fragment, after: Sequence[Fragment]) -> None:
     "Note that an operation was done, and which words it added and removed"
     old, new = _words([before]), _words(after)
     counts[f"{name}|times"] += 1
@@ -619,7 +619,7 @@ def split_sentence(
     words = [*sentence.words]
     while words and words[-1].isspace(): words.pop()
     if not 4 < len(words) <= MOST_TOKENS or words[-1] not in FINAL: return kept
-    clause = Clause(sentence, tuple(range(len(words) - 1)), sentence.root)
+    clause = Fragment(sentence, tuple(range(len(words) - 1)), sentence.root)
     if sentence.root not in clause.own or sum(word in QUOTES for word in words) % 2: return kept
     found = Counter()
     clauses = [*apply_rules(clause, config.rules, found)]
