@@ -139,12 +139,25 @@ def claim_sentence(
     claim: object, # A row of claims.csv
 ) -> str: # A sentence or two
     "A claim with its verdict in words"
-    unit = " bits per byte" if is_loss(claim.measure) else ""
     if claim.verdict == "withheld": return f"{claim.name}: withheld. {claim.why}"
-    found = f"{claim.compare} = {claim.estimate:+.3f}{unit} (95% interval {claim.low:+.3f} to {claim.high:+.3f})"
+    what, unit, sign = _estimate_words(claim)
+    numbers = [format(v, sign) for v in (claim.estimate, claim.low, claim.high)]
+    found = f"{what} = {numbers[0]}{unit} (95% interval {numbers[1]} to {numbers[2]})"
     sentence = f"{claim.name}: {claim.verdict}. {found}, {claim.seeds} seeds."
-    if claim.verdict != "undecided": return sentence
-    return f"{sentence} A difference of {claim.seen:.3f} would have been seen four times in five."
+    if claim.verdict != "undecided" or claim.kind == "power_law": return sentence
+    effect = "factor" if claim.kind == "size_factor" else "difference"
+    return f"{sentence} A {effect} of {claim.seen:.3f} would have been seen four times in five."
+
+# %% ../../nbs/studies/04_report.ipynb #033e6543
+def _estimate_words(
+    claim: object, # A row of claims.csv
+) -> tuple[str, str, str]: # What is estimated, its unit, the format of its numbers
+    "What the estimate of a claim is"
+    unit = " bits per byte" if is_loss(claim.measure) else ""
+    if claim.kind == "size_factor": return "k", "", ".2f"
+    if claim.kind == "power_law": return "alpha", "", ".3f"
+    if claim.kind == "forecast": return "measured minus forecast", unit, "+.3f"
+    return claim.compare, unit, "+.3f"
 
 # %% ../../nbs/studies/04_report.ipynb #0364ec07
 def comparison_sentences(
