@@ -96,10 +96,10 @@ EXAMPLES = {
 
 @needs_parser
 def test_each_operation_is_a_switch():
-    from simplelm.text.parsing import parse
+    from simplelm.text.parsing import parse_texts
     assert {*EXAMPLES} == {*OPERATIONS}
     for name, (before, after) in EXAMPLES.items():
-        sentence, = parse([before])[0]
+        sentence, = parse_texts([before])[0]
         assert " ".join(split_sentence(sentence)) == after
         assert " ".join(split_sentence(sentence, SplitConfig(**{name: False}))) == before
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from ..artifacts import InputError
 
 # %% auto #0
-__all__ = ['CLAUSES', 'Sentence', 'sentence_depth', 'count_clauses', 'parser_name', 'load_parser', 'parser_version', 'parse',
-           'ParseCache', 'parse_cached']
+__all__ = ['CLAUSES', 'Sentence', 'sentence_depth', 'count_clauses', 'parser_name', 'load_parser', 'parser_version',
+           'parse_texts', 'ParseCache', 'parse_cached']
 
 # %% ../../nbs/text/11_parsing.ipynb #1f432b61
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _sentences(
         found.append(Sentence(words, spaces, tags, deps, heads))
     return found
 
-def parse(
+def parse_texts(
     texts: Sequence[str], # Each of one paragraph or less
 ) -> list[list[Sentence]]: # Of each text
     "Parse some texts"
@@ -155,12 +155,12 @@ def parse_cached(
     "Parse those of some texts that no earlier call parsed; equal texts once"
     if cache is None:
         unique = list(dict.fromkeys(texts))
-        found = dict(zip(unique, parse(unique)))
+        found = dict(zip(unique, parse_texts(unique)))
         return [found[text] for text in texts]
     keys = [cache.key(text) for text in texts]
     found = {key: cache.get(key) for key in dict.fromkeys(keys)}
     missing = {key: text for key, text in zip(keys, texts) if found[key] is None}
-    made = dict(zip(missing, parse([*missing.values()])))
+    made = dict(zip(missing, parse_texts([*missing.values()])))
     if made: cache.put(made.items())
     found |= made
     return [found[key] for key in keys]
