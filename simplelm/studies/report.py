@@ -20,8 +20,8 @@ from ..artifacts import InputError, atomic_write
 from ..charts import language_marks, language_scales, styled
 from ..configuration import parse_config
 from ..laws.scaling import fit_study, read_csv
-from .claims import (Outcomes, headline_measures, is_loss, mean_table, read_claims, read_outcomes,
-                                     read_settings, write_claims)
+from .claims import (Outcomes, headline_measures, is_loss, mean_table, read_claims,
+                                     read_outcomes, read_settings, write_claims)
 from .running import unpack_values
 from .study import LEAST_SEEDS, ModelGrid
 
@@ -30,20 +30,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['TABLES', 'TABLE_COLUMNS', 'DIFFERENCES', 'FACTS', 'Run', 'load_run', 'read_table', 'claim_evidence', 'claim_sentence',
-           'comparison_sentences', 'ability_table', 'ability_chart', 'main_measure', 'main_chart', 'curve_chart',
-           'chart_svg', 'headline_picture', 'report_html', 'short_count', 'scope_sentence', 'law_rows', 'write_report',
-           'report_facts', 'report_lines']
+__all__ = ['TABLE_COLUMNS', 'DIFFERENCES', 'REPORTED', 'Run', 'planned_models', 'is_finished', 'load_run', 'read_table',
+           'claim_evidence', 'claim_sentence', 'comparison_sentences', 'ability_table', 'ability_chart', 'main_measure',
+           'main_chart', 'curve_chart', 'chart_svg', 'headline_picture', 'report_html', 'short_count', 'scope_sentence',
+           'law_rows', 'write_report', 'report_facts', 'report_lines']
 
 # %% ../../nbs/studies/04_report.ipynb #e30ca556
-TABLES = ("models", "languages", "curves", "scores", "dials") # Written by `run_study`
-
 @dataclass(frozen=True)
 class Run:
-    "The tables of a run folder"
+    "The tables of a run folder; each is an attribute, too"
     folder: Path # Where it is
     study: dict # The settings
-    tables: dict[str, pd.DataFrame] # Name -> table: those of `TABLES`, and those of `write_claims`
+    tables: dict[str, pd.DataFrame] # Name -> table: those of `TABLE_COLUMNS`, and those of `write_claims`
     samples: list[dict] # Texts: language, size, seed, prompt, text
 
     def __getattr__(self, name: str) -> pd.DataFrame:
@@ -65,31 +63,30 @@ class Run:
         "How many models of a language and size there are"
         return int(self.models.groupby(["language", "size"]).seed.nunique().min())
 
-    @property
-    def planned(self) -> int:
-        "How many models the study has when it is finished"
-        grid = parse_config(ModelGrid, self.study["models"], "models")
-        return len(grid.points)*len(self.study["languages"])
-
-    @property
-    def finished(self) -> bool: return len(self.models) >= self.planned
-
     @cached_property
-    def laws(self) -> pd.DataFrame: # As of `fit_study`
-        "The scaling laws of a finished run, refusals included"
-        return fit_study(self.models, self.curves)
+    def laws(self) -> pd.DataFrame: return fit_study(self.models, self.curves) # Refusals included
 
 # %% ../../nbs/studies/04_report.ipynb #69c69420
+def planned_models(
+    study: dict, # The settings of a run
+) -> int:
+    "How many models a run has when it is finished"
+    grid = parse_config(ModelGrid, study["models"], "models")
+    return len(grid.points)*len(study["languages"])
+
+def is_finished(run: Run) -> bool: return len(run.models) >= planned_models(run.study)
+
+# %% ../../nbs/studies/04_report.ipynb #c2fe1196
 def load_run(
     run: str|Path, # A run folder
 ) -> Run: # With its claims judged if all its models are finished
     "Read a run folder and judge its claims"
     folder = Path(run)
-    tables = {name: read_table(folder, name) for name in TABLES}
+    tables = {name: read_table(folder, name) for name in TABLE_COLUMNS}
     if tables["models"].empty: raise InputError(f"{folder/'models.csv'}: holds no model; train one first")
     found = Run(folder, read_settings(folder), tables, _read_samples(folder/"samples.json"))
     tables["baselines"] = _read_baselines(folder)
-    judged = write_claims(folder) if found.finished else _means_alone(folder)
+    judged = write_claims(folder) if is_finished(found) else _means_alone(folder)
     return replace(found, tables=tables | judged)
 
 # %% ../../nbs/studies/04_report.ipynb #238e8811
@@ -102,7 +99,8 @@ def _means_alone(folder: Path) -> dict[str, pd.DataFrame]:
 
 # %% ../../nbs/studies/04_report.ipynb #cc4c15db
 TABLE_COLUMNS = {
-    "models": ["language", "size", "seed", "parameters", "non_embedding_parameters", "tokens", "flops", "bits_per_byte"],
+    "models": ["language", "size", "seed", "parameters", "non_embedding_parameters", "tokens", "flops",
+               "bits_per_byte"],
     "curves": ["language", "size", "seed", "tokens", "flops", "bits_per_byte"],
     "scores": ["language", "size", "seed", "task", "form", "items", "chance"],
     "languages": ["language"], "dials": ["dial", "value", "language", "reference"],
@@ -114,7 +112,8 @@ def read_table(
 ) -> pd.DataFrame:
     "Read one table of a run folder"
     path = Path(run)/f"{name}.csv"
-    if not path.is_file(): raise InputError(f"{path}: not found; name the folder of a finished run, as `simplelm run` makes it")
+    if not path.is_file():
+        raise InputError(f"{path}: not found; name the folder of a run, as `simplelm run` makes it")
     words = {"language": str, "size": str, "value": str}
     try: table = read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
     except InputError: raise
@@ -122,17 +121,24 @@ def read_table(
         raise InputError(f"{path}: not a table ({str(e).splitlines()[0]}); run the study again") from None
     if missing := [c for c in TABLE_COLUMNS[name] if c not in table]:
         raise InputError(f"{path}: lacks the column {missing[0]}; run the study again")
-    if name == "models" and "precision" in table and table.precision.nunique() > 1:
-        ways = "; ".join(f"{precision}: {_first_models(t)}" for precision, t in table.groupby("precision"))
-        raise InputError(f"{path}: its models were trained in different precisions ({ways}); train all in one, by training.precision")
+    if name == "models" and "precision" in table: _check_precision(path, table)
     return table
 
 # %% ../../nbs/studies/04_report.ipynb #902b220b
+def _check_precision(path: Path, models: pd.DataFrame):
+    "Refuse models that were trained in different precisions"
+    if models.precision.nunique() == 1: return
+    ways = [f"{precision}: {_first_models(part)}" for precision, part in models.groupby("precision")]
+    raise InputError(f"{path}: its models were trained in different precisions ({'; '.join(ways)}); "
+                     f"train all in one, by training.precision")
+
 def _first_models(table: pd.DataFrame) -> str:
     "The names of some models"
-    named = ", ".join(f"{r.language} {r[2]} seed {r.seed}" for r in table[:3].itertuples())
-    return named + (f" and {len(table) - 3} more" if len(table) > 3 else "")
+    named = table.language + " " + table["size"] + " seed " + table.seed.astype(str)
+    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+    return ", ".join(named[:3]) + more
 
+# %% ../../nbs/studies/04_report.ipynb #b7dad13c
 def _read_baselines(folder: Path) -> pd.DataFrame:
     "The mean of every baseline on every measure"
     import pandas as pd
@@ -162,7 +168,7 @@ def _read_samples(path: Path) -> list[dict]:
     return found
 
 # %% ../../nbs/studies/04_report.ipynb #15f14e52
-DIFFERENCES = ("difference", "equivalence", "non-inferiority") # Kinds of claims whose estimate is a difference
+DIFFERENCES = ("difference", "equivalence", "non-inferiority") # Claims whose estimate is a difference
 
 def claim_evidence(
     claim: object, # A row of claims.csv
@@ -192,30 +198,37 @@ def comparison_sentences(
     run: Run, # A run
 ) -> list[str]: # Sentences
     "The differences between languages on the headline measures, over all sizes"
-    if not run.finished: return [progress_sentence(run)]
+    if not is_finished(run): return [_progress_sentence(run)]
     if run.comparisons.empty: return ["One language was trained, so nothing is compared."]
     if run.seeds < LEAST_SEEDS:
-        return [f"There are {run.seeds} seeds of some language and size; a verdict on languages needs {LEAST_SEEDS}. "
-                "The numbers below are about these models."]
-    table = overall(run, run.comparisons)
+        return [f"There are {run.seeds} seeds of some language and size; a verdict on languages needs "
+                f"{LEAST_SEEDS}. The numbers below are about these models."]
+    table = _overall(run, run.comparisons)
     apart = table[table.verdict != "not told apart"]
-    told = [f"{r.language} is {better(r)} than {r.reference} on {r.measure}: {r.difference:+.3f} "
-            f"({r.low:+.3f} to {r.high:+.3f})." for r in apart.itertuples()]
+    told = [_comparison_sentence(row) for row in apart.itertuples()]
     rest = len(table) - len(apart)
-    if rest: told.append(f"In {'all' if not told else 'the other'} {rest} comparisons over all sizes, no difference is shown.")
-    return [t[0].upper() + t[1:] for t in told]
+    which = "the other" if told else "all"
+    return told + [f"In {which} {rest} comparisons over all sizes, no difference is shown."]*(rest > 0)
 
 # %% ../../nbs/studies/04_report.ipynb #d9ecd1cb
-def overall(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+def _overall(run: Run, table: pd.DataFrame) -> pd.DataFrame:
     "The headline rows over all sizes"
     wide = "all" if len(run.sizes) > 1 else next(iter(run.sizes))
     return table[table.headline & (table["size"] == wide)]
 
-def better(row: object) -> str: return "better" if (row.difference > 0) != is_loss(row.measure) else "worse"
+def _comparison_sentence(row: object) -> str:
+    "A difference that is shown"
+    word = "better" if _is_better(row.measure, row.difference) else "worse"
+    interval = f"{row.low:+.3f} to {row.high:+.3f}"
+    judged = f"{row.language} is {word} than {row.reference}"
+    return f"On {row.measure}, {judged}: {row.difference:+.3f} ({interval})."
 
-def progress_sentence(run: Run) -> str:
+def _is_better(measure: str, difference: float) -> bool: return (difference > 0) != is_loss(measure)
+
+def _progress_sentence(run: Run) -> str:
     "How far an unfinished run is"
-    return f"{len(run.models)} of {run.planned} models are finished. Claims are judged when all are."
+    ready, planned = len(run.models), planned_models(run.study)
+    return f"{ready} of {planned} models are finished. Claims are judged when all are."
 
 # %% ../../nbs/studies/04_report.ipynb #5ec954c1
 def ability_table(
@@ -223,14 +236,16 @@ def ability_table(
 ) -> pd.DataFrame: # `means.csv` with parameters, chance, the best n-gram, and ends of intervals within range
     "What the pictures draw"
     table = run.means.assign(parameters=run.means["size"].map(run.sizes))
-    chance = run.scores[~run.scores.task.str.startswith("text_")].groupby(["task", "form"]).chance.mean()
+    answered = run.scores[~run.scores.task.str.startswith("text_")]
+    chance = answered.groupby(["task", "form"]).chance.mean()
     known = {f"{task}/{form}": value for (task, form), value in chance.items()}
     table["chance"] = table.measure.map(known)
     low, high = table.low.fillna(table["mean"]), table.high.fillna(table["mean"])
     inside = ~table.measure.map(is_loss)
     ngrams = run.baselines[run.baselines.of == "n-gram"].groupby("measure")["mean"]
     best = {m: float(v.min() if is_loss(m) else v.max()) for m, v in ngrams}
-    low, high = low.where(~inside, low.clip(0, 1)), high.where(~inside, high.clip(0, 1))
+    low = low.where(~inside, low.clip(0, 1))
+    high = high.where(~inside, high.clip(0, 1))
     return table.assign(ngram=table.measure.map(best), low=low, high=high)
 
 # %% ../../nbs/studies/04_report.ipynb #4f5290df
@@ -245,12 +260,15 @@ def ability_chart(
     import altair as alt
     marks, y = language_marks(list(languages), legend), _measure_axis(table.measure.iloc[0])
     base = alt.Chart(table).encode(x=_size_axis(), color=marks["color"])
-    spread = base.mark_rule(opacity=0.5) if table["size"].nunique() == 1 else base.mark_area(opacity=0.3/max(len(languages), 2))
-    layers = [spread.encode(y=y("low"), y2="high:Q"), base.mark_line(opacity=0.7).encode(y=y("mean")),
-              base.mark_point(filled=True, size=55, opacity=1).encode(y=y("mean"), shape=marks["shape"])]
+    band = base.mark_area(opacity=0.3/max(len(languages), 2))
+    if table["size"].nunique() == 1: band = base.mark_rule(opacity=0.5)
+    points = base.mark_point(filled=True, size=55, opacity=1)
+    lines = base.mark_line(opacity=0.7).encode(y=y("mean"))
+    points = points.encode(y=y("mean"), shape=marks["shape"])
+    layers = [band.encode(y=y("low"), y2="high:Q"), lines, points]
     for column, dash in dict(chance=[4, 3], ngram=[1, 3]).items():
-        if table[column].isna().all(): continue
-        layers.append(alt.Chart(table[:1]).mark_rule(strokeDash=dash, strokeWidth=1.5, color="#888888").encode(y=y(column)))
+        line = alt.Chart(table[:1]).mark_rule(strokeDash=dash, strokeWidth=1.5, color="#888888")
+        if table[column].notna().any(): layers.append(line.encode(y=y(column)))
     return alt.layer(*layers).properties(width=width, height=height, title=table.measure.iloc[0])
 
 # %% ../../nbs/studies/04_report.ipynb #a151f1b8
@@ -277,6 +295,7 @@ def main_measure(
     claims = sorted(read_claims(run.study), key=lambda claim: not claim.primary)
     return next((c.measures[0] for c in claims if c.measures[0] in known), known[0])
 
+# %% ../../nbs/studies/04_report.ipynb #086efb07
 def main_chart(
     run: Run, # A run
     width: int=960, # In pixels
@@ -287,11 +306,13 @@ def main_chart(
     measure, table = main_measure(run), ability_table(run)
     table = table[table.measure == measure]
     y, chart = _measure_axis(measure), ability_chart(table, run.languages, width, height, legend=False)
-    for column, word, side in (("chance", "chance", "left"), ("ngram", "best n-gram", "right")):
+    left = dict(x=4, dy=9, align="left")
+    right = dict(x=width - 4, dy=-7, align="right")
+    for column, place in dict(chance=left, ngram=right).items():
         if table[column].isna().all(): continue
-        at = dict(x=4, dy=9) if side == "left" else dict(x=width - 4, dy=-7)
-        at |= dict(align=side, color="currentColor")
-        chart += alt.Chart(table[:1]).mark_text(**at).encode(y=y(column), text=alt.value(word))
+        word = alt.value("best n-gram" if column == "ngram" else column)
+        name = alt.Chart(table[:1]).mark_text(color="currentColor", **place)
+        chart += name.encode(y=y(column), text=word)
     beside = run.baselines[(run.baselines.of == "pretrained") & (run.baselines.measure == measure)]
     if len(beside):
         points = alt.Chart(beside).encode(x=alt.X("non_embedding_parameters:Q"), y=y("mean"))
@@ -312,9 +333,11 @@ def curve_chart(
     known = known[known.tokens >= known.tokens.max()*0.02] # the first steps would squeeze the rest
     axis = alt.Axis(format="~s", tickCount=4, grid=False)
     x = alt.X("tokens:Q", title="training tokens", axis=axis, scale=alt.Scale(type="log", nice=False))
-    y = alt.Y("bits_per_byte:Q", title="bits per byte, own text", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
+    axis, scale = alt.Axis(tickCount=5), alt.Scale(zero=False)
+    y = alt.Y("bits_per_byte:Q", title="bits per byte, own text", scale=scale, axis=axis)
     color = language_marks(list(languages), legend)["color"]
-    chart = alt.Chart(known, title=str(curves["size"].iloc[0])).mark_line(strokeWidth=1.5, opacity=0.8)
+    chart = alt.Chart(known, title=str(curves["size"].iloc[0]))
+    chart = chart.mark_line(strokeWidth=1.5, opacity=0.8)
     return chart.encode(x=x, y=y, color=color, detail="seed:N").properties(width=width, height=190)
 
 # %% ../../nbs/studies/04_report.ipynb #58704bf6
@@ -325,9 +348,12 @@ def chart_svg(
     "Draw a chart as SVG, ready to stand on a page beside others"
     import altair as alt
     import vl_convert
-    with alt.data_transformers.enable("default", max_rows=None): svg = vl_convert.vegalite_to_svg(chart.to_dict(validate=False))
-    names = {name: f"{prefix}-{i}" for i, name in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg)))}
-    svg = re.sub(r'(\bid="|url\(#|href="#)([^")]+)', lambda m: m[1] + names.get(m[2], m[2]), svg)
+    with alt.data_transformers.enable("default", max_rows=None): drawing = chart.to_dict(validate=False)
+    svg = vl_convert.vegalite_to_svg(drawing)
+    used = dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg))
+    names = {name: f"{prefix}-{i}" for i, name in enumerate(used)}
+    def renamed(match): return match[1] + names.get(match[2], match[2])
+    svg = re.sub(r'(\bid="|url\(#|href="#)([^")]+)', renamed, svg)
     point = r'<path aria-label="([^"]+)"([^>]*aria-roledescription="point"[^>]*)/>'
     return re.sub(point, r'<path aria-label="\1"\2><title>\1</title></path>', svg)
 
@@ -350,10 +376,12 @@ def report_html(
     "The report as one page that needs nothing else"
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(number=_number, score=_score, signed=_signed, p=_p, minus=_minus, count=short_count)
-    environment.filters["drawing"] = Markup
-    template = environment.from_string((files("simplelm")/"studies"/"report.html.jinja").read_text(encoding="utf-8"))
+    blocks = dict(trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, **blocks)
+    environment.filters.update(number=_number, score=_score, signed=_signed, p=_p, minus=_minus)
+    environment.filters.update(count=short_count, drawing=Markup)
+    source = files("simplelm")/"studies"/"report.html.jinja"
+    template = environment.from_string(source.read_text(encoding="utf-8"))
     return template.render(_about(run) | _pictures(run) | _judged(run) | _measured(run))
 
 # %% ../../nbs/studies/04_report.ipynb #6d9548b5
@@ -366,7 +394,7 @@ def _number(value: object) -> str:
 
 def _score(value: float) -> str: return "–" if np.isnan(value) else f"{value:.3f}"
 def _signed(value: float) -> str: return "–" if np.isnan(value) else _minus(f"{value:+.3f}")
-def _p(value: float) -> str: return "–" if np.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _p(value: float) -> str: return "< 0.001" if value < 0.001 else _score(value)
 
 def _minus(text: str) -> str:
     "Text whose numbers have a minus sign instead of a hyphen"
@@ -388,34 +416,40 @@ def _about(run: Run) -> dict:
     main = claims[claims.primary.astype(bool)] if len(claims) else claims
     answers = [_answer(c) for c in (main if len(main) else claims).itertuples()]
     return dict(name=run.study["name"], description=run.study["description"], answers=answers,
-                sentences=comparison_sentences(run), scope=scope_sentence(run), finished=run.finished,
-                ready=len(run.models), planned=run.planned, registered=read_claims(run.study),
+                sentences=comparison_sentences(run), scope=scope_sentence(run), finished=is_finished(run),
+                ready=len(run.models), planned=planned_models(run.study), registered=read_claims(run.study),
                 seeds=run.seeds, least=LEAST_SEEDS, settings=_flat(run.study))
 
-def _answer(claim: object) -> dict: return dict(name=claim.name, verdict=claim.verdict, evidence=claim_evidence(claim))
+def _answer(claim: object) -> dict:
+    "A claim as the top of the page shows it"
+    return dict(name=claim.name, verdict=claim.verdict, evidence=claim_evidence(claim))
 
 def _flat(value: object, prefix: str="") -> dict[str, str]:
     "A nested configuration as one list of names and values"
-    if not isinstance(value, dict): return {prefix: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}
+    if isinstance(value, str): return {prefix: value}
+    if not isinstance(value, dict): return {prefix: json.dumps(value, ensure_ascii=False)}
     found = {}
-    for name, inner in value.items(): found |= _flat(inner, f"{prefix}.{name}" if prefix else name)
+    for name, inner in value.items():
+        found |= _flat(inner, f"{prefix}.{name}".removeprefix("."))
     return found
 
 # %% ../../nbs/studies/04_report.ipynb #c3aed9d9
-LEGEND = {"circle": "M0-5A5 5 0 1 0 0 5A5 5 0 1 0 0-5Z", "square": "M-5-5H5V5H-5Z", "triangle-up": "M0-5 6 5H-6Z",
-          "diamond": "M0-6 5 0 0 6-5 0Z", "cross": "M-2-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z",
-          "triangle-down": "M0 5-6-5H6Z"} # Shape -> path, about 12 pixels high
+PATHS = {
+    "circle": "M0-5A5 5 0 1 0 0 5A5 5 0 1 0 0-5Z", "square": "M-5-5H5V5H-5Z",
+    "triangle-up": "M0-5 6 5H-6Z", "triangle-down": "M0 5-6-5H6Z",
+    "diamond": "M0-6 5 0 0 6-5 0Z", "cross": "M-2-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z",
+} # Shape -> path, about 12 pixels high
 
 def _pictures(run: Run) -> dict:
     "The legend and the drawings"
     table = ability_table(run)
     wide, narrow = main_chart(run), main_chart(run, 290, 260)
     marks = zip(run.languages, *language_scales(len(run.languages)))
-    keys = [dict(language=name, color=color, path=LEGEND[shape]) for name, color, shape in marks]
+    keys = [dict(language=name, color=color, path=PATHS[shape]) for name, color, shape in marks]
     others = [m for m in dict.fromkeys(table.measure) if m != main_measure(run)]
     panels = [ability_chart(table[table.measure == m], run.languages, 270, legend=False) for m in others]
-    curves = run.curves[run.curves.bits_per_byte.notna()] if run.finished else run.curves[:0]
-    curves = [curve_chart(part, run.languages, 270, legend=False) for _, part in curves.groupby("size", sort=False)]
+    curves = run.curves[run.curves.bits_per_byte.notna() & is_finished(run)]
+    curves = [curve_chart(part, run.languages, 270, False) for _, part in curves.groupby("size", sort=False)]
     return dict(main=main_measure(run), keys=keys, wide=_draw(wide, "wide"), narrow=_draw(narrow, "narrow"),
                 panels=[_draw(c, f"ability-{i}") for i, c in enumerate(panels)],
                 curves=[_draw(c, f"curve-{i}") for i, c in enumerate(curves)])
@@ -425,18 +459,25 @@ def _draw(chart: alt.TopLevelMixin, prefix: str) -> str: return chart_svg(styled
 # %% ../../nbs/studies/04_report.ipynb #7aca8389
 def _judged(run: Run) -> dict:
     "Claims, comparisons, dials"
-    claims, table, effects = run.claims, run.comparisons, run.tables.get("effects")
-    late = bool(len(claims)) and int(claims.registered_after.iloc[0]) > 0
-    whole = overall(run, table) if len(table) else table
-    by_size = table[table.headline & ~table.index.isin(whole.index)] if len(table) else table
-    single = table[~table.headline & table["size"].isin(set(whole["size"]))] if len(table) else table
-    dials = overall(run, effects) if effects is not None and len(effects) else effects
-    return dict(claims=_claim_rows(claims), late=late, others=list(dict.fromkeys(table.language)) if len(table) else [],
-                reference=table.reference.iloc[0] if len(table) else "", comparisons=_matrix(whole),
-                by_size=_matrix(by_size), single=_matrix(single), effects=_with_bars(_rows(dials)))
+    late = len(run.claims) and int(run.claims.registered_after.iloc[0]) > 0
+    effects = run.tables.get("effects")
+    dials = [] if effects is None or effects.empty else _rows(_overall(run, effects))
+    return _compared(run) | dict(claims=_claim_rows(run.claims), late=late, effects=_with_bars(dials))
+
+def _compared(run: Run) -> dict:
+    "Comparisons over sizes, at each size, and on single tasks"
+    table = run.comparisons
+    if table.empty: return dict(others=[], reference="", comparisons=[], by_size=[], single=[])
+    whole = _overall(run, table)
+    by_size = table[table.headline & ~table.index.isin(whole.index)]
+    single = table[~table.headline & table["size"].isin(whole["size"])]
+    others, reference = list(dict.fromkeys(table.language)), table.reference.iloc[0]
+    return dict(others=others, reference=reference, comparisons=_matrix(whole),
+                by_size=_matrix(by_size), single=_matrix(single))
 
 def _rows(table: pd.DataFrame|None) -> list[dict]: return [] if table is None else table.to_dict("records")
 
+# %% ../../nbs/studies/04_report.ipynb #c5cea3f8
 def _claim_rows(claims: pd.DataFrame) -> list[dict]:
     "Claims with their evidence and a bar where the estimate is a difference"
     if claims.empty: return []
@@ -449,9 +490,10 @@ def _matrix(table: pd.DataFrame) -> list[dict]:
     "Comparisons by measure and size: label -> a cell a language"
     found: dict[tuple, dict] = {}
     for row in _with_bars(_rows(table)):
-        row["better"] = row["verdict"] in ("higher", "lower") and (row["difference"] > 0) != is_loss(row["measure"])
-        cells = found.setdefault((row["measure"], row["size"]), dict(measure=row["measure"], size=row["size"], cells={}))["cells"]
-        cells[row["language"]] = row
+        measure, size, shown = row["measure"], row["size"], row["verdict"] in ("higher", "lower")
+        row["better"] = shown and _is_better(measure, row["difference"])
+        line = found.setdefault((measure, size), dict(measure=measure, size=size, cells={}))
+        line["cells"][row["language"]] = row
     return list(found.values())
 
 # %% ../../nbs/studies/04_report.ipynb #9f9b5744
@@ -463,7 +505,9 @@ def _with_bars(rows: list[dict]) -> list[dict]:
         reach[_unit(row)] = max([reach.get(_unit(row), 0), *known])
     return [row | dict(bar=_bar(row, reach[_unit(row)])) for row in rows]
 
-def _unit(row: dict) -> str: return f"{row.get('dial')} {row.get('kind')}" if row.get("dial") else str(is_loss(row["measure"]))
+def _unit(row: dict) -> tuple:
+    "Rows of one unit share a scale"
+    return is_loss(row["measure"]), row.get("dial"), row.get("kind") if "dial" in row else None
 
 def _bar(row: dict, reach: float) -> dict|None:
     "One bar; none without an interval"
@@ -475,13 +519,16 @@ def _bar(row: dict, reach: float) -> dict|None:
 # %% ../../nbs/studies/04_report.ipynb #2b037a58
 def _measured(run: Run) -> dict:
     "Means, baselines, languages, laws, texts"
-    sizes = [dict(size=size, parameters=n, rows=_mean_rows(run, size)) for size, n in run.sizes.items()]
+    sizes = []
+    for size, parameters in run.sizes.items():
+        sizes.append(dict(size=size, parameters=parameters, rows=_mean_rows(run, size)))
     texts = [sample for sample in run.samples if sample["size"] == list(run.sizes)[-1]]
     first = min((sample["seed"] for sample in texts), default=0)
     shown = [sample for sample in texts if sample["seed"] == first]
     languages = run.tables["languages"].dropna(axis=1, how="all")
-    return dict(sizes=sizes[::-1], baselines=_baseline_tables(run), ease=_rows(run.ease), names=run.languages,
-                described=_rows(languages), properties=[name for name in languages if name != "language"], laws=law_rows(run) if run.finished else [],
+    return dict(sizes=sizes[::-1], names=run.languages,
+                baselines=_baseline_tables(run), ease=_rows(run.ease),
+                described=_rows(languages), properties=list(languages)[1:], laws=law_rows(run),
                 shown=shown, samples=[sample for sample in run.samples if sample not in shown])
 
 def _mean_rows(run: Run, size: str) -> list[dict]:
@@ -492,38 +539,43 @@ def _mean_rows(run: Run, size: str) -> list[dict]:
                  cells={row["language"]: row for row in _rows(part)})
             for measure, part in table.groupby("measure", sort=False)]
 
+# %% ../../nbs/studies/04_report.ipynb #4fd8cce5
 def _baseline_tables(run: Run) -> list[dict]:
     "Baselines in tables of few columns: the n-grams of each language's text, and pretrained models"
     table, found = run.baselines[run.baselines.measure.isin(set(run.means.measure))], []
     for (of, language), part in table.groupby(["of", "language"], sort=False):
-        columns = part.drop_duplicates("baseline")
-        rows = {m: dict(zip(p.baseline, p["mean"])) for m, p in part.groupby("measure", sort=False)}
+        columns, rows = part.drop_duplicates("baseline"), {}
+        for measure, own in part.groupby("measure", sort=False):
+            rows[measure] = dict(zip(own.baseline, own["mean"]))
         found.append(dict(of=of, language=language, rows=rows, columns=_rows(columns)))
     return found
 
-# %% ../../nbs/studies/04_report.ipynb #4fd8cce5
+# %% ../../nbs/studies/04_report.ipynb #6187ee9b
 def scope_sentence(
     run: Run, # A run
 ) -> str: # A sentence or two
     "The models of a run in words"
     models, sizes = run.models, list(run.sizes.values())
     each = models.groupby(["language", "size"]).seed.nunique()
-    seeds = f"{each.min()}" if each.nunique() == 1 else f"{each.min()} to {each.max()}"
-    tokens, largest, languages = models.tokens.max(), max(sizes), run.languages
-    width = f"sizes from {short_count(min(sizes))} to {short_count(largest)}" if len(sizes) > 1 else f"size of {short_count(largest)}"
-    return (f"{_counted(len(models), 'model')}: {_counted(len(languages), 'language')} ({', '.join(languages)}), {len(sizes)} "
-            f"{width} parameters without embeddings, {_counted(seeds, 'seed')} each. Each read {short_count(tokens)} tokens, "
-            f"{short_count(tokens/largest)} a parameter of the largest.")
+    seeds = _range(each.min(), each.max())
+    reach = _range(short_count(min(sizes)), short_count(max(sizes)))
+    tokens, named = models.tokens.max(), ", ".join(run.languages)
+    share = short_count(tokens/max(sizes))
+    return (f"{len(models)} models. Languages: {named}. "
+            f"Parameters without embeddings: {reach}, in {len(sizes)} sizes. "
+            f"Seeds of each language and size: {seeds}. "
+            f"Each model read {short_count(tokens)} tokens, {share} for each parameter of the largest.")
 
 # %% ../../nbs/studies/04_report.ipynb #1c09c972
-def _counted(number: object, noun: str) -> str: return f"{number} {noun}{'' if str(number) == '1' else 's'}"
+def _range(low: object, high: object) -> str: return str(low) if low == high else f"{low} to {high}"
 
 # %% ../../nbs/studies/04_report.ipynb #e69e6186
 def law_rows(
     run: Run, # A run
 ) -> list[dict]: # language, x, verdict
-    "What the scaling laws say, refusals included"
-    return [] if run.laws.empty else run.laws[["language", "x", "verdict"]].to_dict("records")
+    "What the scaling laws of a finished run say, refusals included"
+    if not is_finished(run) or run.laws.empty: return []
+    return run.laws[["language", "x", "verdict"]].to_dict("records")
 
 # %% ../../nbs/studies/04_report.ipynb #01328e03
 def write_report(
@@ -534,23 +586,26 @@ def write_report(
     run = run if isinstance(run, Run) else load_run(run)
     path = Path(out) if out else run.folder/"report.html"
     if not path.parent.is_dir(): raise InputError(f"{path}: its folder does not exist; make it first")
-    written = {path.name: report_html(run), "report.json": json.dumps(report_facts(run), ensure_ascii=False, indent=1)}
-    if run.finished: written |= {"headline.svg": headline_picture(run), "laws.csv": run.laws.to_csv(index=False)}
+    facts = json.dumps(report_facts(run), ensure_ascii=False, indent=1)
+    written = {path.name: report_html(run), "report.json": facts}
+    if is_finished(run):
+        written |= {"headline.svg": headline_picture(run), "laws.csv": run.laws.to_csv(index=False)}
     for name, text in written.items():
         with atomic_write(path.with_name(name)) as f: f.write(text)
     return path
 
 # %% ../../nbs/studies/04_report.ipynb #1bfd134e
-FACTS = ("claims", "means", "baselines", "comparisons", "effects", "ease") # Tables of `report.json`
+REPORTED = ("claims", "means", "baselines", "comparisons", "effects", "ease") # Tables of `report.json`
 
 def report_facts(
     run: Run, # A run
 ) -> dict: # What machines read; NaN is null
     "The findings of a run as JSON"
-    tables = {name: run.tables.get(name) for name in FACTS}
     about = {name: run.study[name] for name in ("name", "description")}
-    about |= dict(models=len(run.models), planned=run.planned, languages=run.languages, sizes=run.sizes, seeds=run.seeds)
-    return about | {name: _plain_rows(table) for name, table in tables.items()} | dict(laws=law_rows(run) if run.finished else [])
+    about |= dict(models=len(run.models), planned=planned_models(run.study), seeds=run.seeds)
+    about |= dict(languages=run.languages, sizes=run.sizes)
+    tables = {name: _plain_rows(run.tables.get(name)) for name in REPORTED}
+    return about | tables | dict(laws=law_rows(run))
 
 # %% ../../nbs/studies/04_report.ipynb #bd0c4988
 def _plain_rows(table: pd.DataFrame|None) -> list[dict]:
@@ -568,9 +623,13 @@ def report_lines(
     rows = [["language", "size", "parameters", *measures]]
     for language in run.languages:
         for size, parameters in run.sizes.items():
-            values = [seen.get((language, size, m)) for m in measures]
-            rows.append([language, size, short_count(parameters), *("–" if v is None else f"{v:.3f}" for v in values)])
+            values = [_score(seen.get((language, size, m), np.nan)) for m in measures]
+            rows.append([language, size, short_count(parameters), *values])
     widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(f"{c:<{w}}" if i < 2 else f"{c:>{w}}" for i, (c, w) in enumerate(zip(row, widths))) for row in rows]
+    lines = []
+    for row in rows:
+        names = map(str.ljust, row[:2], widths[:2])
+        numbers = map(str.rjust, row[2:], widths[2:])
+        lines.append("  ".join([*names, *numbers]).rstrip())
     told = [claim_sentence(c) for c in run.claims.itertuples()] or comparison_sentences(run)
-    return [*(line.rstrip() for line in lines), "", *(f"- {sentence}" for sentence in told)]
+    return [*lines, "", *(f"- {sentence}" for sentence in told)]

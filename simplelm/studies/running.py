@@ -524,7 +524,7 @@ def run_study(
     workers: int=1, # Threads of a step that makes a corpus
     jobs: int|None=None, # Models that are trained at once; by default one a core, and one on an accelerator
     outcomes: str|Path|None=None, # Folder with tables of finished models, which are not trained again
-    progress: Callable[[Path], object]|None=None, # Called with the run folder whenever a new model is in the tables
+    progress: Callable[[Path], object]|None=None, # Called when a new model is in the tables of the run
 ) -> Path: # The run folder
     "Make every artifact of a study, or those that are missing, and gather the tables"
     run = Path(out or Path("runs")/study.name)
@@ -549,7 +549,7 @@ def train_models(
     ready: Prepared, # What its models need
     count: int, # Models at once
     given: dict[str, pd.DataFrame]|None=None, # Tables that stand for finished models
-    show: Callable[[list[TrainedModel]], object]|None=None, # Called with all finished models after each new one
+    show: Callable[[list[TrainedModel]], object]|None=None, # Called after each new one with all so far
 ) -> list[TrainedModel]: # In the order of the grid
     "Train, score and sample all models of a study that are not given"
     jobs = [ModelJob(study, run, language, size, seed, ready.blocks[language], ready.vocabulary, ready.texts)
@@ -560,14 +560,15 @@ def train_models(
     if trained: logger.info("%d models are given and not trained again", len(trained))
     work = {str(j): training_flops(model_size(j.size), 1) for j in jobs}
     started, done = time.monotonic(), 0.0
-    new = {point for point, made in places.items() if not (made.samples/"manifest.json").is_file()}
+    new = {point for point, made in places.items() if not (made.samples/"manifest.json").exists()}
     if jobs: logger.info("%d models, %d at once", len(jobs), min(count, len(jobs)))
     for number, (job, made) in enumerate(side_by_side(make_model, jobs, count), 1):
         point = job.language, job.size, job.seed
         trained[point] = made
         done += work[str(job)]
         _say(number, len(jobs), job, made, (time.monotonic() - started)*(sum(work.values())/done - 1))
-        if show and point in new and number < len(jobs): show([trained[p] for p in study_models(study) if p in trained])
+        if show is None or point not in new or number == len(jobs): continue
+        show([trained[p] for p in study_models(study) if p in trained])
     return [trained[point] for point in study_models(study)]
 
 # %% ../../nbs/studies/02_running.ipynb #b19885db
@@ -675,13 +676,14 @@ def gather_tables(
     trained: list[TrainedModel], # Its finished models
     baselines: list[ScoredBaseline], # What stands beside them
     given: dict[str, pd.DataFrame]|None=None, # Tables that stand for models without artifacts
-    read: dict[TrainedModel, dict]|None=None, # Tables of models that were gathered before; new ones are added
+    read: dict[TrainedModel, dict]|None=None, # Tables that were read before; new ones are added
 ):
     "Write the tables of a run from its artifacts"
     import pandas as pd
     read = {} if read is None else read
     for t in trained:
-        if t not in read: read[t] = _given_rows(given, t) if given and not t.model.exists() else model_tables(t)
+        if t in read: continue
+        read[t] = _given_rows(given, t) if given and not t.model.exists() else model_tables(t)
     parts = [read[t] for t in trained]
     names = dict.fromkeys(name for part in parts for name in part)
     tables = {name: pd.concat([p[name] for p in parts if name in p], ignore_index=True) for name in names}
