@@ -175,16 +175,28 @@ def claim_evidence(
 ) -> str: # A sentence or two
     "The estimate that a verdict rests on"
     if claim.verdict == "withheld": return f"{claim.why}."
-    if claim.kind in DIFFERENCES:
-        unit = " bits per byte" if is_loss(claim.measure) else ""
-        found = f"On {claim.measure}, {claim.compare} is {claim.estimate:+.3f}{unit}"
-        interval = f"95% interval {claim.low:+.3f} to {claim.high:+.3f}"
-    else:
-        found = f"On {claim.measure}, {claim.compare}: {claim.estimate:.3g}"
-        interval = f"95% interval {claim.low:.3g} to {claim.high:.3g}"
-    sentence = f"{found} ({interval}; {claim.seeds} seeds)."
-    if claim.verdict != "undecided" or claim.kind != "difference": return sentence
-    return f"{sentence} A difference of {claim.seen:.3f} would have been seen four times in five."
+    what, unit, form = _estimate_words(claim)
+    value, low, high = (format(v, form) for v in (claim.estimate, claim.low, claim.high))
+    interval = f"95% interval {low} to {high}; {claim.seeds} seeds"
+    sentence = f"On {claim.measure}, {what} is {value}{unit} ({interval})."
+    if claim.verdict != "undecided" or claim.kind not in SEEN: return sentence
+    return f"{sentence} {SEEN[claim.kind].format(claim.seen)}"
+
+# %% ../../nbs/studies/04_report.ipynb #81a00187
+WOULD = "would have been seen four times in five."
+MARGIN = "Equal languages would be within a margin of {:.3f} four times in five."
+SEEN = {
+    "difference": "A difference of {:.3f} " + WOULD, "forecast": "A difference of {:.3f} " + WOULD,
+    "size_factor": "A factor of {:.2f} " + WOULD, "equivalence": MARGIN, "non-inferiority": MARGIN,
+} # Kind of claim -> what an undecided verdict means
+
+def _estimate_words(claim: object) -> tuple[str, str, str]:
+    "What the estimate of a claim is, its unit, and the format of its numbers"
+    unit = " bits per byte" if is_loss(claim.measure) else ""
+    if claim.kind == "size_factor": return "the size factor k", "", ".2f"
+    if claim.kind == "power_law": return "the exponent alpha", "", ".3f"
+    if claim.kind == "forecast": return "measured minus forecast", unit, "+.3f"
+    return claim.compare, unit, "+.3f"
 
 # %% ../../nbs/studies/04_report.ipynb #0364ec07
 def claim_sentence(

@@ -43,8 +43,8 @@ from ..scoring.evaluation import SCORES_FORMAT, EvaluationConfig, evaluate_model
 from ..scoring.loading import find_model, load_model
 from ..stories.lexicon import child_vocabulary
 from .languages import Languages, check_vocabulary, place, story_settings, vocabulary_source
-from .study import (SampleConfig, Study, common_text_names, is_plain_number, load_study, study_models,
-                                    value_text)
+from .study import (SampleConfig, Study, claim_table, common_text_names, is_plain_number, load_study,
+                                    study_models, value_text)
 from ..text.corpus import Source, corpus_texts, open_sources
 from ..text.statistics import collect, describe
 from ..text.vocabulary import Vocabulary
@@ -417,8 +417,8 @@ def register_claims(
     "Write down the claims of a study, unless they are the ones that were written down last"
     path = run/"registration.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    now = dict(fingerprint=fingerprint(plain(study.claims)), models=len(list(run.glob("model-*/manifest.json"))),
-               claims=plain(study.claims))
+    claims = [claim_table(claim) for claim in study.claims]
+    now = dict(fingerprint=fingerprint(claims), models=len(list(run.glob("model-*/manifest.json"))), claims=claims)
     if known and known[-1]["fingerprint"] == now["fingerprint"]: return known
     if known: logger.warning("%s: the claims are not those registered before %d models were finished", run, known[-1]["models"])
     with atomic_write(path) as f: json.dump([*known, now], f, ensure_ascii=False, indent=1)
