@@ -15,7 +15,7 @@ from pathlib import Path
 logger = logging.getLogger("simplelm")
 
 # %% auto #0
-__all__ = ['logger', 'cached']
+__all__ = ['logger', 'KERNELS', 'cached']
 
 # %% ../../nbs/internals/00_compilation.ipynb #a736d2c6
 def can_write(
@@ -86,3 +86,6 @@ def cached(
     if module == "__main__": return False
     announce_compiling()
     return choose_cache()
+
+# %% ../../nbs/internals/00_compilation.ipynb #a9db532c
+KERNELS = os.environ.get("SIMPLELM_KERNELS", "1") != "0" # Whether own kernels are used

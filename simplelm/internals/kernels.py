@@ -20,7 +20,7 @@ from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic, models, overload, register_model
 
 from ..artifacts import Deferred
-from .compilation import cached
+from .compilation import KERNELS, cached
 
 # %% auto #0
 __all__ = ['kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'lanes', 'power_of_two', 'widen', 'put', 'raise_maxima',
@@ -212,7 +212,9 @@ def fits_kernels(
     table: torch.Tensor, # Any
 ) -> bool: # Whether the kernels take it
     "Whether the kernels are for such a table"
-    return table.device.type == "cpu" and table.dtype in (torch.float32, torch.bfloat16) and table.is_contiguous() and openmp() is not None
+    if not KERNELS or table.device.type != "cpu": return False
+    right_type = table.dtype in (torch.float32, torch.bfloat16)
+    return right_type and table.is_contiguous() and openmp() is not None
 
 # %% ../../nbs/internals/03_kernels.ipynb #cbe415ae
 def target_logprobs(
@@ -536,7 +538,8 @@ def _onednn_takes(
     dtype: torch.dtype, # Of a matrix
 ) -> bool: # Whether oneDNN multiplies by it on this machine
     "Whether to multiply by oneDNN"
-    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled): return False
+    onednn = torch.backends.mkldnn
+    if not (KERNELS and onednn.is_available() and onednn.enabled): return False
     return dtype == torch.float32 or dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 def multiplier(

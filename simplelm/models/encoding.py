@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ..artifacts import Deferred, InputError, logger
 from ..internals.bytes import kernel, string_buffers
+from ..internals.compilation import KERNELS
 from .tokenizer import encode_texts
 
 # %% auto #0
@@ -238,7 +239,8 @@ class FastEncoder:
     ):
         self.bpe, self.style, self.size, self.window = bpe, words_of(bpe), size, window
         bpe.encode_special_tokens = True
-        if self.style is not None: self.clear()
+        if not KERNELS: self.style = None
+        elif self.style is not None: self.clear()
         else: logger.info("tokenizer with other rules for words: encoded by the library, several times slower")
 
     def clear(self) -> None:

@@ -15,27 +15,25 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from ..artifacts import Deferred, InputError, Manifest, atomic_write, check_files, make_artifact, plain, progress, read_manifest, source_fingerprint
-from ..internals.compilation import cached
 from .items import load_items, task_file
 from .public_tasks import TASKS, task_names
 from .tasks import Item, Task, describe_task
 from ..text.corpus import Source, checked, open_sources, parse_block, readings, source_label
 from ..text.parts import Group, Part, group_sources, make_parts
 from .metrics import CONVENTIONS, mean_and_error
-from ..internals.bytes import bytes_between, first_one, ones, string_buffers
+from ..internals.bytes import bytes_between, first_one, kernel, ones, string_buffers
 from ..text.simplification import INLINE, LOWER, lower_8, mix_byte, short_key
 from ..text.vocabulary import Vocabulary, lower_ascii
 
 # %% auto #0
-__all__ = ['KEY_WORDS', 'KEY_SIDE', 'RULES', 'SHORTEST', 'LONGEST', 'kernel', 'ANCHORS', 'BASE', 'WINDOW', 'NOWHERE', 'EDGE',
-           'RANK', 'split_phrase', 'text_pieces', 'key_phrases', 'ngram_length', 'separator_length', 'mark_letters',
-           'split_64', 'find_words', 'load_end', 'word_number', 'run_key', 'filter_bits', 'same_words', 'power_table',
-           'anchor_of', 'index_phrases', 'probe', 'find_phrases', 'PhraseTable', 'make_table', 'Place', 'PhraseSearch',
-           'rows_of', 'scan_corpus', 'Claims', 'claim_phrases', 'find_contamination', 'contamination_table',
-           'check_versions', 'load_scored', 'load_tasks', 'check_contamination']
+__all__ = ['KEY_WORDS', 'KEY_SIDE', 'RULES', 'SHORTEST', 'LONGEST', 'ANCHORS', 'BASE', 'WINDOW', 'NOWHERE', 'EDGE', 'RANK',
+           'split_phrase', 'text_pieces', 'key_phrases', 'ngram_length', 'separator_length', 'mark_letters', 'split_64',
+           'find_words', 'load_end', 'word_number', 'run_key', 'filter_bits', 'same_words', 'power_table', 'anchor_of',
+           'index_phrases', 'probe', 'find_phrases', 'PhraseTable', 'make_table', 'Place', 'PhraseSearch', 'rows_of',
+           'scan_corpus', 'Claims', 'claim_phrases', 'find_contamination', 'contamination_table', 'check_versions',
+           'load_scored', 'load_tasks', 'check_contamination']
 
 # %% ../../nbs/scoring/13_contamination.ipynb #8e92632b
 pd = Deferred("pandas")
@@ -117,8 +115,6 @@ def ngram_length(
     return int(np.clip(np.percentile(lengths, 5), SHORTEST, LONGEST)) if len(lengths) else LONGEST
 
 # %% ../../nbs/scoring/13_contamination.ipynb #82b8dc18
-kernel = njit(nogil=True, cache=cached(__name__))
-
 @kernel
 def separator_length(data, i, stop):
     "How many bytes the separator beyond ASCII at `i` has; 0 if there is none"

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from ..artifacts import Deferred, InputError
-from ..internals.compilation import cached
+from ..internals.bytes import kernel
 from .corpus import read_corpus
 from .simplification import DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules
 from .simplification import character_tables, copy_spans, is_long_known, is_marked, lookup_table
@@ -21,15 +20,13 @@ from .simplification import make_marks, mark_text, padded_buffers, simplify_colu
 from .vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii, word_key
 
 # %% auto #0
-__all__ = ['kernel', 'NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_column', 'step', 'filter_rule',
-           'run_stretch', 'count_gains', 'thin', 'choose_words', 'GainCounter', 'vocabulary_gain', 'gain_chart']
+__all__ = ['NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_column', 'step', 'filter_rule', 'run_stretch',
+           'count_gains', 'thin', 'choose_words', 'GainCounter', 'vocabulary_gain', 'gain_chart']
 
 # %% ../../nbs/text/08_gain.ipynb #ecf14749
 alt, pd = Deferred("altair"), Deferred("pandas")
 
 # %% ../../nbs/text/08_gain.ipynb #136b8c74
-kernel = njit(nogil=True, cache=cached(__name__))
-
 @kernel
 def find_missing(data, offsets, table, from_sentence_start, rules, classes):
     "Rows of (text, first byte, end byte, known words before, of these before a sentence starts or -1), and where those of each text start and the last end"
