@@ -241,7 +241,7 @@ class FastEncoder:
         bpe.encode_special_tokens = True
         if not KERNELS: self.style = None
         elif self.style is not None: self.clear()
-        else: logger.info("tokenizer with other rules for words: encoded by the library, several times slower")
+        else: logger.info("other rules for words than ours: encoded by the library, several times slower")
 
     def clear(self) -> None:
         "Forget all words"

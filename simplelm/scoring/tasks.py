@@ -22,7 +22,7 @@ from ..text.vocabulary import Vocabulary, entry_problem, split_released_words, s
 
 
 # %% auto #0
-__all__ = ['KINDS', 'KIND_METRICS', 'PIQA', 'PATTERN_SECONDS', 'Item', 'Task', 'describe_task', 'read_field', 'Record', 'fill',
+__all__ = ['KINDS', 'KIND_METRICS', 'PIQA', 'PATTERN_SECONDS', 'Item', 'Task', 'describe_task', 'read_field', 'Record',
            'label_index', 'find_answer', 'make_item', 'simple_words', 'strict_words', 'is_simple']
 
 # %% ../../nbs/scoring/00_tasks.ipynb #521edd0e
