@@ -200,6 +200,29 @@ NAMED, WORLD = 'description = "Four models small enough for a test"', "[source.s
 STEP = '{ simplify = { vocabulary = "storyworld" } }'
 CLAIM = '[[claims]]\nname = "c"\nkind = "difference"\ncompare = ["simple", "regular"]\nmeasure = "storyworld/simple"\n'
 
+def about_size(kind, rest): return f'[[claims]]\nname = "c"\nkind = "{kind}"\n{rest}\n'
+
+
+TWO, ONE, TEXT = 'compare = ["simple", "regular"]\n', 'compare = ["simple"]\n', 'measure = "text/simple"\n'
+SIZE_CLAIMS = [
+    ("size_factor", TWO + TEXT, "size_factor needs 3 sizes, and there are 2"),
+    ("size_factor", ONE + TEXT, "size_factor compares two languages; `compare` names 1"),
+    ("size_factor", f"{TWO}{TEXT}factor = 0.0", "factor is 0.0; it must be above 0"),
+    ("size_factor", f"{TWO}{TEXT}factor = inf", "`claims.factor` is inf"),
+    ("size_factor", f"{TWO}{TEXT}margin = 0.1", "others have none"),
+    ("size_factor", f'{TWO}{TEXT}sizes = [["32x2", "64x2"]]', "name sizes, not pairs"),
+    ("power_law", ONE + TEXT, "power_law needs 5 sizes, and there are 2"),
+    ("power_law", TWO + TEXT, "power_law is about one language; `compare` names 2"),
+    ("power_law", f'{ONE}measure = "storyworld/simple"', "power_law is about a loss"),
+    ("power_law", ONE, "`measure` is missing"),
+    ("power_law", f'{ONE}{TEXT}x = "tokens"', "leave `measure` out"),
+    ("power_law", f'{ONE}{TEXT}x = "flops"', "x"),
+    ("forecast", f"{ONE}{TEXT}margin = 0.05", "forecast needs 4 sizes, and there are 2"),
+    ("forecast", ONE + TEXT, "need a `margin`"),
+    ("difference", f"{TWO}{TEXT}factor = 2.0", "`factor` belongs to claims of kind size_factor"),
+    ("difference", f'{TWO}{TEXT}x = "tokens"', "`x` belongs to claims of kind power_law"),
+]
+
 # A study: what takes the place of a line of the miniature study, and what the error must say.
 STUDIES = [
     ("limit = 40", "limits = 40", "unknown key `evaluation.limits`"), ("limit = 40", "limit = 0", "limit"), ("limit = 40", "limit = -1", "limit"), ("limit = 40", 'limit = "40"', "limit"),
@@ -251,6 +274,8 @@ STUDIES = [
     ("[models]", '[[texts]]\nname = "a/b"\n[models]', "is no name"), ("limit = 40", 'limit = 40\ncommon_texts = ["plain"]', "common_texts"),
     ("limit = 40", 'limit = 40\nvocabulary = "plain"', "vocabulary"), ("limit = 40", "limit = 40\nngrams = [4]", "ngrams has 4"),
     ("limit = 40", "limit = 40\ntext_documents = 1", "text_documents"),
+    *[('sizes = ["32x2", "64x2"]\nseeds = 1', f'sizes = ["32x2", "64x2"]\nseeds = 3\n{about_size(kind, rest)}', said)
+      for kind, rest, said in SIZE_CLAIMS],
     ("[models]", CLAIM + "[models]", "needs 3 seeds of each size, and 32x2 has 1"),
     *[("[models]\nsizes = [\"32x2\", \"64x2\"]\nseeds = 1", CLAIM.replace(old, new) + '[models]\nsizes = ["32x2"]\nseeds = 3', said) for old, new, said in (
         ('"difference"', '"better"', "kind"), ('"simple", "regular"', '"simple", "plain"', "'plain' is not there"), ('"simple", "regular"', '"simple"', "compares two languages"),

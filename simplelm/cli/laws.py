@@ -26,8 +26,8 @@ class FitCommand(Command):
     $ simplelm fit points.csv --x "Training FLOP" --loss loss
     $ simplelm fit points.csv --parameters N --tokens D --loss loss --drop 5
 
-    With one column --x the law is L(x) = E + A x^-alpha, with a broken law as its rival. With parameters and
-    tokens it is L(N, D) = E + A N^-alpha + B D^-beta, with the compute-optimal frontier.
+    With one column --x the law is L(x) = E + A x^-alpha, with four rivals on held-out runs.
+    With parameters and tokens it is L(N, D) = E + A N^-alpha + B D^-beta, with the compute-optimal frontier.
     """
     source: Positional[Path] # A run folder, or a CSV file
     x: str = "flops" # Column of the CSV with compute, tokens or parameters
@@ -156,7 +156,8 @@ def _fit_column(
     about: dict, # What the fit tells about them
 ) -> Any: # The fit
     "Fit and print a law of one column"
-    from simplelm.laws.scaling import fit_power_law, held_out_text, verdict
+    from simplelm.laws.rivals import held_out_text
+    from simplelm.laws.scaling import fit_power_law, verdict
     x, loss = table[options.x], table[options.loss]
     held_out = held_out_text(x, loss)
     about = about | dict(validation=held_out)
