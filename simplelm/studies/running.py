@@ -524,6 +524,7 @@ def run_study(
     workers: int=1, # Threads of a step that makes a corpus
     jobs: int|None=None, # Models that are trained at once; by default one a core, and one on an accelerator
     outcomes: str|Path|None=None, # Folder with tables of finished models, which are not trained again
+    progress: Callable[[Path], object]|None=None, # Called when a new model is in the tables of the run
 ) -> Path: # The run folder
     "Make every artifact of a study, or those that are missing, and gather the tables"
     run = Path(out or Path("runs")/study.name)
@@ -532,10 +533,13 @@ def run_study(
     run.mkdir(parents=True, exist_ok=True)
     study = settle_study(study, run)
     register_claims(study, run)
-    ready = prepare(study, run, workers)
-    trained = train_models(study, run, ready, count, given)
+    ready, read = prepare(study, run, workers), {}
+    def show(trained):
+        gather_tables(study, run, ready, trained, [], given, read)
+        progress(run)
+    trained = train_models(study, run, ready, count, given, show if progress else None)
     baselines = score_baselines(study, run, ready, count)
-    gather_tables(study, run, ready, trained, baselines, given)
+    gather_tables(study, run, ready, trained, baselines, given, read)
     return run
 
 # %% ../../nbs/studies/02_running.ipynb #0c09eb81
@@ -545,6 +549,7 @@ def train_models(
     ready: Prepared, # What its models need
     count: int, # Models at once
     given: dict[str, pd.DataFrame]|None=None, # Tables that stand for finished models
+    show: Callable[[list[TrainedModel]], object]|None=None, # Called after each new one with all so far
 ) -> list[TrainedModel]: # In the order of the grid
     "Train, score and sample all models of a study that are not given"
     jobs = [ModelJob(study, run, language, size, seed, ready.blocks[language], ready.vocabulary, ready.texts)
@@ -555,11 +560,15 @@ def train_models(
     if trained: logger.info("%d models are given and not trained again", len(trained))
     work = {str(j): training_flops(model_size(j.size), 1) for j in jobs}
     started, done = time.monotonic(), 0.0
+    new = {point for point, made in places.items() if not (made.samples/"manifest.json").exists()}
     if jobs: logger.info("%d models, %d at once", len(jobs), min(count, len(jobs)))
     for number, (job, made) in enumerate(side_by_side(make_model, jobs, count), 1):
-        trained[job.language, job.size, job.seed] = made
+        point = job.language, job.size, job.seed
+        trained[point] = made
         done += work[str(job)]
         _say(number, len(jobs), job, made, (time.monotonic() - started)*(sum(work.values())/done - 1))
+        if show is None or point not in new or number == len(jobs): continue
+        show([trained[p] for p in study_models(study) if p in trained])
     return [trained[point] for point in study_models(study)]
 
 # %% ../../nbs/studies/02_running.ipynb #b19885db
@@ -667,10 +676,15 @@ def gather_tables(
     trained: list[TrainedModel], # Its finished models
     baselines: list[ScoredBaseline], # What stands beside them
     given: dict[str, pd.DataFrame]|None=None, # Tables that stand for models without artifacts
+    read: dict[TrainedModel, dict]|None=None, # Tables that were read before; new ones are added
 ):
     "Write the tables of a run from its artifacts"
     import pandas as pd
-    parts = [_given_rows(given, t) if given and not t.model.exists() else model_tables(t) for t in trained]
+    read = {} if read is None else read
+    for t in trained:
+        if t in read: continue
+        read[t] = _given_rows(given, t) if given and not t.model.exists() else model_tables(t)
+    parts = [read[t] for t in trained]
     names = dict.fromkeys(name for part in parts for name in part)
     tables = {name: pd.concat([p[name] for p in parts if name in p], ignore_index=True) for name in names}
     tables["languages"] = language_table(study, run, ready)
