@@ -238,7 +238,7 @@ def test_other_forms_are_no_power_law(form, noise):
 
 
 def test_a_power_law_is_found():
-    """The power at the noise of a study; the committed table has it for 4,000 studies."""
+    """The power at the noise of a study."""
     assert shown_share("power law", 0.003, 200, 900) > 0.8
 
 

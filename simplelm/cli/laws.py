@@ -93,8 +93,11 @@ def _fit_language(
     curves: Any, # Its rows of curves.csv
     bootstraps: int, # Resamples
 ) -> None:
-    "Print the parametric law of a language and the frontier of its curves"
-    from simplelm.laws import frontier, scaling
+    "Print whether a language follows a power law, its parametric law, and the frontier of its curves"
+    from simplelm.laws import frontier, rivals, scaling
+    def form():
+        found = rivals.follows_power_law(models.non_embedding_parameters, models.bits_per_byte)
+        return f"{found.verdict or 'no verdict below three seeds'}: {found.why}"
     def law():
         parameters, loss = models.non_embedding_parameters, models.bits_per_byte
         fit = scaling.fit_parametric(parameters, models.tokens, loss, bootstraps=bootstraps)
@@ -102,6 +105,7 @@ def _fit_language(
     def optimum():
         read = curves.dropna(subset=["bits_per_byte"]).rename(columns={"bits_per_byte": "loss"})
         return frontier.agreement(frontier.curve_frontiers(read))
+    _attempt(f"{language}: follows a power law in parameters", form)
     _attempt(f"{language}: parametric law", law)
     _attempt(f"{language}: frontier of the curves", optimum)
 

@@ -108,7 +108,7 @@ def string_buffers(
     texts: pa.Array|pa.ChunkedArray, # Strings; null counts as empty
 ) -> tuple[np.ndarray, np.ndarray]: # Bytes, and where each text starts and the last ends
     "The buffers of a column of strings, without a copy where it has one chunk and no null"
-    column = pa.concat_arrays(texts.chunks or [pa.array([], texts.type)]) if isinstance(texts, pa.ChunkedArray) else texts
+    column = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     if not len(column): return np.empty(0, np.uint8), np.zeros(1, np.int64)
     column = column.cast(pa.large_string())
     if column.null_count: column = column.fill_null("") # a copy

@@ -17,8 +17,8 @@ from .bytes import NEWLINE, bytes_between, count_between, first_one, kernel
 from .compilation import KERNELS
 
 # %% auto #0
-__all__ = ['PADDING', 'QUOTE', 'BACKSLASH', 'COMMA', 'COLON', 'OPEN_LIST', 'CLOSE_LIST', 'OPEN_RECORD', 'CLOSE_RECORD', 'MINUS',
-           'PLUS', 'POINT', 'ZERO', 'NINE', 'UPPER_A', 'UPPER_F', 'SLASH', 'SPACE', 'TAB', 'RETURN', 'BACKSPACE',
+__all__ = ['PADDING', 'QUOTE', 'BACKSLASH', 'COMMA', 'COLON', 'MINUS', 'PLUS', 'POINT', 'OPEN_LIST', 'CLOSE_LIST', 'OPEN_RECORD',
+           'CLOSE_RECORD', 'ZERO', 'NINE', 'UPPER_A', 'UPPER_F', 'SLASH', 'SPACE', 'TAB', 'RETURN', 'BACKSPACE',
            'FORM_FEED', 'LOWER_B', 'LOWER_E', 'LOWER_F', 'LOWER_N', 'LOWER_R', 'LOWER_T', 'LOWER_U', 'CASE', 'BROKEN',
            'TRUE', 'FALSE', 'NULL', 'ONE', 'padded', 'hexadecimal', 'read_pair', 'read_escape', 'specials',
            'string_end', 'is_digit', 'digits_end', 'number_end', 'word_end', 'scalar_end', 'after_spaces', 'key_end',
@@ -37,7 +37,8 @@ def padded(
     return whole[:-PADDING]
 
 # %% ../../nbs/internals/02_json_lines.ipynb #87a87c3a
-QUOTE, BACKSLASH, COMMA, COLON, OPEN_LIST, CLOSE_LIST, OPEN_RECORD, CLOSE_RECORD, MINUS, PLUS, POINT = b'"\\,:[]{}-+.'
+QUOTE, BACKSLASH, COMMA, COLON, MINUS, PLUS, POINT = b'"\\,:-+.'
+OPEN_LIST, CLOSE_LIST, OPEN_RECORD, CLOSE_RECORD = b"[]{}"
 ZERO, NINE, UPPER_A, UPPER_F, SLASH = b"09AF/"
 SPACE, TAB, RETURN, BACKSPACE, FORM_FEED = b" \t\r\b\f"
 LOWER_B, LOWER_E, LOWER_F, LOWER_N, LOWER_R, LOWER_T, LOWER_U = b"befnrtu"
@@ -87,6 +88,7 @@ def specials(data, i):
     backslashes = bytes_between(data, i, BACKSLASH, BACKSLASH)
     return quotes | backslashes | bytes_between(data, i, 0x00, 0x1F)
 
+# %% ../../nbs/internals/02_json_lines.ipynb #65a33a49
 @kernel
 def string_end(data, i):
     "The quote that ends the string whose first byte is at `i`, or BROKEN"
@@ -185,6 +187,7 @@ def close_levels(data, i, depth, records):
         i = after_spaces(data, i + 1) if depth else i + 1
     return i, depth, records
 
+# %% ../../nbs/internals/02_json_lines.ipynb #a8735dd2
 @kernel
 def value_end(data, i):
     "Where the value at `i` ends; BROKEN also if its lists and records are more than 63 deep"
@@ -214,10 +217,11 @@ def value_end(data, i):
 def find_name(data, start, stop, names, ends):
     "Which of the names `data[start:stop]` is, or -1; name k is `names[ends[k]:ends[k + 1]]`"
     for k in range(len(ends) - 1):
-        if stop - start != ends[k + 1] - ends[k]: continue
-        same = True
-        for i in range(stop - start): same = same and data[start + i] == names[ends[k] + i]
-        if same: return k
+        name = names[ends[k]:ends[k + 1]]
+        if len(name) != stop - start: continue
+        same = 0
+        while same < len(name) and data[start + same] == name[same]: same += 1
+        if same == len(name): return k
     return -1
 
 @kernel
@@ -246,9 +250,10 @@ def field_end(data, i, names, ends, places):
         places[name, 1] = end - 1
     return end
 
+# %% ../../nbs/internals/02_json_lines.ipynb #f2716660
 @kernel
 def record_end(data, i, names, ends, places):
-    "Where the record at `i` ends, or BROKEN; `places[k]`: first and end byte of the string called name k, or -1 and -1"
+    "Where the record at `i` ends, or BROKEN; `places` gets first and end byte of each string, or -1 and -1"
     places[:] = -1
     if data[i] != OPEN_RECORD: return BROKEN
     i = after_spaces(data, i + 1)
@@ -271,7 +276,8 @@ def find_strings(data, row, names, ends, lines, places, read):
         if data[i] != NEWLINE:
             i = record_end(data, i, names, ends, places[count])
             if i >= 0: i = after_spaces(data, i)
-            read[count] = i >= 0 and data[i] == NEWLINE and places[count, 0, 0] >= 0
+            ended = i >= 0 and data[i] == NEWLINE
+            read[count] = ended and places[count, 0, 0] >= 0
             if not read[count]:
                 i = begin
                 while data[i] != NEWLINE: i += 1
@@ -310,12 +316,14 @@ def add_character(out, o, code):
         return o + 1
     more = 1 if code < 0x800 else 2 if code < 0x10000 else 3 # bytes after the first
     out[o] = (0xFF << 7 - more) & 0xFF | code >> 6 * more
-    for k in range(1, more + 1): out[o + k] = 0x80 | code >> 6 * (more - k) & 0x3F
+    for k in range(1, more + 1):
+        bits = code >> 6 * (more - k)
+        out[o + k] = 0x80 | bits & 0x3F
     return o + more + 1
 
 @kernel
 def copy_strings(data, places, out, offsets):
-    "The strings `data[places[k, 0]:places[k, 1]]`, escapes resolved, in `out`, which must have 64 bytes to spare"
+    "The strings `data[places[k, 0]:places[k, 1]]`, escapes resolved, in `out`, which has 64 bytes to spare"
     o = 0
     for k in range(len(places)):
         i, stop = places[k]
@@ -333,13 +341,14 @@ def copy_strings(data, places, out, offsets):
 # %% ../../nbs/internals/02_json_lines.ipynb #42d34256
 def string_array(
     data: np.ndarray, # Lines, as `padded` makes them
-    places: np.ndarray, # int64 (records, 2): first and end byte of a string of each record; -1 and -1 for none
+    places: np.ndarray, # int64 (records, 2): first and end byte of each record's string; -1 and -1 for none
 ) -> pa.StringArray: # Null for none
     "Strings of records as an Arrow array"
     there = places[:, 0] >= 0                                              # (records,)
     if not there.any(): return pa.nulls(len(places), pa.string())
     size = int((places[:, 1] - places[:, 0]).sum())
-    out, offsets = pa.allocate_buffer(size + PADDING), pa.allocate_buffer(4 * (len(places) + 1))
+    out = pa.allocate_buffer(size + PADDING)
+    offsets = pa.allocate_buffer(4 * (len(places) + 1))
     copy_strings(data, places, np.frombuffer(out, np.uint8), np.frombuffer(offsets, np.int32))
     valid = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little"))
     return pa.StringArray.from_buffers(len(places), offsets, out, valid)
@@ -363,7 +372,8 @@ def _all_lines(
     ends = np.flatnonzero(data == NEWLINE)
     starts = np.concatenate([[0], ends + 1])[:-1]
     lines = np.column_stack([first + np.arange(len(ends)), starts, ends])
-    filled = [bool(data[a:b].tobytes().strip(b" \t\r")) for a, b in zip(starts, ends)]
+    texts = (data[a:b].tobytes() for a, b in zip(starts, ends))
+    filled = [bool(text.strip(b" \t\r")) for text in texts]
     return lines[np.array(filled, bool)]
 
 # %% ../../nbs/internals/02_json_lines.ipynb #1a9b829c

@@ -3,53 +3,60 @@
     SIMPLELM_DATA=... python tests/benchmarks/ablations.py --prepare FOLDER           # two models and a vocabulary, once
     SIMPLELM_DATA=... python tests/benchmarks/ablations.py --in FOLDER --command 64   # one table; also 256, simplify
 
-Every variant runs as a process of its own, from start to exit, and variants take turns for `--rounds` rounds. The table has the
-fewest seconds of the processor, the fewest of the clock, and how many percent more of the processor's the variant took than all
-kernels together. Models have random weights, which cost the same as learned ones."""
-import argparse
+Every variant runs the command in a process of its own, forked from one that has loaded the libraries, and variants take turns for
+`--rounds` rounds. The table has the fewest seconds of the processor, the fewest of the clock, and how many percent more of the
+processor's the variant took than all kernels together. Models have random weights, which cost the same as learned ones."""
 import os
-import resource
+
+os.environ |= {"TQDM_DISABLE": "1", "GOMP_SPINCOUNT": "1000"} # read when the libraries are loaded
+
+import argparse
 import shutil
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 
 ALL = "all kernels"
-EVALUATE = {
-    ALL: "",
-    "trees by the model's own layers": """
-        from simplelm.scoring import trees
-        import torch
-        lean = trees.llama_states
-        # no longer the model's own states, so the model reads trees itself, by PyTorch's attention
-        trees.llama_states = lambda *given: torch.zeros_like(lean(*given))""",
-    "no pre-packed weights": """
-        from simplelm.internals import kernels
-        kernels._onednn_takes = lambda dtype: False""",
-    "softmax of logits by PyTorch": """
-        from unittest.mock import patch
-        from simplelm.internals import kernels
-        from simplelm.scoring import trees
-        own = kernels.target_logprobs
-        def plain(*given):
-            with patch.object(kernels, "fits_kernels", lambda table: False): return own(*given)
-        trees.target_logprobs = plain""",
-    "norms by PyTorch": """
-        import torch
-        from simplelm.scoring import trees
-        trees.rms_norm = lambda x, eps: torch.nn.functional.rms_norm(x, x.shape[-1:], eps=eps)""",
-    "no kernels at all": """
-        import os
-        os.environ["SIMPLELM_KERNELS"] = "0" """,
-}
-SIMPLIFY = {
-    ALL: "",
-    "Python's json for every line": """
-        from simplelm.internals import json_lines
-        json_lines.KERNELS = False""",
-}
+
+
+def own_layers():
+    """The model reads trees itself, by PyTorch's attention: what ours computes is taken for wrong, and so not used."""
+    from simplelm.scoring import trees
+    lean = trees.llama_states
+    trees.llama_states = lambda *given: lean(*given)*0
+
+
+def no_packing():
+    from simplelm.internals import kernels
+    kernels._onednn_takes = lambda dtype: False
+
+
+def own_softmax():
+    from unittest.mock import patch
+
+    from simplelm.internals import kernels
+    from simplelm.scoring import trees
+    def plain(*given):
+        with patch.object(kernels, "fits_kernels", lambda table: False): return kernels.target_logprobs(*given)
+    trees.target_logprobs = plain
+
+
+def own_norms():
+    import torch
+    from simplelm.scoring import trees
+    trees.rms_norm = lambda x, eps: torch.nn.functional.rms_norm(x, x.shape[-1:], eps=eps)
+
+
+def no_kernels(): os.environ["SIMPLELM_KERNELS"] = "0"
+
+
+def python_json():
+    from simplelm.internals import json_lines
+    json_lines.KERNELS = False
+
+
+EVALUATE = {ALL: lambda: None, "trees by the model's own layers": own_layers, "no pre-packed weights": no_packing,
+            "softmax of logits by PyTorch": own_softmax, "norms by PyTorch": own_norms, "no kernels at all": no_kernels}
+SIMPLIFY = {ALL: lambda: None, "Python's json for every line": python_json}
 
 
 def prepare(folder):
@@ -75,25 +82,34 @@ def commands(folder, name):
     if name == "simplify":
         corpus = Path(os.environ["SIMPLELM_DATA"])/"corpora/regular.jsonl.zst"
         return SIMPLIFY, ["simplify", corpus, "--vocabulary", folder/"child.csv", "--out", folder/f"out-{name}"]
-    size, limit = {"64": ("64x4", 40), "256": ("256x8", 15)}[name]
+    size, limit = {"64": ("64x4", 40), "256": ("256x8", 5)}[name]
     return EVALUATE, ["evaluate", "--model", folder/size, "--tasks", "blimp,hellaswag", "--limit", limit, "--out", folder/f"out-{name}"]
 
 
-def used():
-    """Seconds of the processor that processes which have ended took."""
-    times = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return times.ru_utime + times.ru_stime
+def load_libraries():
+    """What every variant imports, once, before processes are forked."""
+    import accelerate, altair, numba, pandas, pyarrow.parquet, scipy.stats, tokenizers, torch # noqa: F401, E401
+    import transformers.models.llama.modeling_llama # noqa: F401
 
 
 def run(change, arguments):
     """Seconds of the processor and of the clock that one process takes."""
     out = arguments[-1]
     for path in (out, out.with_name(f".{out.name}.partial")): shutil.rmtree(path, ignore_errors=True)
-    code = textwrap.dedent(change) + f"\nfrom simplelm.cli.commands import main\nmain({[str(a) for a in arguments]!r})"
-    begin, before = time.perf_counter(), used()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"TQDM_DISABLE": "1"})
-    if done.returncode: raise SystemExit(done.stderr[-3000:])
-    return used() - before, time.perf_counter() - begin
+    begin, child = time.perf_counter(), os.fork()
+    if not child:
+        code = 1
+        try:
+            change()
+            from simplelm.cli.commands import main as simplelm
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            simplelm([str(a) for a in arguments])
+            code = 0
+        except SystemExit as e: code = e.code or 0
+        finally: os._exit(code)
+    _, status, times = os.wait4(child, 0)
+    if status: raise SystemExit(f"the command ended with {status}")
+    return times.ru_utime + times.ru_stime, time.perf_counter() - begin
 
 
 def main():
@@ -101,15 +117,18 @@ def main():
     parser.add_argument("--prepare", type=Path)
     parser.add_argument("--in", dest="folder", type=Path)
     parser.add_argument("--command", default="64", choices=["64", "256", "simplify"])
+    parser.add_argument("--only", nargs="+", help="variants beside all kernels")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     if given.prepare: return prepare(given.prepare)
     variants, arguments = commands(given.folder, given.command)
+    if given.only: variants = {name: change for name, change in variants.items() if name in (ALL, *given.only)}
+    load_libraries()
     seconds = {name: [] for name in variants}
     for _ in range(given.rounds):
         for name, change in variants.items():
             seconds[name].append(run(change, arguments))
-            print(f"  {name}: {seconds[name][-1][0]:.2f} of the processor, {seconds[name][-1][1]:.2f} of the clock", file=sys.stderr, flush=True)
+            print("  {}: {:.2f} s of the processor, {:.2f} s of the clock".format(name, *seconds[name][-1]), flush=True)
     least = {name: [min(times) for times in zip(*pairs)] for name, pairs in seconds.items()}
     print(f"{given.command:34} processor   clock    more")
     for name, (processor, clock) in least.items():

@@ -1,4 +1,4 @@
-"""How often verdicts raise a false alarm, and how often intervals hold the truth, in 4,000 simulated studies a cell.
+"""How often verdicts raise a false alarm, and how often intervals hold the truth, in simulated studies.
 
     python tests/benchmarks/calibration.py [--trials 4000]      # writes nbs/results/calibration.csv and calibration_laws.csv
 """
