@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 # %% auto #0
-__all__ = ['ORDERS', 'sari', 'split_at_commas']
+__all__ = ['LONGEST_NGRAM', 'sari', 'split_at_commas']
 
 # %% ../../nbs/text/14_sari.ipynb #ba019995
-ORDERS = 4 # n-grams of one to four tokens
+LONGEST_NGRAM = 4 # n-grams of one to four tokens
 _marks = re.compile(r"([{-~\[-` -&(-+:-@/])")
 _after_word = re.compile(r"([^0-9])([.,])")
 _before_word = re.compile(r"([.,])([^0-9])")
@@ -31,8 +31,8 @@ def _tokens(text: str) -> list[str]: # Lower case
 def _ngrams(text: str) -> list[Counter]: # One counter an order
     "The n-grams of a text"
     tokens = _tokens(text)
-    shifted = [tokens[k:] for k in range(ORDERS)]
-    return [Counter(zip(*shifted[:n])) for n in range(1, ORDERS + 1)]
+    shifted = [tokens[k:] for k in range(LONGEST_NGRAM)]
+    return [Counter(zip(*shifted[:n])) for n in range(1, LONGEST_NGRAM + 1)]
 
 # %% ../../nbs/text/14_sari.ipynb #f72d3082
 def _sari_counts(original: Counter, system: Counter, references: list[Counter]) -> list[list[int]]:
@@ -54,7 +54,7 @@ def sari(
     references: Sequence[Sequence[str]], # What people made of each original
 ) -> dict[str, float]: # sari, add, keep, delete: 0 to 100
     "How well a system simplifies, by the simplifications of people"
-    totals = np.zeros((ORDERS, 3, 3))                           # order, operation, (right, done, wanted)
+    totals = np.zeros((LONGEST_NGRAM, 3, 3))                           # order, operation, (right, done, wanted)
     for original, output, people in zip(originals, outputs, references, strict=True):
         grams = [_ngrams(text) for text in (original, output, *people)]
         for n, (before, after, *wanted) in enumerate(zip(*grams)):
