@@ -255,7 +255,7 @@ def test_a_positive_exponent_shows_no_power_law():
 @pytest.mark.parametrize("number, world", list(enumerate(ABILITIES)), ids=lambda v: f"{v.sizes} {v.spread}" if isinstance(v, Ability) else "")
 def test_nothing_emerges(number, world):
     """False "sharp" verdicts where log-odds rise evenly and models of one size differ."""
-    assert sharp_share(world, 500, 1000 + number, draws=59) <= 0.05 # 6.5% of 500 would be 32, and one in nine of true 6.5% lies below 5%
+    assert sharp_share(world, 500, 1000 + number, draws=59) <= 0.05
 
 
 def test_items_alone_make_sharp_abilities():
