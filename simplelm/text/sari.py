@@ -54,7 +54,7 @@ def sari(
     references: Sequence[Sequence[str]], # What people made of each original
 ) -> dict[str, float]: # sari, add, keep, delete: 0 to 100
     "How well a system simplifies, by the simplifications of people"
-    totals = np.zeros((LONGEST_NGRAM, 3, 3))                           # order, operation, (right, done, wanted)
+    totals = np.zeros((LONGEST_NGRAM, 3, 3))                    # order, operation, (right, done, wanted)
     for original, output, people in zip(originals, outputs, references, strict=True):
         grams = [_ngrams(text) for text in (original, output, *people)]
         for n, (before, after, *wanted) in enumerate(zip(*grams)):
