@@ -8,7 +8,7 @@ import pytest
 
 from conftest import call, hashes, kill_when, write_jsonl
 from simplelm.studies.languages import parse_step
-from simplelm.text import sentence_corpus
+from simplelm.text import sari, sentence_corpus
 from simplelm.text.parsing import Sentence, count_clauses, parser_name, sentence_depth
 from simplelm.text.sentence_corpus import cut_pieces, split_sentences
 from simplelm.text.sentences import OPERATIONS, SplitConfig, split_sentence
@@ -157,3 +157,20 @@ def test_killed_work_continues_to_the_same_bytes(tmp_path):
     assert again.returncode == 0, again.stderr
     assert hashes(tmp_path/"whole") == hashes(tmp_path/"killed")
     assert json.loads((tmp_path/"killed"/"statistics.json").read_text())["text"]["after"]["words"]
+
+
+def test_tokens_are_those_of_the_published_scorer():
+    """SARI counts the tokens of mteval 13a, as sacrebleu makes them."""
+    tokenizer = pytest.importorskip("sacrebleu.tokenizers.tokenizer_13a", reason="compared with sacrebleu where it is installed").Tokenizer13a()
+    r = random.Random(4)
+    for _ in range(500):
+        text = "".join(r.choice(["word", " ", "-", "'s", "1,000", "3.5", ".", ", ", "(", ")", "é", "/", "10-12", "%", "“", "U.S."]) for _ in range(20)).lower()
+        assert sari._tokens(text) == tokenizer(text).split()
+
+
+def test_sari_by_hand():
+    """Words to add, keep and delete are all right, in both orders that there are; of two words no pair is kept."""
+    right = sari.sari(["a b"], ["a c"], [["a c"]])
+    assert (right["add"], right["keep"], right["delete"]) == (50, 25, 50) # of four orders
+    none = sari.sari(["a b"], ["a b"], [["c d"]])
+    assert (none["add"], none["keep"], none["delete"]) == (0, 0, 0)

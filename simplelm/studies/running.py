@@ -676,7 +676,7 @@ def gather_tables(
     trained: list[TrainedModel], # Its finished models
     baselines: list[ScoredBaseline], # What stands beside them
     given: dict[str, pd.DataFrame]|None=None, # Tables that stand for models without artifacts
-    read: dict[TrainedModel, dict]|None=None, # Tables that were read before; new ones are added
+    read: dict[TrainedModel|str, object]|None=None, # What was read before: tables of models, and of languages
 ):
     "Write the tables of a run from its artifacts"
     import pandas as pd
@@ -687,7 +687,8 @@ def gather_tables(
     parts = [read[t] for t in trained]
     names = dict.fromkeys(name for part in parts for name in part)
     tables = {name: pd.concat([p[name] for p in parts if name in p], ignore_index=True) for name in names}
-    tables["languages"] = language_table(study, run, ready)
+    if "languages" not in read: read["languages"] = language_table(study, run, ready)
+    tables["languages"] = read["languages"]
     if baselines: tables["baselines"] = pd.concat([baseline_tables(b) for b in baselines], ignore_index=True)
     tables["dials"] = dial_table(study)
     stages = [*ready.blocks.values(), *(p.parent for p in ready.texts.values())]

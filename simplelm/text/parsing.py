@@ -83,6 +83,7 @@ def load_parser():
     unused = ["ner", "lemmatizer", "attribute_ruler"]
     return spacy.load(parser_name(), exclude=unused)
 
+@lru_cache(maxsize=1)
 def parser_version() -> str: # Such as "en_core_web_sm 3.8.0, spacy 3.8.18"
     "What a parse depends on"
     import spacy

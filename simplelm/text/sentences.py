@@ -104,7 +104,7 @@ def render(
 def _is_lowered(sentence: Sentence) -> bool:
     "Whether the first word of a sentence has its capital from its place alone"
     word, tag = sentence.words[0], sentence.tags[0]
-    if tag.startswith("NN") or word == "I": return False
+    if tag.startswith(("NN", "JJ")) or word == "I": return False
     return word[1:] == word[1:].lower()
 
 # %% ../../nbs/text/12_sentences.ipynb #4ebf554b
@@ -227,7 +227,7 @@ def split_coordination(
         if not clause.tag(verb).startswith(("VB", "MD")): continue
         start = stop = place[0]
         joiner = clause.at(start - 1).lower()
-        if joiner not in JOINERS: continue
+        if joiner not in JOINERS or (joiner == "so" and clause.at(start - 2) not in (",", "and")): continue
         while clause.at(start - 1).lower() in (*JOINERS, ","): start -= 1
         second = replace(clause, tokens=clause.tokens[stop:], root=verb, subject=())
         second = _with_subject(clause, second, start)
@@ -242,7 +242,8 @@ OPERATIONS["coordination"] = split_coordination
 def _with_subject(clause: Fragment, second: Fragment, start: int) -> Fragment|None:
     "A second clause with its own subject, or with that of the first and its auxiliaries"
     if _finite(clause) is None: return None
-    if second.children(second.root, "nsubj", "nsubjpass", "expl"):
+    if own := second.children(second.root, "nsubj", "nsubjpass", "expl"):
+        if second.word(own[0]).endswith("selves"): return None # "and are themselves black"
         return second if _finite(second) is not None else None
     said, noun = _refer_subject(clause), _noun_of(clause)
     if not said or second.children(second.root, "csubj"): return None
@@ -466,8 +467,14 @@ def _doer(clause: Fragment, verb: int, start: int, stop: int) -> int|None:
 # %% ../../nbs/text/12_sentences.ipynb #edb326c4
 def _participle_subject(clause: Fragment, verb: int, noun: int, start: int) -> tuple[int|str, ...]:
     "What the sentence of a participle begins with"
-    if start and clause.word(verb).lower() in RESULTS: return ("this",)
+    if start and _is_result(clause, verb): return ("this",)
     return _refer_subject(clause) if noun == _noun_of(clause) else _antecedent(clause, noun)
+
+def _is_result(clause: Fragment, verb: int) -> bool:
+    "Whether the main clause as a whole does what a participle says; making landfall is none"
+    word = clause.word(verb).lower()
+    after = clause.at(clause.tokens.index(verb) + 1)
+    return word in RESULTS and (word != "making" or after in ("it", "them", "him", "her", "this"))
 
 def _finite_form(clause: Fragment, verb: int, noun: int, said: tuple) -> tuple[int|str, ...]:
     "A participle as a finite verb"

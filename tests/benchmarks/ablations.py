@@ -82,7 +82,7 @@ def commands(folder, name):
     if name == "simplify":
         corpus = Path(os.environ["SIMPLELM_DATA"])/"corpora/regular.jsonl.zst"
         return SIMPLIFY, ["simplify", corpus, "--vocabulary", folder/"child.csv", "--out", folder/f"out-{name}"]
-    size, limit = {"64": ("64x4", 40), "256": ("256x8", 5)}[name]
+    size, limit = {"64": ("64x4", 40), "256": ("256x8", 3)}[name]
     return EVALUATE, ["evaluate", "--model", folder/size, "--tasks", "blimp,hellaswag", "--limit", limit, "--out", folder/f"out-{name}"]
 
 
