@@ -202,7 +202,7 @@ def read_sizes(claim: Claim) -> tuple: # Names, and pairs of names as tuples
     for size in sizes:
         pair = size if isinstance(size, tuple) else (size, size)
         if len(pair) == 2 and all(isinstance(name, str) for name in pair): continue
-        raise InputError(f"claim {claim.name!r}: sizes has {size!r}; name a size such as 32x2, or a pair of them")
+        raise InputError(f"claim {claim.name!r}: sizes has {size!r}; name sizes such as 32x2, or pairs")
     return sizes
 
 # %% ../../nbs/studies/01_study.ipynb #7a84b3ae
