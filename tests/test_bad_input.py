@@ -211,6 +211,8 @@ SIZE_CLAIMS = [
     ("size_factor", f"{TWO}{TEXT}factor = inf", "`claims.factor` is inf"),
     ("size_factor", f"{TWO}{TEXT}margin = 0.1", "others have none"),
     ("size_factor", f'{TWO}{TEXT}sizes = [["32x2", "64x2"]]', "name sizes, not pairs"),
+    ("difference", f'{TWO}{TEXT}sizes = [["32x2", 5]]', "sizes has ('32x2', 5)"),
+    ("difference", f"{TWO}{TEXT}sizes = [5]", "sizes has 5"),
     ("power_law", ONE + TEXT, "power_law needs 5 sizes, and there are 2"),
     ("power_law", TWO + TEXT, "power_law is about one language; `compare` names 2"),
     ("power_law", f'{ONE}measure = "storyworld/simple"', "power_law is about a loss"),
@@ -225,8 +227,8 @@ SIZE_CLAIMS = [
 
 # A study: what takes the place of a line of the miniature study, and what the error must say.
 STUDIES = [
-    ("limit = 40", "limits = 40", "unknown key `evaluation.limits`"), ("limit = 40", "limit = 0", "limit"), ("limit = 40", "limit = -1", "limit"), ("limit = 40", 'limit = "40"', "limit"),
-    ("limit = 40", "limit = true", "limit"), ("limit = 40", f"limit = {HUGE}", "limit"), ("limit = 40", "limit = 1.5", "limit"),
+    ("limit = 20", "limits = 40", "unknown key `evaluation.limits`"), ("limit = 20", "limit = 0", "limit"), ("limit = 20", "limit = -1", "limit"), ("limit = 20", 'limit = "40"', "limit"),
+    ("limit = 20", "limit = true", "limit"), ("limit = 20", f"limit = {HUGE}", "limit"), ("limit = 20", "limit = 1.5", "limit"),
     ("context = 64", "context = true", "context"), ("context = 64", "context = 0", "context"), ("context = 64", "context = [64]", "context"), ("context = 64", f"context = {HUGE}", "context"),
     ("validation_fraction = 0.05", "validation_fraction = 0", "validation_fraction"), ("validation_fraction = 0.05", "validation_fraction = nan", "validation_fraction"),
     ("validation_fraction = 0.05", "validation_fraction = 1.0", "validation_fraction"), ("documents = 1000", "documents = 0", "documents"),
@@ -271,9 +273,9 @@ STUDIES = [
     ("[models]", '[[dials]]\nname = "depth"\nvalues = [0, 1]\n[models]', "its reference"),
     ("[models]", '[[dials]]\nname = "deep"\nvalues = [0, 1]\n[models]', "deep"),
     ("[models]", '[[texts]]\nname = "simple"\nworld = { depth = 0 }\n[models]', "is a language"),
-    ("[models]", '[[texts]]\nname = "a/b"\n[models]', "is no name"), ("limit = 40", 'limit = 40\ncommon_texts = ["plain"]', "common_texts"),
-    ("limit = 40", 'limit = 40\nvocabulary = "plain"', "vocabulary"), ("limit = 40", "limit = 40\nngrams = [4]", "ngrams has 4"),
-    ("limit = 40", "limit = 40\ntext_documents = 1", "text_documents"),
+    ("[models]", '[[texts]]\nname = "a/b"\n[models]', "is no name"), ("limit = 20", 'limit = 20\ncommon_texts = ["plain"]', "common_texts"),
+    ("limit = 20", 'limit = 20\nvocabulary = "plain"', "vocabulary"), ("limit = 20", "limit = 20\nngrams = [4]", "ngrams has 4"),
+    ("limit = 20", "limit = 20\ntext_documents = 1", "text_documents"),
     *[('sizes = ["32x2", "64x2"]\nseeds = 1', f'sizes = ["32x2", "64x2"]\nseeds = 3\n{about_size(kind, rest)}', said)
       for kind, rest, said in SIZE_CLAIMS],
     ("[models]", CLAIM + "[models]", "needs 3 seeds of each size, and 32x2 has 1"),

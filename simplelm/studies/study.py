@@ -196,6 +196,16 @@ def check_kind(claim: Claim):
         if value is not None and value <= 0:
             raise InputError(f"{where}: {name} is {value}; it must be above 0")
 
+def read_sizes(claim: Claim) -> tuple: # Names, and pairs of names as tuples
+    "The sizes of a claim; TOML writes pairs as lists"
+    sizes = tuple(tuple(size) if isinstance(size, list) else size for size in claim.sizes)
+    for size in sizes:
+        pair = size if isinstance(size, tuple) else (size, size)
+        if len(pair) == 2 and all(isinstance(name, str) for name in pair): continue
+        raise InputError(f"claim {claim.name!r}: sizes has {size!r}; name sizes such as 32x2, or pairs")
+    return sizes
+
+# %% ../../nbs/studies/01_study.ipynb #7a84b3ae
 def check_measure(claim: Claim):
     "Refuse a measure that the kind cannot be judged by"
     where, two = f"claim {claim.name!r}", isinstance(claim.measure, tuple)
@@ -208,7 +218,7 @@ def check_measure(claim: Claim):
     if claim.kind in ABOUT_ONE and not claim.measures[0].startswith("text/"):
         raise InputError(f"{where}: {claim.kind} is about a loss; name a measure text/NAME")
 
-# %% ../../nbs/studies/01_study.ipynb #7a84b3ae
+# %% ../../nbs/studies/01_study.ipynb #e67768df
 @dataclass(frozen=True)
 class Claim:
     "A statement that a study will judge"
@@ -225,6 +235,7 @@ class Claim:
 
     def __post_init__(self):
         check_types(self)
+        object.__setattr__(self, "sizes", read_sizes(self))
         check_kind(self)
         check_measure(self)
 
