@@ -5,13 +5,16 @@
 # %% ../nbs/02_charts.ipynb #d7993ebb
 from __future__ import annotations
 
-from .artifacts import Deferred
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 # %% auto #0
 __all__ = ['COLOURS', 'SHAPES', 'language_scales', 'language_marks', 'log_x', 'described', 'styled']
 
 # %% ../nbs/02_charts.ipynb #4ad0d153
-alt, pd = Deferred("altair"), Deferred("pandas") # loaded at first use: the command line starts without them
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../nbs/02_charts.ipynb #22aec989
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#B88000", "#3D94C6")
@@ -32,6 +35,7 @@ def language_marks(
     legend: bool=True, # Whether a chart names them; a page with its own legend does not need to
 ) -> dict: # Altair encodings of colour and shape
     "One colour and one shape for each language, the same in every chart"
+    import altair as alt
     colours, shapes = language_scales(len(languages))
     def scale(values): return alt.Scale(domain=languages, range=values)
     names = alt.Legend(orient="top", symbolOpacity=1) if legend else None
@@ -46,6 +50,7 @@ def log_x(
     column: str="x", # Of the table
 ) -> alt.X: # An Altair encoding
     "A logarithmic axis for parameters, tokens or FLOPs"
+    import altair as alt
     scale = alt.Scale(type="log", nice=False, padding=12)
     shape = ".3~s" if largest < 1e12 else "~e"
     axis = alt.Axis(format=shape, tickCount=4, labelSeparation=8, grid=False)
@@ -73,6 +78,7 @@ def styled(
     chart: alt.TopLevelMixin, # Any chart
 ) -> alt.TopLevelMixin: # A copy in the style of all charts
     "Thin lines, plain type, no frame; words in the colour of the page's text"
+    import altair as alt
     words = dict(labelColor="currentColor", titleColor="currentColor")
     lines = dict(gridColor="#88888840", domainColor="#888888", tickColor="#888888")
     axis = alt.AxisConfig(**words, **lines, titleFontWeight="normal", labelFontSize=11, titleFontSize=12)

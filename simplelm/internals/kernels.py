@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable
 from functools import cache, partial
 
 import numpy as np
+import torch
 from llvmlite import ir
 from numba import carray, cfunc, njit, types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic, models, overload, register_model
 
-from ..artifacts import Deferred
 from .compilation import KERNELS, cached
 
 # %% auto #0
@@ -29,9 +29,6 @@ __all__ = ['kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'OPENMP', 'l
            'target_logprobs', 'exponentiate', 'norm_rows', 'norm_task', 'rms_norm', 'LanesType', 'take', 'give',
            'spread', 'larger', 'largest', 'total', 'turn', 'look_back', 'walk_trees', 'walk_task', 'tree_attention',
            'multiplier', 'keep_memory']
-
-# %% ../../nbs/internals/03_kernels.ipynb #4ea8d171
-torch = Deferred("torch")
 
 # %% ../../nbs/internals/03_kernels.ipynb #bb840f6b
 kernel = njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=cached(__name__))

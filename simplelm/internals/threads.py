@@ -12,13 +12,8 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..artifacts import Deferred
-
 # %% auto #0
 __all__ = ['WIDE', 'COLUMNS', 'SPINS', 'usable_cores', 'choose_threads', 'torch_threads', 'set_waiting']
-
-# %% ../../nbs/internals/04_threads.ipynb #150839aa
-torch = Deferred("torch")
 
 # %% ../../nbs/internals/04_threads.ipynb #2ab11d7e
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
@@ -61,6 +56,7 @@ def torch_threads(
     count: int, # Threads
 ) -> Iterator[None]:
     "Let PyTorch use so many threads within a `with` block"
+    import torch
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try: yield

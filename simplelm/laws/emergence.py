@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import scipy
 
-from ..artifacts import Deferred, InputError
+from ..artifacts import InputError
 from ..charts import described, language_marks, log_x, styled
 from .fitting import FitRefused
 from ..scoring.comparison import FEWEST_SEEDS
@@ -20,7 +23,8 @@ __all__ = ['METRICS', 'AXES', 'RESOURCES', 'TASK', 'ROUNDING', 'LEFT', 'JUMP', '
            'judge_emergence', 'emergence', 'emergence_chart']
 
 # %% ../../nbs/laws/04_emergence.ipynb #d690cd29
-alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy")
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../../nbs/laws/04_emergence.ipynb #b61bef47
 METRICS = {
@@ -476,6 +480,7 @@ def emergence_panel(
     width: int=190, # In pixels
 ) -> alt.LayerChart:
     "Accuracy (filled, solid) and probability (open, dashed) of one task, with intervals and the chance line"
+    import altair as alt
     x, marks = log_x(axis, curves.x.max()), language_marks(languages)
     scale, ticks = alt.Scale(domain=[0, 1]), alt.Axis(tickCount=5)
     def y(column): return alt.Y(f"{column}:Q", title="", scale=scale, axis=ticks)
@@ -501,6 +506,7 @@ def emergence_chart(
     axis: str="parameters", # Of x, in words
 ) -> alt.ConcatChart:
     "Small multiples, one a task and form: accuracy and probability with 95% bars, and the verdict"
+    import altair as alt
     shown = curves[curves.metric.isin(["accuracy", "probability"])]
     reach = 1.96*shown.stderr
     shown = shown.assign(low=shown.value - reach, high=shown.value + reach)

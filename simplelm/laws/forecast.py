@@ -10,10 +10,12 @@ import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from ..artifacts import Deferred, InputError, atomic_write
+from ..artifacts import InputError, atomic_write
 from ..charts import described, language_marks, log_x, styled
 from ..models.model import model_size, non_embedding_parameter_count
 from .fitting import EQUAL, FitRefused
@@ -26,7 +28,8 @@ __all__ = ['FEWEST_SMALLER', 'X', 'forecast_loss', 'ForecastGap', 'forecast_gap'
            'read_forecast', 'interval_score', 'score_forecast', 'calibrate', 'calibration_text', 'calibration_chart']
 
 # %% ../../nbs/laws/05_forecast.ipynb #a12ad818
-alt, pd = Deferred("altair"), Deferred("pandas")
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../../nbs/laws/05_forecast.ipynb #fe46e1ca
 def forecast_loss(
@@ -243,6 +246,7 @@ def calibration_chart(
     unit: str="bits per byte", # Of the loss
 ) -> alt.LayerChart:
     "Each size's interval, forecast from the smaller ones, and what came of it; hover names the model"
+    import altair as alt
     languages = list(dict.fromkeys(table.language))
     marks = language_marks(languages)
     table = table.assign(x=table.x*table.language.map({l: 1.06**(i - (len(languages) - 1)/2) for i, l in enumerate(languages)})) # a little sideways, so that none hides another

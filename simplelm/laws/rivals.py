@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import scipy
 
-from ..artifacts import Deferred
 from .fitting import EQUAL, FitRefused, check_points, run_numbers
 from ..scoring.comparison import FEWEST_SEEDS, Estimate, t_probability
 
@@ -18,9 +19,6 @@ from ..scoring.comparison import FEWEST_SEEDS, Estimate, t_probability
 __all__ = ['LAW_FORMS', 'RIVALS', 'TESTED', 'FEWEST_POINTS', 'Form', 'held_out_errors', 'compare_laws', 'held_out_text',
            'Replicates', 'replicates', 'Followed', 'rival_p', 'misfit_p', 'exponents', 'exponent_interval',
            'power_law_at', 'follows_power_law']
-
-# %% ../../nbs/laws/01_rivals.ipynb #16a2259f
-pd, scipy = Deferred("pandas"), Deferred("scipy")
 
 # %% ../../nbs/laws/01_rivals.ipynb #b7516d58
 EXPONENTS = np.geomspace(0.02, 4, 80)                                # of the power law

@@ -12,17 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import tokenizers
 
-from ..artifacts import Deferred, InputError, logger
+from ..artifacts import InputError, logger
 from ..internals.bytes import kernel, string_buffers
 from ..internals.compilation import KERNELS
 from .tokenizer import encode_texts
 
 # %% auto #0
 __all__ = ['FastEncoder', 'DocumentTokenizer', 'read_tokenizer']
-
-# %% ../../nbs/models/01_encoding.ipynb #3975f72f
-tokenizers = Deferred("tokenizers")
 
 # %% ../../nbs/models/01_encoding.ipynb #e216b0f0
 LETTER, NUMBER, SIGN, SPACE = range(4) # classes of characters; in the paper's style LETTER is all of \w

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+import torch
 
-from ..artifacts import Deferred, InputError, atomic_write
+from ..artifacts import InputError, atomic_write
 from ..configuration import check_types
 from .tokenizer import SPECIAL_TOKENS
 
@@ -22,10 +24,6 @@ __all__ = ['PAPER_SIZES', 'SPECIAL_IDS', 'WRITTEN_DOWN', 'BASE_MEMORY', 'HEAP_FA
            'llama_config', 'build_model', 'write_older_keys', 'non_embedding_parameter_count', 'parameter_count',
            'forward_flops', 'training_flops', 'loss_chunk', 'stored_bytes', 'training_memory', 'process_memory',
            'size_table', 'size_chart']
-
-# %% ../../nbs/models/03_model.ipynb #211c3f7a
-torch = Deferred("torch")
-pd = Deferred("pandas")
 
 # %% ../../nbs/models/03_model.ipynb #2cfa8bf7
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import tokenizers
 
-from ..artifacts import Deferred, InputError, Manifest, atomic_write, is_artifact, make_artifact, plain
+from ..artifacts import InputError, Manifest, atomic_write, is_artifact, make_artifact, plain
 from ..artifacts import read_manifest, uncollected
 from ..configuration import check_types
 from ..text.corpus import open_sources, read_corpus, readings, source_label
@@ -29,9 +30,6 @@ __all__ = ['SPECIAL_TOKENS', 'TokenizerConfig', 'learn_bpe', 'encode_texts', 'tr
 
 # %% ../../nbs/models/00_tokenizer.ipynb #5a186c02
 if TYPE_CHECKING: from transformers import PreTrainedTokenizerFast
-
-# %% ../../nbs/models/00_tokenizer.ipynb #67bfa35c
-tokenizers = Deferred("tokenizers")
 
 # %% ../../nbs/models/00_tokenizer.ipynb #317f66ef
 SPECIAL_TOKENS = ("[UNK]", "[PAD]", "[MASK]", "<s>", "</s>") # in the paper's order; their ids are 0 to 4

@@ -14,9 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
-from ..artifacts import Deferred, InputError, Manifest, atomic_write, check_files, make_artifact, plain
+from ..artifacts import InputError, Manifest, atomic_write, check_files, make_artifact, plain
 from ..artifacts import progress, read_manifest, source_fingerprint
 from .items import load_items, task_file
 from .public_tasks import TASKS, task_names
@@ -33,9 +34,6 @@ __all__ = ['KEY_WORDS', 'KEY_SIDE', 'RULES', 'SHORTEST', 'LONGEST', 'NOWHERE', '
            'key_phrases', 'ngram_length', 'index_phrases', 'find_phrases', 'PhraseTable', 'make_table', 'Place',
            'PhraseSearch', 'rows_of', 'scan_corpus', 'Claims', 'find_contamination', 'contamination_table',
            'check_versions', 'load_scored', 'load_tasks', 'check_contamination']
-
-# %% ../../nbs/scoring/13_contamination.ipynb #8e92632b
-pd = Deferred("pandas")
 
 # %% ../../nbs/scoring/13_contamination.ipynb #93759f78
 _separator = "\\0-/:-@\\[-`{-\u00bf\u2000-\u206f\u3000-\u303f\ufeff"

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from ..artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger
+from ..artifacts import InputError, Manifest, atomic_write, fingerprint, logger
 from ..artifacts import make_artifact, progress, source_fingerprint
 from ..configuration import check_least, check_seeds, check_types
 from ..internals.threads import choose_threads, torch_threads
@@ -35,9 +36,6 @@ __all__ = ['score_items', 'EvaluationConfig', 'Questions', 'answer_questions', '
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #61652386
 if TYPE_CHECKING: from simplelm.scoring.likelihood import TextScorer
-
-# %% ../../nbs/scoring/11_evaluation.ipynb #4dca5284
-pd = Deferred("pandas")
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #0adad71b
 def score_items(

@@ -13,9 +13,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 
-from ..artifacts import Deferred, InputError, atomic_write
+from ..artifacts import InputError, atomic_write
 from .items import add_shots, ask_item, load_items
 from .public_tasks import TASKS, task_names
 from .tasks import Item, Task, make_item
@@ -26,9 +29,8 @@ __all__ = ['HARNESS_METRICS', 'OUTPUTS', 'export_record', 'metric', 'export_conf
            'harness_task', 'our_requests', 'compare_prompts']
 
 # %% ../../nbs/scoring/14_harness.ipynb #0c3b1c43
-np = Deferred("numpy")
-pd = Deferred("pandas")
-datasets = Deferred("datasets")
+if TYPE_CHECKING:
+    import datasets
 
 # %% ../../nbs/scoring/14_harness.ipynb #7966ad1e
 def export_record(
@@ -115,6 +117,7 @@ def load_records(
     **_, # Other arguments of the harness
 ) -> datasets.DatasetDict: # Split -> its records
     "Read the records beside this file"
+    import datasets
     splits = {}
     for split, name in files.items():
         lines = Path(__file__).with_name(name).read_bytes().split(b"\n")

@@ -18,22 +18,19 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from ..artifacts import Deferred, InputError, data_folder, find_data
+import pandas as pd
+
+from ..artifacts import InputError, data_folder, find_data
 from .public_tasks import TASKS, task_names
 from .tasks import Item, Task, is_simple, make_item
 from .twins import twin_items
 from ..stories.tasks import storyworld_items
 from ..text.vocabulary import Vocabulary
 
-
 # %% auto #0
 __all__ = ['FORMS', 'task_file', 'read_file', 'read_records', 'select_items', 'letter_item', 'tidy_item', 'worked_example',
            'add_shots', 'ask_item', 'pose_items', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple',
            'local_tasks']
-
-# %% ../../nbs/scoring/03_items.ipynb #cc392bd1
-datasets = Deferred("datasets") # only a task that is fetched from the Hub needs it
-pd = Deferred("pandas")
 
 # %% ../../nbs/scoring/03_items.ipynb #d19247de
 def task_file(
@@ -91,6 +88,7 @@ def read_hub(
     examples: bool=False, # Whether the split of its few-shot examples is meant
 ) -> Iterator[tuple[str, dict]]: # Where a record stands, and the record
     "Read the records of a task from the Hub, at the task's revision"
+    import datasets
     split, path = (task.shots_split, task.shots_path) if examples else (task.split, task.path)
     if not task.hub:
         raise InputError(f"task {task.name}: {path or 'its file'} not found; "

@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import pandas as pd
+import scipy
 
-from ..artifacts import Deferred
 from .public_tasks import TASKS
 from .tasks import Item, Task
 
@@ -18,10 +19,6 @@ from .tasks import Item, Task
 __all__ = ['RESAMPLES', 'EVALUATE_METRICS', 'NORMS', 'SCORES', 'MEASURES', 'SCORE_COLUMNS', 'CONVENTIONS', 'item_pairs',
            'choice_rows', 'choose', 'highest', 'credit', 'answer_items', 'answer_texts', 'mean_and_error',
            'bootstrap_interval', 'metric_values', 'bits_per_byte', 'score_row', 'accuracy_table']
-
-# %% ../../nbs/scoring/10_metrics.ipynb #556c98d7
-pd = Deferred("pandas")
-scipy = Deferred("scipy")
 
 # %% ../../nbs/scoring/10_metrics.ipynb #08a0d64e
 def item_pairs(

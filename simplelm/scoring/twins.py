@@ -16,17 +16,15 @@ from importlib.resources import files
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 
-from ..artifacts import Deferred, InputError
+from ..artifacts import InputError
 from .tasks import Item, _deleted, is_simple, simple_words
 from ..text.vocabulary import joiners, split_words, word_places
 
 # %% auto #0
 __all__ = ['word_forms', 'analyses', 'Replacement', 'read_synonyms', 'is_pair', 'Slots', 'slot_words', 'read_beings',
            'expand_contractions', 'replacements', 'try_replacement', 'find_twin', 'twin_items', 'with_twins']
-
-# %% ../../nbs/scoring/02_twins.ipynb #66ee3af8
-pd = Deferred("pandas")
 
 # %% ../../nbs/scoring/02_twins.ipynb #3e930a7b
 def load_lemminflect(): # The library

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
-from ..artifacts import Deferred, InputError
+from ..artifacts import InputError
 from ..internals.bytes import kernel
 from .corpus import read_corpus
 from .simplification import DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules
@@ -24,7 +26,8 @@ __all__ = ['NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_colum
            'count_gains', 'thin', 'choose_words', 'GainCounter', 'vocabulary_gain', 'gain_chart']
 
 # %% ../../nbs/text/08_gain.ipynb #ecf14749
-alt, pd = Deferred("altair"), Deferred("pandas")
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../../nbs/text/08_gain.ipynb #136b8c74
 @kernel
@@ -360,6 +363,7 @@ def gain_chart(
     result: Gain, # As of `vocabulary_gain`
 ) -> alt.Chart: # One bar a chosen word, in the order chosen
     "Words of text that each chosen word lets in after those before it"
+    import altair as alt
     return alt.Chart(result.greedy).mark_bar().encode(
         alt.Y("word:N", title=None, sort=None), alt.X("gain:Q", title="words of text let in, after the words above"),
         tooltip=["rank", "word", "gain", "cumulative"]).properties(width=380)
