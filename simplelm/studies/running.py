@@ -311,14 +311,19 @@ class Pool:
         for job in jobs: (here if is_done(job) else rest).append(job)
         if min(self.count, len(rest)) < 2: here, rest = jobs, []
         for job in here: yield job, work(job)
-        waiting, busy, said = list(reversed(rest)), {}, set()
         while len(self.workers) < min(self.count, len(rest)): self.workers.append(_Worker())
-        for worker in self.workers: _give(worker, work, waiting, busy)
-        while busy:
-            for pipe in wait(list(busy)):
-                worker, job = busy.pop(pipe)
-                yield job, _answer(worker, job, said)
-                _give(worker, work, waiting, busy)
+        yield from _dealt(self.workers, work, rest)
+
+# %% ../../nbs/studies/02_running.ipynb #80ae2b5e
+def _dealt(workers: list[_Worker], work: Callable, jobs: Sequence) -> Iterator[tuple[object, object]]:
+    "Job and result, as workers do them"
+    waiting, busy, said = list(reversed(jobs)), {}, set()
+    for worker in workers: _give(worker, work, waiting, busy)
+    while busy:
+        for pipe in wait(list(busy)):
+            worker, job = busy.pop(pipe)
+            yield job, _answer(worker, job, said)
+            _give(worker, work, waiting, busy)
 
 # %% ../../nbs/studies/02_running.ipynb #98b677b3
 def side_by_side(
