@@ -54,12 +54,13 @@ if TYPE_CHECKING: import pandas as pd
 
 # %% auto #0
 __all__ = ['KEYS', 'MODEL_COUNTS', 'GIVEN', 'SAMPLE', 'make_blocks', 'check_tokens', 'choose_texts', 'make_text', 'ModelJob',
-           'TrainedModel', 'model_places', 'make_model', 'write_samples', 'side_by_side', 'available_memory',
+           'TrainedModel', 'model_places', 'make_model', 'write_samples', 'Pool', 'side_by_side', 'available_memory',
            'choose_jobs', 'SpeedJob', 'measure_speed', 'measure_speeds', 'register_claims', 'evaluation_vocabulary',
            'check_inputs', 'settle_study', 'Prepared', 'prepare', 'schedule', 'run_study', 'train_models',
-           'score_baselines', 'BaselineJob', 'ScoredBaseline', 'score_baseline', 'baseline_jobs', 'baseline_tables',
-           'gather_tables', 'model_tables', 'artifact_names', 'read_given', 'is_given', 'pack_outcomes', 'pack_values',
-           'unpack_values', 'describe_texts', 'language_table', 'dial_table', 'write_tables']
+           'score_baselines', 'BaselineJob', 'ScoredBaseline', 'baseline_places', 'score_baseline', 'baseline_jobs',
+           'baseline_tables', 'gather_tables', 'model_tables', 'artifact_names', 'read_given', 'is_given',
+           'pack_outcomes', 'pack_values', 'unpack_values', 'describe_texts', 'language_table', 'dial_table',
+           'write_tables']
 
 # %% ../../nbs/studies/02_running.ipynb #7910f0c5
 def make_blocks(
@@ -284,26 +285,54 @@ class _Worker:
         except subprocess.TimeoutExpired: self.process.kill()
 
 # %% ../../nbs/studies/02_running.ipynb #0375c550
+class Pool:
+    "Processes that do jobs side by side, one thread each; they start with the first jobs, and end with a `with`"
+
+    def __init__(
+        self,
+        count: int, # How many; 1 does the jobs in this process
+    ):
+        self.count = count
+        self.workers: list[_Worker] = []
+
+    def __enter__(self) -> Pool: return self
+
+    def __exit__(self, *_):
+        for worker in self.workers: worker.stop()
+
+    def run(
+        self,
+        work: Callable, # A function of a job, of a module
+        jobs: Sequence, # What to do
+        is_done: Callable[[object], bool]=lambda job: False, # This process checks those that are
+    ) -> Iterator[tuple[object, object]]: # Job and result, as they are done
+        "Do jobs"
+        here, rest = [], []
+        for job in jobs: (here if is_done(job) else rest).append(job)
+        if min(self.count, len(rest)) < 2: here, rest = jobs, []
+        for job in here: yield job, work(job)
+        while len(self.workers) < min(self.count, len(rest)): self.workers.append(_Worker())
+        yield from _dealt(self.workers, work, rest)
+
+# %% ../../nbs/studies/02_running.ipynb #80ae2b5e
+def _dealt(workers: list[_Worker], work: Callable, jobs: Sequence) -> Iterator[tuple[object, object]]:
+    "Job and result, as workers do them"
+    waiting, busy, said = list(reversed(jobs)), {}, set()
+    for worker in workers: _give(worker, work, waiting, busy)
+    while busy:
+        for pipe in wait(list(busy)):
+            worker, job = busy.pop(pipe)
+            yield job, _answer(worker, job, said)
+            _give(worker, work, waiting, busy)
+
+# %% ../../nbs/studies/02_running.ipynb #98b677b3
 def side_by_side(
     work: Callable, # A function of a job, of a module
     jobs: Sequence, # What to do
     count: int, # How many at once; 1 does them in this process
 ) -> Iterator[tuple[object, object]]: # Job and result, as they are done
     "Do jobs in several processes, one thread each"
-    if min(count, len(jobs)) < 2:
-        for job in jobs: yield job, work(job)
-        return
-    waiting, busy, said = list(reversed(jobs)), {}, set()
-    workers = [_Worker() for _ in range(min(count, len(jobs)))]
-    try:
-        for worker in workers: _give(worker, work, waiting, busy)
-        while busy:
-            for pipe in wait(list(busy)):
-                worker, job = busy.pop(pipe)
-                yield job, _answer(worker, job, said)
-                _give(worker, work, waiting, busy)
-    finally:
-        for worker in workers: worker.stop()
+    with Pool(count) as pool: yield from pool.run(work, jobs)
 
 # %% ../../nbs/studies/02_running.ipynb #4e4fe782
 def _give(worker: _Worker, work: Callable, waiting: list, busy: dict):
@@ -537,8 +566,9 @@ def run_study(
     def show(trained):
         gather_tables(study, run, ready, trained, [], given, read)
         progress(run)
-    trained = train_models(study, run, ready, count, given, show if progress else None)
-    baselines = score_baselines(study, run, ready, count)
+    with Pool(count) as pool:
+        trained = train_models(study, run, ready, pool, given, show if progress else None)
+        baselines = score_baselines(study, run, ready, pool)
     gather_tables(study, run, ready, trained, baselines, given, read)
     return run
 
@@ -547,7 +577,7 @@ def train_models(
     study: Study, # A study
     run: Path, # Its run folder
     ready: Prepared, # What its models need
-    count: int, # Models at once
+    pool: Pool, # What trains them
     given: dict[str, pd.DataFrame]|None=None, # Tables that stand for finished models
     show: Callable[[list[TrainedModel]], object]|None=None, # Called after each new one with all so far
 ) -> list[TrainedModel]: # In the order of the grid
@@ -561,8 +591,9 @@ def train_models(
     work = {str(j): training_flops(model_size(j.size), 1) for j in jobs}
     started, done = time.monotonic(), 0.0
     new = {point for point, made in places.items() if not (made.samples/"manifest.json").exists()}
-    if jobs: logger.info("%d models, %d at once", len(jobs), min(count, len(jobs)))
-    for number, (job, made) in enumerate(side_by_side(make_model, jobs, count), 1):
+    if jobs: logger.info("%d models, %d at once", len(jobs), min(pool.count, len(jobs)))
+    def is_done(job): return (job.language, job.size, job.seed) not in new
+    for number, (job, made) in enumerate(pool.run(make_model, jobs, is_done), 1):
         point = job.language, job.size, job.seed
         trained[point] = made
         done += work[str(job)]
@@ -576,13 +607,14 @@ def score_baselines(
     study: Study, # A study
     run: Path, # Its run folder
     ready: Prepared, # What its models need
-    count: int, # How many at once
+    pool: Pool, # What scores them
 ) -> list[ScoredBaseline]: # n-grams, then pretrained models
     "Score the baselines of a study"
     jobs = baseline_jobs([ModelJob(study, run, language, size, seed, ready.blocks[language], ready.vocabulary, ready.texts)
                           for language, size, seed in study_models(study)])
     if jobs: logger.info("%d baselines", len(jobs))
-    found = {str(job): made for job, made in side_by_side(score_baseline, jobs, count)}
+    def is_done(job): return all((folder/"manifest.json").exists() for folder in baseline_places(job)[-1])
+    found = {str(job): made for job, made in pool.run(score_baseline, jobs, is_done)}
     return [found[str(job)] for job in jobs]
 
 # %% ../../nbs/studies/02_running.ipynb #59ffa963
@@ -617,30 +649,42 @@ class ScoredBaseline:
     folders: tuple[Path, ...] # Of `evaluate_model`
 
 # %% ../../nbs/studies/02_running.ipynb #49437fd0
+def baseline_places(
+    baseline: BaselineJob, # What to score
+) -> tuple[str|Path, EvaluationConfig, tuple[Path, ...]]: # Model, how to score it, and where: items, then common texts
+    "The settings of a baseline and the folders of its scores"
+    job, model = baseline.job, baseline.model
+    _, _, evaluation, _ = model_places(job)
+    if baseline.order:
+        named = f"ngram{baseline.order}-{job.language}"
+        model = place(job.run, named, [baseline.order, job.study.training.tokens], job.blocks)
+    known = model.name if baseline.order else model
+    told = [known, plain(evaluation), job.vocabulary.fingerprint, SCORES_FORMAT]
+    name = re.sub(r"[^\w.-]+", "-", baseline.name)
+    scores = job.run/f"scores-{name}-{fingerprint(told)[:8]}"
+    if not job.texts: return model, evaluation, (scores,)
+    texts = fingerprint([*told, *(p.parent.name for p in job.texts.values())])
+    return model, evaluation, (scores, job.run/f"texts-{name}-{texts[:8]}")
+
+# %% ../../nbs/studies/02_running.ipynb #3c1a0167
 def score_baseline(
     baseline: BaselineJob, # What to score
 ) -> ScoredBaseline:
     "Score a baseline on the items and texts of the study"
     from simplelm.scoring.baselines import baseline_size, train_ngram
     job, ngram = baseline.job, bool(baseline.order)
-    _, config, evaluation, _ = model_places(job)
-    model = baseline.model
-    if ngram:
-        reads = job.study.training.tokens
-        model = place(job.run, f"ngram{baseline.order}-{job.language}", [baseline.order, reads], job.blocks)
-        train_ngram(job.blocks, model, baseline.order, reads)
-    told = [model.name if ngram else str(model), plain(evaluation), job.vocabulary.fingerprint, SCORES_FORMAT]
-    name = re.sub(r"[^\w.-]+", "-", baseline.name)
-    scores = job.run/f"scores-{name}-{fingerprint(told)[:8]}"
-    evaluate_model(model, scores, evaluation, job.vocabulary, cache=_cache(evaluation, job.vocabulary.fingerprint))
-    folders = [scores]
+    model, evaluation, folders = baseline_places(baseline)
+    if ngram: train_ngram(job.blocks, model, baseline.order, job.study.training.tokens)
+    evaluate_model(model, folders[0], evaluation, job.vocabulary,
+                   cache=_cache(evaluation, job.vocabulary.fingerprint))
     if job.texts:
-        texts = job.run/f"texts-{name}-{fingerprint([*told, *(p.parent.name for p in job.texts.values())])[:8]}"
-        config = replace(evaluation, tasks=_text_tasks(job.texts), forms=("standard",), limit=None, shots=0, draws=1, style=None)
-        evaluate_model(model, texts, config, cache=_cache(config, [str(p) for p in job.texts.values()]))
-        folders.append(texts)
+        config = replace(evaluation, tasks=_text_tasks(job.texts), forms=("standard",), limit=None, shots=0,
+                         draws=1, style=None)
+        cache = _cache(config, [str(p) for p in job.texts.values()])
+        evaluate_model(model, folders[1], config, cache=cache)
     total, inner = baseline_size(model)
-    return ScoredBaseline(baseline.name, "n-gram" if ngram else "pretrained", job.language if ngram else "", total, inner, tuple(folders))
+    kind, language = ("n-gram", job.language) if ngram else ("pretrained", "")
+    return ScoredBaseline(baseline.name, kind, language, total, inner, folders)
 
 # %% ../../nbs/studies/02_running.ipynb #f61dfa63
 def baseline_jobs(
