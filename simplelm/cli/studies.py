@@ -144,6 +144,9 @@ def _print_plan(
     print(_show(shown, COUNTS | forms))
     for baseline in study.baselines:
         print(f"baseline {baseline.name}: {baseline.model}, scored and not trained")
+    if asked := study.few_shot:
+        longer = f", read at a context of {asked.context:,} tokens" if asked.context else ""
+        print(f"with {asked.shots} examples{longer}: {', '.join(asked.tasks)}")
     models = f"{len(plan)} models of {plan.language.nunique()} languages"
     flops, hours = plan.flops.sum(), plan.hours.sum()
     print(f"{models}, {flops:.3g} FLOPs, {hours:.1f} hours of {where}")

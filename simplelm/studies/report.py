@@ -19,8 +19,7 @@ import numpy as np
 from ..artifacts import InputError, atomic_write
 from ..charts import language_marks, styled
 from ..laws.scaling import fit_study, read_csv
-from .claims import Outcomes, is_loss, read_settings, write_claims
-from .running import unpack_values
+from .claims import is_loss, read_settings, write_claims
 from .study import LEAST_SEEDS
 
 if TYPE_CHECKING:
@@ -71,7 +70,6 @@ def load_run(
     tables = {name: read_table(folder, name) for name in TABLES}
     if tables["models"].empty: raise InputError(f"{folder/'models.csv'}: holds no model; train one first")
     study = read_settings(folder)
-    tables["baselines"] = _read_baselines(folder)
     return Run(folder, study, tables | write_claims(folder), _read_samples(folder/"samples.json"))
 
 # %% ../../nbs/studies/04_report.ipynb #cc4c15db
@@ -106,24 +104,6 @@ def _first_models(table: pd.DataFrame) -> str:
     "The names of some models"
     named = ", ".join(f"{r.language} {r[2]} seed {r.seed}" for r in table[:3].itertuples())
     return named + (f" and {len(table) - 3} more" if len(table) > 3 else "")
-
-def _read_baselines(folder: Path) -> pd.DataFrame:
-    "The mean of every baseline on every measure"
-    import pandas as pd
-    path = folder/"baselines.parquet"
-    columns = ["baseline", "of", "parameters", "measure", "mean"]
-    if not path.is_file(): return pd.DataFrame(columns=columns)
-    try: table = pd.read_parquet(path)
-    except (OSError, ValueError) as e:
-        raise InputError(f"{path}: cannot be read ({str(e).splitlines()[0]}); run the study again") from None
-    values = [unpack_values(*packed).mean() for packed in zip(table.kind, table.data, table["count"])]
-    whole = Outcomes(table.assign(size="32x2", seed=0), str(path)) # for its measures
-    table, rows = table.assign(value=values), []
-    for measure, tasks in whole.measures.items():
-        own = table[[pair in tasks for pair in zip(table.task, table.form)]]
-        for (name, of), t in own.groupby(["baseline", "of"], sort=False):
-            rows.append(dict(baseline=name, of=of, parameters=int(t.parameters.iloc[0]), measure=measure, mean=t.value.mean()))
-    return pd.DataFrame(rows, columns=columns)
 
 def _read_samples(path: Path) -> list[dict]:
     "The texts that the models wrote"
@@ -298,7 +278,7 @@ def _facts(run: Run) -> dict:
                 scope=scope_sentence(run), sentences=comparison_sentences(run), pictures=pictures, curves=curves,
                 claims=_rows(run.claims), comparisons=_rows(headline[headline["size"] == wide]), by_size=_rows(headline[headline["size"] != wide]),
                 single=_rows(run.comparisons[~run.comparisons.headline]), effects=_rows(run.tables.get("effects")),
-                ease=_rows(run.ease), means=_rows(table), languages=_rows(run.tables["languages"]), laws=law_rows(run),
+                ease=_rows(run.ease), beside=_rows(run.beside), means=_rows(table), languages=_rows(run.tables["languages"]), laws=law_rows(run),
                 baselines=baseline_rows(run), shown=measures, samples=run.samples, settings=_flat(run.study), seeds=run.seeds, least=LEAST_SEEDS,
                 late=bool(len(run.claims)) and int(run.claims.registered_after.iloc[0]) > 0)
 
@@ -312,12 +292,13 @@ def _flat(value: object, prefix: str="") -> dict[str, str]:
 # %% ../../nbs/studies/04_report.ipynb #c3aed9d9
 def baseline_rows(
     run: Run, # A run
-) -> list[dict]: # baseline, parameters, means: measure -> mean
+) -> list[dict]: # baseline, of, both counts of parameters, means: measure -> mean
     "What baselines did on the headline measures"
     shown = set(run.means.measure)
     table = run.baselines[run.baselines.measure.isin(shown)]
-    return [dict(baseline=name, of=of, parameters=int(t.parameters.iloc[0]), means=dict(zip(t.measure, t["mean"])))
-            for (name, of), t in table.groupby(["baseline", "of"], sort=False)]
+    about = ["baseline", "of", "parameters", "non_embedding_parameters"]
+    return [dict(zip(about, values)) | dict(means=dict(zip(t.measure, t["mean"])))
+            for values, t in table.groupby(about, sort=False)]
 
 # %% ../../nbs/studies/04_report.ipynb #7aca8389
 def scope_sentence(
@@ -363,7 +344,7 @@ def report_facts(
     def plain_rows(table): return json.loads(table.to_json(orient="records")) if table is not None else []
     return dict(name=run.study["name"], description=run.study["description"], languages=run.languages, sizes=run.sizes,
                 seeds=run.seeds, claims=plain_rows(run.claims), means=plain_rows(run.means),
-                baselines=plain_rows(run.baselines), comparisons=plain_rows(run.comparisons), effects=plain_rows(run.tables.get("effects")))
+                baselines=plain_rows(run.baselines), beside=plain_rows(run.beside), comparisons=plain_rows(run.comparisons), effects=plain_rows(run.tables.get("effects")))
 
 # %% ../../nbs/studies/04_report.ipynb #ee150c16
 def report_lines(

@@ -26,21 +26,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import (InputError, Manifest, atomic_write, check_files, fingerprint, logger, make_artifact,
-                                package_versions, plain, read_manifest)
+from ..artifacts import (InputError, Manifest, atomic_write, check_files, data_folder, fingerprint, logger,
+                                make_artifact, package_versions, plain, read_manifest, source_fingerprint)
 from ..internals.threads import torch_threads, usable_cores
 from ..models.model import ModelConfig, build_model, model_size, process_memory, training_flops
 from ..models.blocks import open_blocks, pack_blocks
+from ..models.context import extend_context
 from ..models.loss import training_module
 from ..models.plan import settle_training, usual_precision
 from ..models.tokenizer import load_tokenizer, train_tokenizer
 from ..models.training import TRAIN_FORMAT, train, training_device
 from ..scoring.comparison import item_values
 from ..scoring.tasks import Task
-from ..scoring.public_tasks import TASKS, register, task_names
+from ..scoring.public_tasks import register, task_names
 from ..scoring.items import load_items
 from ..scoring.evaluation import SCORES_FORMAT, EvaluationConfig, evaluate_model, settle_scoring
 from ..scoring.loading import find_model, load_model
+from ..scoring.baselines import baseline_size, train_ngram
+from ..scoring.gguf import check_gguf, convert_gguf, is_gguf
 from ..stories.lexicon import child_vocabulary
 from .languages import Languages, check_vocabulary, place, story_settings, vocabulary_source
 from .study import (SampleConfig, Study, common_text_names, is_plain_number, load_study, study_models,
@@ -54,12 +57,13 @@ if TYPE_CHECKING: import pandas as pd
 
 # %% auto #0
 __all__ = ['KEYS', 'MODEL_COUNTS', 'GIVEN', 'SAMPLE', 'make_blocks', 'check_tokens', 'choose_texts', 'make_text', 'ModelJob',
-           'TrainedModel', 'model_places', 'make_model', 'write_samples', 'side_by_side', 'available_memory',
-           'choose_jobs', 'SpeedJob', 'measure_speed', 'measure_speeds', 'register_claims', 'evaluation_vocabulary',
-           'check_inputs', 'settle_study', 'Prepared', 'prepare', 'schedule', 'run_study', 'train_models',
-           'score_baselines', 'BaselineJob', 'ScoredBaseline', 'score_baseline', 'baseline_jobs', 'baseline_tables',
-           'gather_tables', 'model_tables', 'artifact_names', 'read_given', 'is_given', 'pack_outcomes', 'pack_values',
-           'unpack_values', 'describe_texts', 'language_table', 'dial_table', 'write_tables']
+           'TrainedModel', 'score_places', 'model_places', 'make_model', 'write_samples', 'side_by_side',
+           'available_memory', 'choose_jobs', 'SpeedJob', 'measure_speed', 'measure_speeds', 'register_claims',
+           'evaluation_vocabulary', 'check_inputs', 'settle_study', 'Prepared', 'prepare', 'schedule', 'run_study',
+           'train_models', 'score_baselines', 'BaselineJob', 'ScoredBaseline', 'find_baseline', 'open_baseline',
+           'score_baseline', 'baseline_jobs', 'baseline_tables', 'gather_tables', 'model_tables', 'artifact_names',
+           'read_given', 'is_given', 'pack_outcomes', 'study_outcomes', 'read_scores', 'pack_values', 'unpack_values',
+           'describe_texts', 'language_table', 'dial_table', 'write_tables']
 
 # %% ../../nbs/studies/02_running.ipynb #7910f0c5
 def make_blocks(
@@ -169,8 +173,24 @@ class TrainedModel:
     scores: Path # Of `evaluate_model` on the tasks
     texts: Path|None # Of `evaluate_model` on the common texts
     samples: Path # Text it wrote
+    reader: Path # The model that reads examples: extended, or the model itself
+    few_shot: Path|None # Of `evaluate_model` with examples
 
 # %% ../../nbs/studies/02_running.ipynb #ad22e183
+def score_places(
+    job: ModelJob, # What is asked
+    name: str, # Of the model that is asked
+    version: str, # What tells the model from others of its name
+    evaluation: EvaluationConfig, # Settings of scoring
+) -> tuple[Path, Path|None]: # Of the items, and of the common texts where there are any
+    "The folders of a model's scores"
+    told = plain([version, evaluation, job.vocabulary.fingerprint, SCORES_FORMAT])
+    kind = "fewshot" if evaluation.shots and not job.study.evaluation.shots else "scores"
+    scores = job.run/f"{kind}-{name}-{fingerprint(told)[:8]}"
+    texts = job.run/f"texts-{name}-{fingerprint([*told, *(p.parent.name for p in job.texts.values())])[:8]}"
+    return scores, texts if job.texts else None
+
+# %% ../../nbs/studies/02_running.ipynb #fc62bb84
 def model_places(
     job: ModelJob, # A model
 ) -> tuple[ModelConfig, object, EvaluationConfig, TrainedModel]: # Shape, training, evaluation, and where everything goes
@@ -182,25 +202,40 @@ def model_places(
     items = study.evaluation.items
     evaluation = settle_scoring(replace(items, threads=items.threads or 1), shape.hidden)
     model = place(job.run, f"model-{job.name}", [shape, config, TRAIN_FORMAT], job.blocks)
-    told = [model.name, evaluation, job.vocabulary.fingerprint, SCORES_FORMAT]
-    scores = job.run/f"scores-{job.name}-{fingerprint(plain(told))[:8]}"
-    texts = job.run/f"texts-{job.name}-{fingerprint([*plain(told), *(p.parent.name for p in job.texts.values())])[:8]}"
+    scores, texts = score_places(job, job.name, model.name, evaluation)
     samples = job.run/f"samples-{job.name}-{fingerprint([model.name, plain(study.samples)])[:8]}"
-    return shape, config, evaluation, TrainedModel(job.language, job.size, job.seed, model, scores,
-                                                   texts if job.texts else None, samples)
+    reader, few_shot = model, None
+    if asked := study.few_shot:
+        if asked.context: reader = job.run/f"extended-{job.name}-{fingerprint([model.name, asked.context])[:8]}"
+        few_shot = score_places(job, job.name, reader.name, asked.asks(evaluation))[0]
+    return shape, config, evaluation, TrainedModel(job.language, job.size, job.seed, model, scores, texts, samples,
+                                                   reader, few_shot)
 
-# %% ../../nbs/studies/02_running.ipynb #fc62bb84
+# %% ../../nbs/studies/02_running.ipynb #f12097dd
+def _ask_items(job: ModelJob, model: Path, evaluation: EvaluationConfig, scores: Path):
+    "Ask a model the items of the tasks"
+    words = job.vocabulary
+    evaluate_model(model, scores, evaluation, words, cache=_cache(evaluation, words.fingerprint))
+
+def _score_model(job: ModelJob, model: Path, evaluation: EvaluationConfig, scores: Path, texts: Path|None):
+    "Ask a model the items of the tasks, and measure it on the common texts"
+    _ask_items(job, model, evaluation, scores)
+    if texts is None: return
+    names = _text_tasks(job.texts)
+    config = replace(evaluation, tasks=names, forms=("standard",), limit=None, shots=0, draws=1, style=None)
+    evaluate_model(model, texts, config, cache=_cache(config, [str(p) for p in job.texts.values()]))
+
+# %% ../../nbs/studies/02_running.ipynb #d1be6348
 def make_model(
     job: ModelJob, # What to make
 ) -> TrainedModel: # Where everything is
     "Train, score and sample one model"
     shape, config, evaluation, made = model_places(job)
     train(shape, job.blocks, made.model, config)
-    evaluate_model(made.model, made.scores, evaluation, job.vocabulary, cache=_cache(evaluation, job.vocabulary.fingerprint))
-    if made.texts:
-        names = _text_tasks(job.texts)
-        config = replace(evaluation, tasks=names, forms=("standard",), limit=None, shots=0, draws=1, style=None)
-        evaluate_model(made.model, made.texts, config, cache=_cache(config, [str(p) for p in job.texts.values()]))
+    _score_model(job, made.model, evaluation, made.scores, made.texts)
+    if made.few_shot:
+        if made.reader != made.model: extend_context(made.model, made.reader, job.study.few_shot.context)
+        _ask_items(job, made.reader, job.study.few_shot.asks(evaluation), made.few_shot)
     samples = job.study.samples
     with torch_threads(evaluation.threads):
         make_artifact(made.samples, "samples", samples, lambda folder: write_samples(folder, made.model, samples),
@@ -455,8 +490,10 @@ def check_inputs(
     for text in study.texts:
         if text.sources: open_sources(text.sources)
     for name in study.languages: check_vocabulary(study.languages, name)
-    for baseline in study.baselines: load_tokenizer(find_model(baseline.model))
-    for task in task_names(study.evaluation.tasks): load_items(task, limit=1)
+    for baseline in study.baselines: find_baseline(baseline.model)
+    shown = study.few_shot.tasks if study.few_shot else ()
+    for task in task_names((*study.evaluation.tasks, *shown)): load_items(task, limit=1)
+    for task in task_names(shown) if shown else (): load_items(task, limit=1, shots=study.few_shot.shots)
 
 # %% ../../nbs/studies/02_running.ipynb #f146e19f
 def settle_study(
@@ -591,7 +628,7 @@ class BaselineJob:
     "A model to score that is not of the family"
     job: ModelJob # A model of the family, for everything else that scoring needs
     name: str # What tables call it
-    model: str # A Hub id or a folder; empty for an n-gram
+    model: str # A Hub id, a folder or a GGUF file; empty for an n-gram
     order: int = 0 # Of an n-gram: 1, 2 or 3
 
     def __str__(self): return f"baseline {self.name}"
@@ -605,33 +642,58 @@ class ScoredBaseline:
     language: str # Of an n-gram's text, else empty
     parameters: int # All
     non_embedding_parameters: int # Those outside the tables of tokens
-    folders: tuple[Path, ...] # Of `evaluate_model`
+    scores: Path # Of `evaluate_model` on the tasks
+    texts: Path|None # Of `evaluate_model` on the common texts
+    few_shot: Path|None # Of `evaluate_model` with examples
 
 # %% ../../nbs/studies/02_running.ipynb #49437fd0
+def _counted(baseline: BaselineJob) -> Path:
+    "The n-grams of a language's training text"
+    job, reads = baseline.job, baseline.job.study.training.tokens
+    out = place(job.run, f"ngram{baseline.order}-{job.language}", [baseline.order, reads], job.blocks)
+    train_ngram(job.blocks, out, baseline.order, reads)
+    return out
+
+# %% ../../nbs/studies/02_running.ipynb #5c68a776
+def find_baseline(
+    model: str, # As the study names it
+) -> Path: # A GGUF file, or a model folder
+    "Where a pretrained baseline is; refused in one line if it cannot be scored"
+    local = next((p for p in (Path(model), (data_folder() or Path())/model) if p.exists()), None)
+    if is_gguf(local or model): return check_gguf(local or Path(model))
+    folder = find_model(local or model)
+    load_tokenizer(folder)
+    if any(folder.glob("*.safetensors")): return folder
+    raise InputError(f"{model}: has no weights in safetensors, and pickled weights are not opened; "
+                     "save the model once with save_pretrained, and name that folder")
+
+def open_baseline(
+    model: str, # As the study names it
+    run: Path, # The run folder
+) -> Path: # A model folder in the Hub's layout
+    "The folder of a pretrained baseline"
+    found = find_baseline(model)
+    if not is_gguf(found): return found
+    out = run/f"gguf-{found.stem}-{source_fingerprint(found)[:8]}"
+    convert_gguf(found, out)
+    return out
+
+# %% ../../nbs/studies/02_running.ipynb #8cbb66af
 def score_baseline(
     baseline: BaselineJob, # What to score
 ) -> ScoredBaseline:
     "Score a baseline on the items and texts of the study"
-    from simplelm.scoring.baselines import baseline_size, train_ngram
     job, ngram = baseline.job, bool(baseline.order)
-    _, config, evaluation, _ = model_places(job)
-    model = baseline.model
-    if ngram:
-        reads = job.study.training.tokens
-        model = place(job.run, f"ngram{baseline.order}-{job.language}", [baseline.order, reads], job.blocks)
-        train_ngram(job.blocks, model, baseline.order, reads)
-    told = [model.name if ngram else str(model), plain(evaluation), job.vocabulary.fingerprint, SCORES_FORMAT]
+    evaluation, asked = model_places(job)[2], job.study.few_shot
+    model = _counted(baseline) if ngram else open_baseline(baseline.model, job.run)
+    version = model.name if ngram else source_fingerprint(model)
     name = re.sub(r"[^\w.-]+", "-", baseline.name)
-    scores = job.run/f"scores-{name}-{fingerprint(told)[:8]}"
-    evaluate_model(model, scores, evaluation, job.vocabulary, cache=_cache(evaluation, job.vocabulary.fingerprint))
-    folders = [scores]
-    if job.texts:
-        texts = job.run/f"texts-{name}-{fingerprint([*told, *(p.parent.name for p in job.texts.values())])[:8]}"
-        config = replace(evaluation, tasks=_text_tasks(job.texts), forms=("standard",), limit=None, shots=0, draws=1, style=None)
-        evaluate_model(model, texts, config, cache=_cache(config, [str(p) for p in job.texts.values()]))
-        folders.append(texts)
-    total, inner = baseline_size(model)
-    return ScoredBaseline(baseline.name, "n-gram" if ngram else "pretrained", job.language if ngram else "", total, inner, tuple(folders))
+    scores, texts = score_places(job, name, version, evaluation)
+    _score_model(job, model, evaluation, scores, texts)
+    few_shot = score_places(job, name, version, asked.asks(evaluation))[0] if asked else None
+    if few_shot: _ask_items(job, model, asked.asks(evaluation), few_shot)
+    kind, language = ("n-gram", job.language) if ngram else ("pretrained", "")
+    return ScoredBaseline(baseline.name, kind, language, *baseline_size(model), scores, texts, few_shot)
 
 # %% ../../nbs/studies/02_running.ipynb #f61dfa63
 def baseline_jobs(
@@ -647,11 +709,12 @@ def baseline_jobs(
 
 # %% ../../nbs/studies/02_running.ipynb #fd48fcc8
 def baseline_tables(
-    scored: ScoredBaseline, # A baseline
+    study: Study, # A study
+    scored: ScoredBaseline, # One of its baselines
 ) -> pd.DataFrame: # Its name, kind, language, parameters, and the columns of `pack_outcomes`
     "The outcomes of a baseline"
     import pandas as pd
-    outcomes = pd.concat([pack_outcomes(f) for f in scored.folders], ignore_index=True)
+    outcomes = study_outcomes(study, scored.scores, scored.texts, scored.few_shot)
     about = dict(baseline=scored.name, of=scored.kind, language=scored.language, parameters=scored.parameters,
                  non_embedding_parameters=scored.non_embedding_parameters)
     return pd.DataFrame(about, index=outcomes.index).join(outcomes)
@@ -670,19 +733,20 @@ def gather_tables(
 ):
     "Write the tables of a run from its artifacts"
     import pandas as pd
-    parts = [_given_rows(given, t) if given and not t.model.exists() else model_tables(t) for t in trained]
+    parts = [_given_rows(given, t) if given and not t.model.exists() else model_tables(study, t) for t in trained]
     names = dict.fromkeys(name for part in parts for name in part)
     tables = {name: pd.concat([p[name] for p in parts if name in p], ignore_index=True) for name in names}
     tables["languages"] = language_table(study, run, ready)
-    if baselines: tables["baselines"] = pd.concat([baseline_tables(b) for b in baselines], ignore_index=True)
+    if baselines: tables["baselines"] = pd.concat([baseline_tables(study, b) for b in baselines], ignore_index=True)
     tables["dials"] = dial_table(study)
     stages = [*ready.blocks.values(), *(p.parent for p in ready.texts.values())]
-    stages += [p for t in trained for p in (t.model, t.scores, t.texts) if p and p.exists()]
+    stages += [p for t in trained for p in (t.model, t.scores, t.texts, t.few_shot) if p and p.exists()]
     write_tables(run, study, tables, stages)
 
 # %% ../../nbs/studies/02_running.ipynb #d0f900bd
 def model_tables(
-    trained: TrainedModel, # A finished model
+    study: Study, # A study
+    trained: TrainedModel, # One of its finished models
 ) -> dict[str, pd.DataFrame]: # models, curves, scores, outcomes, samples; each begins with language, size and seed
     "What was measured of one model"
     import pandas as pd
@@ -692,12 +756,12 @@ def model_tables(
     row = dict(hidden=shape.hidden, layers=shape.layers) | {name: made.counts.get(name) for name in MODEL_COUNTS}
     row |= dict(threads=made.config["training"].get("threads")) | artifact_names(trained)
     size = dict(parameters=made.counts["parameters"])
-    scored = [check_files(folder) and folder for folder in (trained.scores, trained.texts) if folder]
-    check_files(trained.samples)
+    folders = trained.scores, trained.texts, trained.few_shot
+    for folder in (*folders, trained.samples):
+        if folder: check_files(folder)
     samples = json.loads((trained.samples/"samples.json").read_text(encoding="utf-8"))
     found = dict(models=pd.DataFrame([row]), curves=pd.read_csv(trained.model/"metrics.csv").assign(**size),
-                 scores=pd.concat([pd.read_csv(f/"scores.csv") for f in scored], ignore_index=True).assign(**size),
-                 outcomes=pd.concat([pack_outcomes(f) for f in scored], ignore_index=True),
+                 scores=read_scores(study, *folders).assign(**size), outcomes=study_outcomes(study, *folders),
                  items=pd.read_parquet(trained.scores/"items.parquet"),
                  samples=pd.DataFrame(samples, columns=["prompt", "text"]))
     return {name: pd.DataFrame(point, index=t.index, columns=KEYS).join(t) for name, t in found.items()}
@@ -705,9 +769,10 @@ def model_tables(
 # %% ../../nbs/studies/02_running.ipynb #5ffb4d77
 def artifact_names(
     made: TrainedModel, # Where a model's artifacts are
-) -> dict[str, str]: # model, scored, texts: names of folders, each with its fingerprint
+) -> dict[str, str]: # model, scored, texts, few_shot: names of folders, each with its fingerprint
     "By what a later run knows a finished model"
-    return dict(model=made.model.name, scored=made.scores.name, texts=made.texts.name if made.texts else "")
+    names = dict(model=made.model.name, scored=made.scores.name, texts=made.texts.name if made.texts else "")
+    return names | ({"few_shot": made.few_shot.name} if made.few_shot else {})
 
 # %% ../../nbs/studies/02_running.ipynb #baae4a74
 GIVEN = ("models", "curves", "scores", "outcomes", "samples") # Tables that stand for finished models
@@ -733,8 +798,9 @@ def is_given(
     made: TrainedModel, # Where a model would be
 ) -> bool: # Whether the tables hold exactly this model
     "Whether tables stand for a model"
-    m = given["models"].fillna("")
-    return any((m[list(names)] == list(names.values())).all(axis=1).any() for names in [artifact_names(made)])
+    known, names = given["models"].fillna(""), artifact_names(made)
+    if not {*names} <= {*known}: return False
+    return bool((known[list(names)] == list(names.values())).all(axis=1).any())
 
 # %% ../../nbs/studies/02_running.ipynb #3daba0d7
 def _read_plain(path: Path) -> pd.DataFrame:
@@ -751,6 +817,7 @@ def _given_rows(given: dict[str, pd.DataFrame], made: TrainedModel) -> dict[str,
 # %% ../../nbs/studies/02_running.ipynb #e358df0c
 def pack_outcomes(
     folder: Path, # Made by `evaluate_model`
+    group_of: Callable[[str], str], # Task -> the group that it is averaged in, or ""
 ) -> pd.DataFrame: # task, group, form, metric, items: their fingerprint, count, kind, data
     "The values of all items of a model, packed"
     import pandas as pd
@@ -760,9 +827,39 @@ def pack_outcomes(
         values = item_values(part, metrics[task], str(folder)).sort_index()
         kind, data = pack_values(values.to_numpy(float))
         which = hashlib.sha256(repr(list(values.index)).encode()).hexdigest()[:16]
-        group = TASKS[task].group if task in TASKS else ""
-        rows.append(dict(task=task, group=group, form=form, metric=metrics[task], items=which, count=len(values), kind=kind, data=data))
+        rows.append(dict(task=task, group=group_of(task), form=form, metric=metrics[task], items=which, count=len(values), kind=kind, data=data))
     return pd.DataFrame(rows)
+
+# %% ../../nbs/studies/02_running.ipynb #09121b5e
+def study_outcomes(
+    study: Study, # A study
+    scores: Path, # Of `evaluate_model` on the tasks
+    texts: Path|None, # On the common texts
+    few_shot: Path|None, # With examples
+) -> pd.DataFrame: # The columns of `pack_outcomes`
+    "The values of all items of a model, in all forms"
+    import pandas as pd
+    group_of = study.evaluation.group_of
+    parts = [pack_outcomes(f, group_of) for f in (scores, texts) if f]
+    if few_shot: parts.append(_with_form(study, pack_outcomes(few_shot, group_of)))
+    return pd.concat(parts, ignore_index=True)
+
+def read_scores(
+    study: Study, # A study
+    scores: Path, # Of `evaluate_model` on the tasks
+    texts: Path|None, # On the common texts
+    few_shot: Path|None, # With examples
+) -> pd.DataFrame: # The columns of scores.csv
+    "The scores of a model, in all forms"
+    import pandas as pd
+    parts = [pd.read_csv(f/"scores.csv") for f in (scores, texts) if f]
+    if few_shot: parts.append(_with_form(study, pd.read_csv(few_shot/"scores.csv")))
+    return pd.concat(parts, ignore_index=True)
+
+# %% ../../nbs/studies/02_running.ipynb #41e27309
+def _with_form(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    "Name the forms of answers after examples"
+    return table.assign(form=table.form.map(study.few_shot.form))
 
 # %% ../../nbs/studies/02_running.ipynb #0fc0dcc7
 def pack_values(
