@@ -20,6 +20,8 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .text.corpus import open_sources as open_sources
     from .text.simplified import simplify_corpus as simplify_corpus
     from .text.gain import vocabulary_gain as vocabulary_gain
+    from .text.deduplication import DeduplicationConfig as DeduplicationConfig
+    from .text.deduplication import deduplicate_corpus as deduplicate_corpus
     from .stories.lexicon import child_vocabulary as child_vocabulary
     from .stories.dials import StoryWorldConfig as StoryWorldConfig
     from .stories.story import write_stories as write_stories
@@ -65,6 +67,7 @@ _NAMES = {
     "text.corpus": "corpus_texts open_sources",
     "text.simplified": "simplify_corpus",
     "text.gain": "vocabulary_gain",
+    "text.deduplication": "DeduplicationConfig deduplicate_corpus",
     "stories.lexicon": "child_vocabulary",
     "stories.dials": "StoryWorldConfig",
     "stories.story": "write_stories",

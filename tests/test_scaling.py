@@ -14,11 +14,14 @@ from scipy.optimize import minimize
 
 from conftest import ROOT, call
 from simplelm.artifacts import InputError
-from simplelm.laws.emergence import emergence, judge_emergence, metric_curves, size_equivalence
+from simplelm.laws.emergence import emergence, judge_emergence
+from simplelm.laws.fitting import FitRefused, huber, log_law, solve_laws
 from simplelm.laws.forecast import calibrate, make_forecast, read_forecast, write_forecast
-from simplelm.laws.frontier import compare_frontiers, isoflop_budgets, isoflop_frontier, envelope_frontier, parametric_frontier
-from simplelm.laws.scaling import (FitRefused, broken_law, checklist, compare_laws, fit_parametric, fit_power_law, huber, log_law, parametric_starts, profile_interval,
-                              solve_laws, study_points)
+from simplelm.laws.frontier import compare_frontiers, envelope_frontier, isoflop_budgets, isoflop_frontier, parametric_frontier
+from simplelm.laws.rivals import compare_laws, follows_power_law
+from simplelm.laws.scaling import (checklist, fit_parametric, fit_power_law, parametric_starts, profile_interval, study_points,
+                                   verdict)
+from simplelm.laws.size_factor import size_factor, size_factors
 
 CHINCHILLA = Path(os.environ.get("SIMPLELM_DATA", ""))/"scaling/chinchilla_points.csv"
 GRID = tuple(v.ravel() for v in np.meshgrid(np.geomspace(1e5, 1e8, 6), np.geomspace(2e6, 2e9, 6)))
@@ -102,19 +105,50 @@ def test_profile_and_bootstrap_agree():
     assert abs(low - law.alpha_low) < (high - low)/4 and abs(high - law.alpha_high) < (high - low)/4
 
 
-def test_units_and_order_change_nothing():
-    x, order = 10**np.linspace(4, 7, 8), np.random.default_rng(0).permutation(8)
+def test_units_change_nothing():
+    x = 10**np.linspace(4, 7, 8)
     loss = (1 + 8*x**-0.25)*np.exp(0.003*np.random.default_rng(6).standard_normal(8))
-    one, other, scaled = (fit_power_law(*p, bootstraps=0) for p in ((x, loss), (x[order], loss[order]), (x*1e6, loss*3)))
-    np.testing.assert_allclose([other.E, other.A, other.alpha], [one.E, one.A, one.alpha], rtol=1e-4)
+    one, scaled = (fit_power_law(*p, bootstraps=0) for p in ((x, loss), (x*1e6, loss*3)))
     np.testing.assert_allclose([scaled.E, scaled.alpha], [3*one.E, one.alpha], rtol=1e-4)
 
 
-def test_broken_law_wins_only_where_it_predicts():
+def test_order_of_rows_changes_no_interval():
+    """Draws of chance went to rows in their order, so one law had two intervals in two tables."""
+    rng = np.random.default_rng(6)
+    x, runs = np.tile(10**np.linspace(4, 6, 6), 3), np.repeat(["a", "b", "c"], 6)
+    loss = (1 + 8*x**-0.25)*np.exp(0.003*rng.standard_normal(18))
+    order = rng.permutation(18)
+    for given in (dict(), dict(runs=runs)):
+        moved = {key: value[order] for key, value in given.items()}
+        one, other = fit_power_law(x, loss, bootstraps=50, **given), fit_power_law(x[order], loss[order], bootstraps=50, **moved)
+        assert one.constants.tobytes() == other.constants.tobytes()
+        assert follows_power_law(x, loss, **given) == follows_power_law(x[order], loss[order], **moved)
+    order = rng.permutation(36)
+    noisy, starts = SURFACE*np.exp(0.003*rng.standard_normal(36)), parametric_starts()[::90]
+    fits = [fit_parametric(*(v[k] for v in (*GRID, noisy)), bootstraps=20, starts=starts) for k in (np.arange(36), order)]
+    assert fits[0].constants.tobytes() == fits[1].constants.tobytes()
+
+
+def test_a_form_wins_only_where_it_predicts():
     x, noise = 10**np.linspace(4, 8, 20), np.exp(0.005*np.random.default_rng(7).standard_normal(20))
-    bent = np.exp(broken_law(np.array([[1.5, np.log(1e6), 0.03, 0.3]]), np.log(x))[0][0])
-    chosen = [compare_laws(x, loss*noise).query("chosen").form.item() for loss in (bent, 1 + 8*x**-0.25, 5*x**-0.1)]
-    assert chosen == ["broken power law", "power law", "power law without E"]
+    bent = 4.5*x**-0.03*(1 + (x/1e6)**(1/0.3))**(-0.3*0.3)
+    straight, decay = 3 - 0.1*np.log(x), 1 + np.exp(-x/3e7)
+    chosen = [compare_laws(x, loss*noise).query("chosen").form.item() for loss in (bent, 1 + 8*x**-0.25, 5*x**-0.1, straight, decay)]
+    assert chosen == ["broken power law", "power law", "power law without E", "log-linear", "exponential"]
+
+
+def test_readings_of_one_run_are_one_run():
+    """Ten readings whose noise goes on from one to the next: their interval is that of one run, and has no verdict."""
+    x, rng, held = np.geomspace(1e5, 1e6, 10), np.random.default_rng(8), 0
+    for trial in range(30):
+        noise = 0.01*np.cumsum(rng.standard_normal((3, 10)), 1)/10**0.5
+        loss = (1 + 8*x**-0.25)*np.exp(noise)
+        one = fit_power_law(x, loss[0], bootstraps=100, runs=np.zeros(10))
+        assert verdict(one).startswith(("No verdict: this run alone", "Not significant"))
+        with pytest.raises(FitRefused, match="readings of one run"): follows_power_law(x, loss[0], np.zeros(10))
+        found = follows_power_law(np.tile(x, 3), loss.ravel(), np.repeat([0, 1, 2], 10), draws=19)
+        held += found.alpha.low <= 0.25 <= found.alpha.high
+    assert held >= 26 # of a true 95%, fewer in one of two hundred
 
 
 @pytest.mark.parametrize("change, said", [
@@ -145,13 +179,14 @@ SIZES = np.geomspace(1e5, 1e8, 8).round()
 WORLDS = {"smooth": (np.linspace(-1, 3, 8), 3.0), "metric-made": (np.linspace(-4, 4, 8), 0.5), "sharp": (np.where(np.arange(8) < 4, -2.0, 2.0), 1.0)}
 
 
-def answers(world, seed, items=400, language="simple", lag=0.0):
+def answers(world, seed, items=400, seeds=3):
     """Items whose log-odds are normal around a known course."""
     (mean, spread), rng = WORLDS[world], np.random.default_rng(seed)
-    noise = np.random.default_rng([seed, len(language)]).standard_normal((8, items)) # both languages answer the same items
-    odds = (mean - lag)[:, None] + spread*rng.standard_normal(items) + 0.3*noise
-    return pd.DataFrame(dict(language=language, size=np.repeat([f"{s:.0f}" for s in SIZES], items), seed=0, parameters=np.repeat(SIZES, items), task=world, form="simple",
-                             item=np.tile(np.arange(items), 8), probability=1/(1 + np.exp(-odds.ravel())), correct=(odds > 0).ravel()))
+    odds = mean[:, None, None] + spread*rng.standard_normal(items) + 0.3*rng.standard_normal((8, seeds, items))
+    k, s, item = (index.ravel() for index in np.indices(odds.shape))
+    table = pd.DataFrame(dict(size=[f"{size:.0f}" for size in SIZES[k]], parameters=SIZES[k], seed=s, item=item))
+    probability = 1/(1 + np.exp(-odds.ravel()))
+    return table.assign(language="simple", task=world, form="simple", probability=probability, correct=odds.ravel() > 0)
 
 
 def scored(items):
@@ -178,9 +213,10 @@ def test_little_data_never_contradict():
 def test_noise_of_whole_models_turns_no_verdict(world):
     found = []
     for seed in range(6):
-        offset = dict(zip(SIZES, 0.3*np.random.default_rng(seed).standard_normal(8)))
+        offset = 0.3*np.random.default_rng(seed).standard_normal((8, 3))
         items = answers(world, seed, items=300)
-        odds = np.log(items.probability/(1 - items.probability)) + items.parameters.map(offset)
+        model = np.searchsorted(SIZES, items.parameters), items.seed
+        odds = np.log(items.probability/(1 - items.probability)) + offset[model]
         found.append(judge_emergence(items.assign(probability=1/(1 + np.exp(-odds)), correct=odds > 0), draws=200).verdict)
     assert world in found and set(found) <= {world, "undecided"}
 
@@ -191,14 +227,68 @@ def test_four_sizes_are_enough(world):
     assert judge_emergence(items[items.parameters.isin(SIZES[[0, 2, 5, 7]])], draws=200).verdict == world
 
 
-def test_size_equivalence_holds_the_truth():
-    held, lag = np.zeros(2), 4*np.log(8)/np.log(1e3)
-    for seed in range(40):
-        both = pd.concat([answers("smooth", seed), answers("smooth", seed, language="regular", lag=lag)])
-        curves = metric_curves(scored(both))
-        found = [size_equivalence(curves, items=items, draws=1000) for items in (both, None)]
-        held += [e.k_low <= 8 <= e.k_high for e in found]
-    assert (held >= 34).all() # a true 95% gives fewer in one of seventy
+# The size factor
+
+LADDER = np.geomspace(3e4, 1e6, 4)
+
+
+def two_languages(rng, spread, log_k=np.log(1.5), seeds=5, tilt=0.0, tasks=6, items=80):
+    """Answers by language and size, (seeds, items); `spread` is that of a model on a task, in log-odds."""
+    u, ease, sides = np.log(LADDER) - np.log(LADDER).mean(), rng.normal(size=tasks*items), []
+    for shift, turn in ((log_k, tilt), (0.0, 0.0)):
+        taste = spread*rng.normal(size=(len(u), seeds, tasks)).repeat(items, 2)
+        odds = (0.4 + turn)*(u + shift)[:, None, None] + ease + 0.2*rng.normal(size=len(ease)) + taste
+        sides.append((rng.random(odds.shape) < 1/(1 + np.exp(-odds))).astype(float))
+    return sides
+
+
+def earlier_factor(one, other, rng, draws=400):
+    """The earlier rule: items are drawn again, and seeds are averaged away."""
+    right = np.concatenate([one.mean(1), other.mean(1)])
+    n = right.shape[1]
+    p = rng.multinomial(n, np.full(n, 1/n), draws)/n @ right.T
+    u = np.tile(np.log(LADDER), 2)
+    X = np.stack([np.ones(8), u - u.mean(), np.repeat([1.0, 0.0], 4)], 1)
+    constants = np.linalg.lstsq(X, np.log(p/(1 - p)).T, rcond=None)[0]
+    return np.quantile(constants[2]/constants[1], (0.025, 0.975))
+
+
+def test_a_factor_that_ignores_seeds_misses():
+    """The interval of the earlier rule was too short where models of one size differ; the present one holds the truth."""
+    rng, group, held, earlier = np.random.default_rng(1), np.repeat(np.arange(6), 80), [], []
+    for _ in range(120):
+        one, other = two_languages(rng, 0.3, seeds=3)
+        found = size_factor(list(one), list(other), LADDER, groups=group)
+        if found.verdict != "withheld": held.append(found.k.low <= 1.5 <= found.k.high)
+        low, high = earlier_factor(one, other, rng)
+        earlier.append(low <= np.log(1.5) <= high)
+    assert len(held) >= 105 and np.mean(held) >= 0.92 # of a true 95%, fewer in one of twelve
+    assert np.mean(earlier) < 0.88
+
+
+def test_one_number_for_curves_that_cross_is_withheld():
+    """The earlier rule gave a factor for any two curves."""
+    rng = np.random.default_rng(3)
+    found = [size_factor(*map(list, two_languages(rng, 0.03, 0.0, tilt=0.3)), LADDER) for _ in range(20)]
+    assert all(f.verdict == "withheld" and "cross" in f.why for f in found)
+    one, other = two_languages(rng, 0.0, 0.0, tilt=0.3)
+    assert np.isfinite(earlier_factor(one, other, rng)).all()
+    one, other = two_languages(rng, 0.03)
+    assert size_factor(list(one[:, :2]), list(other), LADDER).verdict is None
+    flat = rng.normal(size=(2, 4, 5))
+    assert "not shown to rise" in size_factor(*map(list, flat), LADDER).why
+
+
+def test_a_factor_from_losses_and_both_counts():
+    rng, loss = np.random.default_rng(4), 0.6 + 8*np.stack([1.3*LADDER, LADDER])[..., None]**-0.25
+    loss = loss*np.exp(0.004*rng.normal(size=(2, 4, 3)))
+    all_, inner = size_factors(*-loss, {"all": LADDER, "inner": LADDER**1.5})
+    assert [all_.counted, inner.counted] == ["all", "inner"] and all_.k.low < 1.3 < all_.k.high
+    assert np.log(inner.k.value) == pytest.approx(1.5*np.log(all_.k.value), rel=1e-6)
+    swapped = size_factor(*-loss[::-1], LADDER)
+    np.testing.assert_allclose([swapped.k.low, swapped.k.high], [1/all_.k.high, 1/all_.k.low], rtol=0.02)
+    tested = size_factor(*-loss, LADDER, factor=6)
+    assert tested.verdict == "below 6" and tested.p < 0.05 and tested.seen > 6
 
 
 def test_forecasts_are_kept_and_cannot_be_changed(tmp_path):
@@ -247,7 +337,7 @@ def test_fit_of_a_file_with_parameters_and_tokens(tmp_path):
         assert refused.returncode == 2 and said in refused.stderr and len(refused.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("module", ["fitting", "frontier", "emergence", "forecast"])
+@pytest.mark.parametrize("module", ["fitting", "rivals", "frontier", "emergence", "forecast", "size_factor"])
 def test_imports_without_torch(module):
     code = f"import sys, simplelm.laws.{module}; sys.exit('torch._C' in sys.modules or 'altair.vegalite' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -105,6 +105,8 @@ def parse(
     if first in ("--version", "-V"): print(f"simplelm {simplelm.__version__}")
     elif first in ("--help", "-h", "help"): _print_overview()
     else:
+        members = [name for name in COMMANDS if name.startswith(f"{first} ")]
+        if members: raise InputError(f"{first}: say what to do, as in simplelm {'; simplelm '.join(members)}")
         hint = nearest(first, [*COMMANDS])
         raise InputError(f"{first}: no such command{hint}; simplelm --help lists all")
     sys.exit(0 if arguments else 2)

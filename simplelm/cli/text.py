@@ -192,5 +192,52 @@ def _simplify(
     made = _run_on(options.engine, make, options.out)
     if made: print_counts(options.out, made)
 
+# %% ../../nbs/cli/01_text.ipynb #98a84b9c
+def _deduplication():
+    from simplelm.text.deduplication import DeduplicationConfig
+    return DeduplicationConfig
+
+# %% ../../nbs/cli/01_text.ipynb #994cb728
+@dataclass(frozen=True, kw_only=True)
+class CurateCommand(ReadsCorpus, Resumes):
+    "A command that makes one corpus of another"
+    source: Positional[tuple[str, ...]] # Files, globs, folders, names below $SIMPLELM_DATA, or Hub ids
+    out: Path # Folder for the result, Parquet with a text column
+    # On a record that cannot be read: stop, or write it to rejected.jsonl and continue
+    bad_records: BadRecords = "stop"
+    workers: int = 1 # Threads; the result does not depend on it
+
+    def given(self) -> dict: # Arguments of the function behind the command
+        "How the corpus is read"
+        same = ("out", "text_column", "bad_records", "workers")
+        given = {name: getattr(self, name) for name in same}
+        return given | dict(source=self.find_sources(self.source, [self.out]))
+
+# %% ../../nbs/cli/01_text.ipynb #a2f1bf02
+@dataclass(frozen=True, kw_only=True)
+class DeduplicateCommand(CurateCommand):
+    """Remove near copies of documents, or exact copies of documents, paragraphs or sentences.
+
+    $ simplelm curate deduplicate corpora/*.jsonl.zst --out unique
+    $ simplelm curate deduplicate corpora/*.jsonl.zst --threshold 1 --out unique (exact copies only)
+    $ simplelm curate deduplicate corpora/*.jsonl.zst --unit sentence --out unique
+
+    The first copy stays. duplicates.parquet in the result lists the others. After a stop, the same command
+    continues.
+    """
+    config: stage_options(_deduplication)
+
+    def __call__(self):
+        from simplelm.text.deduplication import deduplicate_corpus
+        made = deduplicate_corpus(config=self.config, **self.given())
+        print_counts(self.out, made)
+        if made.counts["words"] == made.counts["words_kept"]:
+            print(f"Nothing was removed: no {self.config.unit} is a copy of another.")
+
 # %% ../../nbs/cli/01_text.ipynb #4234c6aa
-COMMANDS = {"vocabulary": VocabularyCommand, "vocabulary gain": GainCommand, "simplify": SimplifyCommand}
+COMMANDS = {
+    "vocabulary": VocabularyCommand,
+    "vocabulary gain": GainCommand,
+    "simplify": SimplifyCommand,
+    "curate deduplicate": DeduplicateCommand,
+}

@@ -50,11 +50,13 @@ class VariancePart(NamedTuple):
 class Arm:
     "Models that differ in their seed alone"
     values: np.ndarray # (..., seeds, items) right or wrong, or a measure
-    weight: float # In the contrast: 1 and -1 for a difference; 0 lends its seed spread alone
+    weight: float|np.ndarray # (...) in the contrast: 1 and -1 for a difference; 0 lends its seed spread alone
     size: int=0 # Number of the model size; seed spread is pooled within a size
     side: int=0 # Arms of one side answer the same items
 
 # %% ../../nbs/scoring/12_comparison.ipynb #6e270e20
+def _column(weight: float|np.ndarray) -> np.ndarray: return np.asarray(weight)[..., None]
+
 def _add_strata(
     variances: np.ndarray, # (..., strata)
     freedoms: np.ndarray, # (strata,) degrees of freedom
@@ -86,9 +88,10 @@ def _seed_part(
         if not freedom: continue
         squares = sum(m.var(-1)*m.shape[-1] for _, m in members)
         scale = sum(arm.weight**2/m.shape[-1] for arm, m in members)
-        variances.append(squares/freedom*scale)
+        variances.append(np.asarray(squares/freedom*scale))
         freedoms.append(freedom)
-    return _add_strata(np.stack(variances, -1), np.array(freedoms)) if variances else VariancePart(0.0, 0.0)
+    if not variances: return VariancePart(0.0, 0.0)
+    return _add_strata(np.stack(np.broadcast_arrays(*variances), -1), np.array(freedoms))
 
 # %% ../../nbs/scoring/12_comparison.ipynb #a55bc3a4
 def _item_part(
@@ -97,7 +100,7 @@ def _item_part(
 ) -> VariancePart:
     "Variance that items add to the contrast"
     counts = np.bincount(groups)
-    contrast = sum(arm.weight*arm.values.mean(-2) for arm in arms)   # (..., items)
+    contrast = sum(_column(arm.weight)*arm.values.mean(-2) for arm in arms) # (..., items)
     off = contrast - _group_means(contrast, groups)[..., groups]
     spread = _group_means(off**2, groups)*counts/(counts - 1)        # (..., groups) variance over items
     return _add_strata(spread/counts/len(counts)**2, counts - 1)
@@ -113,7 +116,7 @@ def _residual_part(
     squares = _group_means((left**2).sum(-2), groups)*counts         # (..., groups)
     squares = squares - (_group_means(left, groups)**2).sum(-2)*counts # without the models' means
     freedoms = (seeds - 1)*(counts - 1)
-    scale = arm.weight**2/seeds/counts/len(counts)**2
+    scale = _column(arm.weight)**2/seeds/counts/len(counts)**2
     return _add_strata(squares.clip(0)/freedoms*scale, freedoms)
 
 # %% ../../nbs/scoring/12_comparison.ipynb #bfb25031

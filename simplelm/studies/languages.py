@@ -24,6 +24,7 @@ from ..text.simplified import simplify_corpus
 from ..text.formats import Reading
 from ..text.simplification import SimplificationConfig
 from ..text.vocabulary import Vocabulary, count_words
+from ..text.deduplication import DeduplicationConfig, deduplicate_corpus
 from ..text.controls import documents_of, match_lengths, passages_of, random_vocabulary, sample_documents, shuffle_sentences
 from ..stories.lexicon import child_vocabulary
 from ..stories.dials import StoryWorldConfig
@@ -34,7 +35,7 @@ __all__ = ['STEPS', 'SourceConfig', 'is_held_out', 'split_source', 'place', 'Ste
            'parse_step', 'LanguageConfig', 'Languages', 'story_settings', 'language_steps', 'languages_needed',
            'check_languages', 'SimplifyStep', 'simplification', 'make_simple', 'vocabulary_source', 'check_vocabulary',
            'LikeSettings', 'make_documents', 'make_passages', 'ShuffleSettings', 'make_shuffled', 'SampleSettings',
-           'make_sample']
+           'make_sample', 'make_unique']
 
 # %% ../../nbs/studies/00_languages.ipynb #b0f50509
 @dataclass(frozen=True)
@@ -475,4 +476,13 @@ def make_sample(job: StepJob, config: SampleSettings) -> Path|tuple:
     if job.held_out: return job.corpus
     out = job.place(config)
     sample_documents(list(job.corpus), out, config.words, config.seed, job.column)
+    return out
+
+# %% ../../nbs/studies/00_languages.ipynb #7424a83c
+@register_step("deduplicate", main="threshold")
+def make_unique(job: StepJob, config: DeduplicationConfig) -> Path|tuple:
+    "Remove the copies of a corpus"
+    if job.held_out: return job.corpus
+    out = job.place(config)
+    deduplicate_corpus(list(job.corpus), out, config, job.workers, job.column)
     return out

@@ -32,7 +32,8 @@ __all__ = ['PRONOUN_WORDS', 'DETERMINER_WORDS', 'ADPOSITION_WORDS', 'CONJUNCTION
            'NUMERAL_WORDS', 'CONTENT_SPELLINGS', 'PASSAGE_PLACE', 'PASSAGE_COLUMNS', 'BUCKET_BYTES', 'UNPACKED',
            'MOST_BUCKETS', 'closed_class', 'passage_lengths', 'LikeStep', 'DocumentsOf', 'documents_of',
            'place_passages', 'cut_passages', 'PassagesOf', 'passages_of', 'quantile_lengths', 'MatchLengths',
-           'match_lengths', 'sentences_of', 'Buckets', 'shuffle_sentences', 'lottery', 'SampleStep', 'sample_documents']
+           'match_lengths', 'sentences_of', 'sentence_tiles', 'Buckets', 'shuffle_sentences', 'lottery', 'SampleStep',
+           'sample_documents']
 
 # %% ../../nbs/text/07_controls.ipynb #de2b2d73
 PRONOUN_WORDS = """
@@ -292,18 +293,33 @@ def match_lengths(
 # %% ../../nbs/text/07_controls.ipynb #0bbf17d5
 _sentence_gap = re.compile("E+ *[SN]+|N+") # an end, closing quotes and white space; or the end of a line
 
+def _sentence_pieces(text: str) -> Iterator[tuple[int, int, bool]]:
+    "Where the pieces between two gaps begin and end, and whether there is a word in them"
+    classes, start = class_string(text), 0
+    for end in [*(match.end() for match in _sentence_gap.finditer(classes)), len(text)]:
+        piece = classes[start:end]
+        if piece: yield start, end, "L" in piece or "D" in piece
+        start = end
+
 def sentences_of(
     text: str, # A document
 ) -> list[str]: # Without the white space between them
     "The sentences of a text"
-    classes, found, start = class_string(text), [], 0
-    has_word = lambda piece: "L" in piece or "D" in piece
-    for match in [*_sentence_gap.finditer(classes), None]:
-        end = match.end() if match else len(text)
+    found = []
+    for start, end, has_word in _sentence_pieces(text):
         piece = text[start:end].strip()
-        if has_word(classes[start:end]): found.append(piece)
+        if has_word: found.append(piece)
         elif found and piece: found[-1] += " " + piece
-        start = end
+    return found
+
+def sentence_tiles(
+    text: str, # A document
+) -> list[tuple[int, int]]: # First and end character; together they are the text
+    "Where the sentences of a text are, with the white space after them"
+    found = []
+    for start, end, has_word in _sentence_pieces(text):
+        if found and not has_word: found[-1] = found[-1][0], end
+        else: found.append((start, end))
     return found
 
 # %% ../../nbs/text/07_controls.ipynb #dcc0183d

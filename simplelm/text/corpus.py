@@ -127,7 +127,8 @@ def choose_split(
 # %% ../../nbs/text/04_corpus.ipynb #31d9f681
 NOT_TEXT = ("tokenizer", "blocks", "train", "extend", "evaluate", "samples", "contamination", "statistics",
             "vocabulary") # Stages that make no corpus
-OWN_FILES = ("manifest.json", "statistics.json", "missing_words.csv", "rejected.jsonl", "README.md") # What a corpus keeps about itself
+OWN_FILES = ("manifest.json", "statistics.json", "missing_words.csv", "duplicates.parquet", "rejected.jsonl",
+             "README.md") # What a corpus keeps about itself
 SAVED_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json") # What `datasets` keeps beside the data it saves
 
 def _unreadable(error: OSError) -> None:
