@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..artifacts import InputError, Manifest, make_artifact, uncollected
 from .loading import check_weights, first_line
+
+if TYPE_CHECKING: from transformers import PreTrainedModel
 
 # %% auto #0
 __all__ = ['MAGIC', 'is_gguf', 'check_gguf', 'convert_gguf']
@@ -66,4 +69,12 @@ def _read_gguf(path: Path) -> tuple:
         raise InputError(f"{path}: not a GGUF model that transformers can read ({first_line(e)})") from None
     finally: logging.set_verbosity(verbosity)
     check_weights(path, *found)
-    return found[0], tokenizer
+    return _plain_model(found[0]), tokenizer
+
+def _plain_model(loaded: PreTrainedModel) -> PreTrainedModel:
+    "The same model without the mark that its weights come from a quantized file, which transformers refuses to save"
+    from transformers import AutoConfig, AutoModelForCausalLM
+    settings = {k: v for k, v in loaded.config.to_dict().items() if k != "quantization_config"}
+    plain = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings), dtype=loaded.dtype)
+    plain.load_state_dict(loaded.state_dict())
+    return plain
