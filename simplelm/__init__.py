@@ -22,6 +22,8 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .text.gain import vocabulary_gain as vocabulary_gain
     from .text.deduplication import DeduplicationConfig as DeduplicationConfig
     from .text.deduplication import deduplicate_corpus as deduplicate_corpus
+    from .text.sentences import SplitConfig as SplitConfig
+    from .text.sentence_corpus import split_sentences as split_sentences
     from .stories.lexicon import child_vocabulary as child_vocabulary
     from .stories.dials import StoryWorldConfig as StoryWorldConfig
     from .stories.story import write_stories as write_stories
@@ -68,6 +70,8 @@ _NAMES = {
     "text.simplified": "simplify_corpus",
     "text.gain": "vocabulary_gain",
     "text.deduplication": "DeduplicationConfig deduplicate_corpus",
+    "text.sentences": "SplitConfig",
+    "text.sentence_corpus": "split_sentences",
     "stories.lexicon": "child_vocabulary",
     "stories.dials": "StoryWorldConfig",
     "stories.story": "write_stories",

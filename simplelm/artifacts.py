@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import gc
 import hashlib
-import importlib
 import json
 import logging
 import os
@@ -37,7 +36,7 @@ from tqdm.auto import tqdm
 __all__ = ['logger', 'InputError', 'NoResult', 'Busy', 'plain', 'fingerprint', 'check_place', 'atomic_write', 'Manifest',
            'check_files', 'read_manifest', 'source_fingerprint', 'package_versions', 'PartialArtifact', 'make_artifact',
            'restarting', 'find_leftovers', 'remove_leftover', 'data_folder', 'find_data', 'progress', 'on_sigterm',
-           'uncollected', 'Deferred']
+           'uncollected']
 
 # %% ../nbs/00_artifacts.ipynb #f825282b
 class InputError(ValueError):
@@ -701,17 +700,3 @@ def uncollected():
     try: yield
     finally:
         if was: gc.enable()
-
-# %% ../nbs/00_artifacts.ipynb #c2f3823a
-class Deferred:
-    "Stands for a module that is imported when something of it is first used, and then takes this one's place among the globals of whoever used it"
-    def __init__(self,
-        name: str, # Such as altair
-    ):
-        self.name = name
-
-    def __getattr__(self, attribute):
-        with uncollected(): module = importlib.import_module(self.name)
-        user = sys._getframe(1).f_globals
-        for name in [name for name, value in user.items() if value is self]: user[name] = module
-        return getattr(module, attribute)

@@ -5,29 +5,42 @@
 # %% ../nbs/02_charts.ipynb #d7993ebb
 from __future__ import annotations
 
-from .artifacts import Deferred
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 # %% auto #0
-__all__ = ['COLOURS', 'SHAPES', 'language_marks', 'log_x', 'described', 'styled']
+__all__ = ['COLOURS', 'SHAPES', 'language_scales', 'language_marks', 'log_x', 'described', 'styled']
 
 # %% ../nbs/02_charts.ipynb #4ad0d153
-alt, pd = Deferred("altair"), Deferred("pandas") # loaded at first use: the command line starts without them
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../nbs/02_charts.ipynb #22aec989
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#B88000", "#3D94C6")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
 # %% ../nbs/02_charts.ipynb #169a4123
+def language_scales(
+    count: int, # Languages of a study
+) -> tuple[list[str], list[str]]: # Colours, shapes
+    "The colour and the shape of each language; after six languages, the same colours have other shapes"
+    rounds = [(i, i//len(COLOURS)) for i in range(count)]
+    colours = [COLOURS[i % len(COLOURS)] for i, _ in rounds]
+    shapes = [SHAPES[(i + shift) % len(SHAPES)] for i, shift in rounds]
+    return colours, shapes
+
 def language_marks(
     languages: list[str], # The languages of a study, in order
+    legend: bool=True, # Whether a chart names them; a page with its own legend does not need to
 ) -> dict: # Altair encodings of colour and shape
     "One colour and one shape for each language, the same in every chart"
-    def scale(values):
-        repeated = [values[i % len(values)] for i in range(len(languages))]
-        return alt.Scale(domain=languages, range=repeated)
-    legend = alt.Legend(orient="top", symbolOpacity=1)
-    color = alt.Color("language:N", scale=scale(COLOURS), title=None, legend=legend)
-    shape = alt.Shape("language:N", scale=scale(SHAPES), title=None, legend=legend)
+    import altair as alt
+    colours, shapes = language_scales(len(languages))
+    def scale(values): return alt.Scale(domain=languages, range=values)
+    names = alt.Legend(orient="top", symbolOpacity=1) if legend else None
+    color = alt.Color("language:N", scale=scale(colours), title=None, legend=names)
+    shape = alt.Shape("language:N", scale=scale(shapes), title=None, legend=names)
     return dict(color=color, shape=shape)
 
 # %% ../nbs/02_charts.ipynb #0c73d4f5
@@ -37,6 +50,7 @@ def log_x(
     column: str="x", # Of the table
 ) -> alt.X: # An Altair encoding
     "A logarithmic axis for parameters, tokens or FLOPs"
+    import altair as alt
     scale = alt.Scale(type="log", nice=False, padding=12)
     shape = ".3~s" if largest < 1e12 else "~e"
     axis = alt.Axis(format=shape, tickCount=4, labelSeparation=8, grid=False)
@@ -64,6 +78,7 @@ def styled(
     chart: alt.TopLevelMixin, # Any chart
 ) -> alt.TopLevelMixin: # A copy in the style of all charts
     "Thin lines, plain type, no frame; words in the colour of the page's text"
+    import altair as alt
     words = dict(labelColor="currentColor", titleColor="currentColor")
     lines = dict(gridColor="#88888840", domainColor="#888888", tickColor="#888888")
     axis = alt.AxisConfig(**words, **lines, titleFontWeight="normal", labelFontSize=11, titleFontSize=12)

@@ -1,11 +1,12 @@
-"""Studies whose law is known: size factors, losses of known form, and abilities that do or do not emerge."""
+"""Studies whose law is known: size factors, losses of known form, forecasts, and abilities that do not emerge."""
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from simplelm.laws.emergence import drawn_studies, judge
-from simplelm.laws.rivals import RIVALS, TESTED, Replicates, _score, _slope_test, misfit_p, rival_p
+from simplelm.laws.forecast import forecast_gap
+from simplelm.laws.rivals import RIVALS, TESTED, Replicates, _score, misfit_p, rival_p
 from simplelm.laws.size_factor import Curves, _over_groups, _reach, best_shift, parallel_p, rises, shift_weights, straightened, weighted_sum
 
 SIZES = np.array([3e4, 1.5e5, 8e5])
@@ -144,4 +145,36 @@ def items_alone(odds, right, draws, rng):
     return tuple(weight @ np.mean(tables, axis=1).T for tables in (right, odds))
 
 
-ABILITIES = [Ability(sizes, rise, spread) for sizes in (5, 8) for rise in (0.5, 2.0) for spread in (0.1, 0.3)]
+ABILITIES = [Ability(sizes, 0.5, spread) for sizes in (5, 8) for spread in (0.1, 0.3, 0.6)]
+
+
+# Forecasts
+
+def forecasts_held(noise, trials, seed, seeds=3):
+    """How often the interval of measured minus forecast holds zero, where a power law is true."""
+    rng, x, held = np.random.default_rng(seed), np.tile(X, seeds), 0
+    for trial in range(trials):
+        loss = FORMS["power law"]*np.exp(noise*rng.standard_normal((seeds, len(X))))
+        gap = forecast_gap(x, loss.ravel(), 0.05, draws=400, seed=trial).difference
+        held += gap.low <= 0 <= gap.high
+    return held/trials
+
+
+def all_rows(trials):
+    """What each procedure promises, and what it keeps: one row a world."""
+    for number, world in enumerate(FACTORS):
+        held, withheld = factor_verdicts(world, trials, number)
+        where = f"{world.measure}, 3 sizes"
+        yield dict(procedure="size factor", world=where, seeds=world.seeds, spread=world.spread, quantity="coverage", value=held)
+        yield dict(procedure="size factor", world=where, seeds=world.seeds, spread=world.spread, quantity="withheld", value=withheld)
+    for form in FORMS:
+        for noise in (0.003, 0.01):
+            shown = shown_share(form, noise, trials, 100)
+            yield dict(procedure="power law", world=f"{form}, 5 sizes", seeds=3, spread=noise, quantity="shown", value=shown)
+    for noise in (0.003, 0.01):
+        held = forecasts_held(noise, trials, 200)
+        yield dict(procedure="forecast", world="power law, 5 sizes", seeds=3, spread=noise, quantity="coverage", value=held)
+    for world in ABILITIES:
+        for rule, drawn in (("seeds and items", drawn_studies), ("items alone", items_alone)):
+            sharp, where = sharp_share(world, trials, 300, drawn=drawn), f"even rise, {world.sizes} sizes, {rule} drawn"
+            yield dict(procedure="emergence", world=where, seeds=world.seeds, spread=world.spread, quantity="sharp", value=sharp)

@@ -196,19 +196,44 @@ PLACES = [
     (("run", "gigantic"), "tiny"), (("run", "EMPTY"), "EMPTY"), (("run", "tiny", "--workers", "0"), "workers"), (("run", "tiny", "--out", "FILE"), "FILE"),
 ]
 
-NAMED, WORLD = 'description = "Four models small enough for a test"', "[source.storyworld]\ndocuments = 2000"
+NAMED, WORLD = 'description = "Four models small enough for a test"', "[source.storyworld]\ndocuments = 1000"
 STEP = '{ simplify = { vocabulary = "storyworld" } }'
 CLAIM = '[[claims]]\nname = "c"\nkind = "difference"\ncompare = ["simple", "regular"]\nmeasure = "storyworld/simple"\n'
 
+def about_size(kind, rest): return f'[[claims]]\nname = "c"\nkind = "{kind}"\n{rest}\n'
+
+
+TWO, ONE, TEXT = 'compare = ["simple", "regular"]\n', 'compare = ["simple"]\n', 'measure = "text/simple"\n'
+SIZE_CLAIMS = [
+    ("size_factor", TWO + TEXT, "size_factor needs 3 sizes, and there are 2"),
+    ("size_factor", ONE + TEXT, "size_factor compares two languages; `compare` names 1"),
+    ("size_factor", f"{TWO}{TEXT}factor = 0.0", "factor is 0.0; it must be above 0"),
+    ("size_factor", f"{TWO}{TEXT}factor = inf", "`claims.factor` is inf"),
+    ("size_factor", f"{TWO}{TEXT}margin = 0.1", "others have none"),
+    ("size_factor", f'{TWO}{TEXT}sizes = [["32x2", "64x2"]]', "name sizes, not pairs"),
+    ("difference", f'{TWO}{TEXT}sizes = [["32x2", 5]]', "sizes has ('32x2', 5)"),
+    ("difference", f"{TWO}{TEXT}sizes = [5]", "sizes has 5"),
+    ("power_law", ONE + TEXT, "power_law needs 5 sizes, and there are 2"),
+    ("power_law", TWO + TEXT, "power_law is about one language; `compare` names 2"),
+    ("power_law", f'{ONE}measure = "storyworld/simple"', "power_law is about a loss"),
+    ("power_law", ONE, "`measure` is missing"),
+    ("power_law", f'{ONE}{TEXT}x = "tokens"', "leave `measure` out"),
+    ("power_law", f'{ONE}{TEXT}x = "flops"', "x"),
+    ("forecast", f"{ONE}{TEXT}margin = 0.05", "forecast needs 4 sizes, and there are 2"),
+    ("forecast", ONE + TEXT, "need a `margin`"),
+    ("difference", f"{TWO}{TEXT}factor = 2.0", "`factor` belongs to claims of kind size_factor"),
+    ("difference", f'{TWO}{TEXT}x = "tokens"', "`x` belongs to claims of kind power_law"),
+]
+
 # A study: what takes the place of a line of the miniature study, and what the error must say.
 STUDIES = [
-    ("limit = 40", "limits = 40", "unknown key `evaluation.limits`"), ("limit = 40", "limit = 0", "limit"), ("limit = 40", "limit = -1", "limit"), ("limit = 40", 'limit = "40"', "limit"),
-    ("limit = 40", "limit = true", "limit"), ("limit = 40", f"limit = {HUGE}", "limit"), ("limit = 40", "limit = 1.5", "limit"),
+    ("limit = 20", "limits = 40", "unknown key `evaluation.limits`"), ("limit = 20", "limit = 0", "limit"), ("limit = 20", "limit = -1", "limit"), ("limit = 20", 'limit = "40"', "limit"),
+    ("limit = 20", "limit = true", "limit"), ("limit = 20", f"limit = {HUGE}", "limit"), ("limit = 20", "limit = 1.5", "limit"),
     ("context = 64", "context = true", "context"), ("context = 64", "context = 0", "context"), ("context = 64", "context = [64]", "context"), ("context = 64", f"context = {HUGE}", "context"),
     ("validation_fraction = 0.05", "validation_fraction = 0", "validation_fraction"), ("validation_fraction = 0.05", "validation_fraction = nan", "validation_fraction"),
-    ("validation_fraction = 0.05", "validation_fraction = 1.0", "validation_fraction"), ("documents = 2000", "documents = 0", "documents"),
-    ("documents = 2000", "documents = 3_000_000_000_000_000_000", "documents is 3,000,000,000,000,000,000"), ("documents = 2000", 'documents = "many"', "documents"),
-    ("documents = 2000", "documents = 2000\ndepth = 7", "depth is 7"), ("documents = 2000", "documents = 2000\nlexicon = [9, 1, 2]", "lexicon"),
+    ("validation_fraction = 0.05", "validation_fraction = 1.0", "validation_fraction"), ("documents = 1000", "documents = 0", "documents"),
+    ("documents = 1000", "documents = 3_000_000_000_000_000_000", "documents is 3,000,000,000,000,000,000"), ("documents = 1000", 'documents = "many"', "documents"),
+    ("documents = 1000", "documents = 1000\ndepth = 7", "depth is 7"), ("documents = 1000", "documents = 1000\nlexicon = [9, 1, 2]", "lexicon"),
     ("vocab_size = 512", "vocab_size = 1", "vocab_size"), ("vocab_size = 512", f"vocab_size = {HUGE}", "vocab_size"),
     ('sizes = ["32x2", "64x2"]', 'sizes = "32x2"', "sizes"), ('sizes = ["32x2", "64x2"]', "sizes = []", "sizes is empty"), ('sizes = ["32x2", "64x2"]', 'sizes = ["32x2", "32x2"]', "twice"),
     ('sizes = ["32x2", "64x2"]', 'sizes = ["huge"]', "huge"), ('sizes = ["32x2", "64x2"]', 'sizes = ["33x2"]', "hidden 33"), ('sizes = ["32x2", "64x2"]', "sizes = [32]", "sizes"),
@@ -248,9 +273,11 @@ STUDIES = [
     ("[models]", '[[dials]]\nname = "depth"\nvalues = [0, 1]\n[models]', "its reference"),
     ("[models]", '[[dials]]\nname = "deep"\nvalues = [0, 1]\n[models]', "deep"),
     ("[models]", '[[texts]]\nname = "simple"\nworld = { depth = 0 }\n[models]', "is a language"),
-    ("[models]", '[[texts]]\nname = "a/b"\n[models]', "is no name"), ("limit = 40", 'limit = 40\ncommon_texts = ["plain"]', "common_texts"),
-    ("limit = 40", 'limit = 40\nvocabulary = "plain"', "vocabulary"), ("limit = 40", "limit = 40\nngrams = [4]", "ngrams has 4"),
-    ("limit = 40", "limit = 40\ntext_documents = 1", "text_documents"),
+    ("[models]", '[[texts]]\nname = "a/b"\n[models]', "is no name"), ("limit = 20", 'limit = 20\ncommon_texts = ["plain"]', "common_texts"),
+    ("limit = 20", 'limit = 20\nvocabulary = "plain"', "vocabulary"), ("limit = 20", "limit = 20\nngrams = [4]", "ngrams has 4"),
+    ("limit = 20", "limit = 20\ntext_documents = 1", "text_documents"),
+    *[('sizes = ["32x2", "64x2"]\nseeds = 1', f'sizes = ["32x2", "64x2"]\nseeds = 3\n{about_size(kind, rest)}', said)
+      for kind, rest, said in SIZE_CLAIMS],
     ("[models]", CLAIM + "[models]", "needs 3 seeds of each size, and 32x2 has 1"),
     *[("[models]\nsizes = [\"32x2\", \"64x2\"]\nseeds = 1", CLAIM.replace(old, new) + '[models]\nsizes = ["32x2"]\nseeds = 3', said) for old, new, said in (
         ('"difference"', '"better"', "kind"), ('"simple", "regular"', '"simple", "plain"', "'plain' is not there"), ('"simple", "regular"', '"simple"', "compares two languages"),
@@ -349,7 +376,7 @@ def test_studies(refuse, line, other, said):
 
 def test_a_language_with_too_little_text(tmp_path):
     """What was made until then stays, since it is right; the line says what to change."""
-    study = (ROOT/"tests"/"miniature.toml").read_text().replace("tokens = 16384", "tokens = 500_000_000")
+    study = (ROOT/"tests"/"miniature.toml").read_text().replace("tokens = 16384", "tokens = 500_000_000").replace("documents = 1000", "documents = 400")
     (tmp_path/"mine.toml").write_text(study)
     done = call("run", "mine.toml", "--out", "run", cwd=tmp_path)
     assert done.returncode == 2 and "languages.simple.repeat = true" in done.stderr and "Traceback" not in done.stderr

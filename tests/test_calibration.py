@@ -7,6 +7,7 @@ from scipy import stats
 
 from conftest import ROOT
 from simplelm.scoring.comparison import Arm, compare, crossed_error, equivalence, holm, mcnemar, non_inferiority
+from law_simulation import ABILITIES, FACTORS, Ability, FactorWorld, factor_verdicts, items_alone, sharp_share, shown_share
 from simulation import EFFECT, FURTHER, WORLDS, World, calibrate_world, draw_arms
 
 TRIALS = 2000
@@ -214,3 +215,49 @@ def test_power_is_what_is_said():
     difference, variance, freedom = crossed_error([Arm(one + shift, 1), Arm(other, -1)], [np.zeros(1, int)], "none")
     found = np.abs(difference)/np.sqrt(variance) > stats.t.isf(0.025, freedom)
     assert 0.77 < found.mean() < 0.83
+
+
+# Laws
+
+@pytest.mark.parametrize("number, world", list(enumerate(FACTORS)), ids=lambda v: f"{v.measure} {v.seeds} {v.spread}" if isinstance(v, FactorWorld) else "")
+def test_size_factors_hold_the_truth(number, world):
+    """Three sizes; a true factor of 1.5; parallel curves are withheld in one of twenty studies."""
+    held, withheld = factor_verdicts(world, TRIALS, 600 + number)
+    assert held >= 0.93 and withheld <= 0.07
+
+
+def test_curves_that_differ_have_no_factor():
+    held, withheld = factor_verdicts(FactorWorld("tasks", 5, 0.03, 1.0, tilt=0.4), TRIALS, 700)
+    assert withheld > 0.9
+
+
+@pytest.mark.parametrize("noise", [0.003, 0.01])
+@pytest.mark.parametrize("form", ["log-linear", "exponential", "broken power law"])
+def test_other_forms_are_no_power_law(form, noise):
+    assert shown_share(form, noise, TRIALS, 800) <= 0.05
+
+
+def test_a_power_law_is_found():
+    """The power at the noise of a study."""
+    assert shown_share("power law", 0.003, 200, 900) > 0.8
+
+
+def test_a_positive_exponent_shows_no_power_law():
+    """The earlier rule asked only whether the exponent is above zero: a log-linear loss passed every time."""
+    from law_simulation import FORMS, X
+    from simplelm.laws.scaling import fit_power_law
+    rng, x = np.random.default_rng(9), np.tile(X, 3)
+    for form in ("log-linear", "exponential"):
+        fits = [fit_power_law(x, np.tile(FORMS[form], 3)*np.exp(0.003*rng.standard_normal(15)), bootstraps=40) for _ in range(10)]
+        assert all(fit.significant for fit in fits)
+
+
+@pytest.mark.parametrize("number, world", list(enumerate(ABILITIES)), ids=lambda v: f"{v.sizes} {v.spread}" if isinstance(v, Ability) else "")
+def test_nothing_emerges(number, world):
+    """False "sharp" verdicts where log-odds rise evenly and models of one size differ."""
+    assert sharp_share(world, 500, 1000 + number, draws=59) <= 0.05
+
+
+def test_items_alone_make_sharp_abilities():
+    """The earlier rule drew items again and averaged seeds away."""
+    assert sharp_share(Ability(5, 0.5, 0.6), 300, 1100, draws=59, drawn=items_alone) > 0.08

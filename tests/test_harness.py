@@ -106,6 +106,7 @@ def test_export_of_texts(data):
     del TASKS["pages"]
 
 
+@pytest.mark.slow
 def test_export_runs_by_command(data):
     """The harness's own command runs exported tasks of every kind in a folder that has moved, and without this package."""
     names = ["winogrande", "truthfulqa_mc2", "lambada_openai", "gsm8k", "storyworld_color"]

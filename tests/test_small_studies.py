@@ -22,7 +22,7 @@ CASES = {
 def test_a_small_study_has_a_report(tmp_path, monkeypatch, capsys, case):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    study = (ROOT/"tests"/"miniature.toml").read_text().replace("documents = 2000", "documents = 500")
+    study = (ROOT/"tests"/"miniature.toml").read_text().replace("documents = 1000", "documents = 500")
     for line, other in CASES[case]:
         assert line in study
         study = study.replace(line, other)

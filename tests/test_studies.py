@@ -181,6 +181,7 @@ def test_a_claim_that_was_changed_afterwards_says_so(run, tmp_path):
     assert [r["models"] for r in register_claims(changed, tmp_path)] == [0, 1]
 
 
+@pytest.mark.slow
 def test_given_outcomes_stand_for_models(run, tmp_path):
     """The tables alone, in an empty folder: nothing is trained; one table damaged: one line."""
     given = tmp_path/"given"
@@ -211,7 +212,9 @@ def children(process):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_leaves_no_process_and_continues(run, tmp_path, how):
-    process = subprocess.Popen([sys.executable, "-m", "simplelm", "run", STUDY, "--out", tmp_path/"run", "--jobs", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # A shell that starts tests in the background lets them ignore Ctrl-C, which a user's terminal does not.
+    process = subprocess.Popen([sys.executable, "-m", "simplelm", "run", STUDY, "--out", tmp_path/"run", "--jobs", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     until = time.monotonic() + 120
     while not list((tmp_path/"run").glob("model-*/manifest.json")):
         assert process.poll() is None and time.monotonic() < until
@@ -219,7 +222,7 @@ def test_a_stopped_run_leaves_no_process_and_continues(run, tmp_path, how):
     workers = children(process.pid)
     assert len(workers) == 2
     process.send_signal(how)
-    process.wait(30)
+    process.wait(60)
     until = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in workers):
         assert time.monotonic() < until, "a worker outlived its parent"
@@ -248,6 +251,91 @@ def test_dials_are_languages():
     assert list(study.languages) == ["plain", "depth-0", "depth-3", "lexicon-250", "lexicon-1000"]
     assert [(p.language, p.reference) for p in study.positions] == [("depth-0", False), ("plain", True), ("depth-3", False), ("lexicon-250", True), ("lexicon-1000", False)]
     assert study.reference == "plain"
+
+
+# Claims about size, on outcomes that are made up
+
+LADDER = ("16x2", "32x2", "64x2", "128x2", "256x2")
+
+
+def sized_run(folder, k=2.0, seeds=4, sizes=LADDER, form="power law", tilt=0.0, embeddings=0.0):
+    """Outcomes, models.csv and curves.csv: a model of `simple` does what one of `regular` does that is k times as large."""
+    from simplelm.models.model import model_size, non_embedding_parameter_count
+    from simplelm.studies.claims import OUTCOME_COLUMNS
+    from simplelm.studies.running import pack_values
+    draw, rows, models, curves = np.random.default_rng(0), [], [], []
+    documents, ease = 0.05*draw.normal(size=30), draw.normal(size=200)
+    tokens, first = np.geomspace(1e5, 2e6, 12), non_embedding_parameter_count(model_size(LADDER[0]))
+    for size in sizes:
+        inner = non_embedding_parameter_count(model_size(size))
+        for language, shift, turn in (("simple", k, tilt), ("regular", 1.0, 0.0)):
+            for seed in range(seeds):
+                u = np.log(shift*inner/first)
+                loss = (0.6 + 0.8*np.exp(-0.25*u) if form == "power law" else 1.4 - 0.12*u)*np.exp(0.004*draw.normal())
+                odds = (0.3 + turn)*(u - 2) + ease + 0.05*draw.normal()
+                right = (draw.random(200) < 1/(1 + np.exp(-odds))).astype(float)
+                of, text = (language, size, seed), loss + documents - documents.mean()
+                rows.append((*of, "g_a", "g", "simple", "acc", "same", 200, *pack_values(right)))
+                rows.append((*of, "text_plain", "", "standard", "bits_per_byte", "same", 30, *pack_values(text)))
+                models.append((*of, int(1.3*inner + embeddings*int(size.split("x")[0])), inner))
+                walk = 0.004*np.cumsum(draw.normal(size=12))/12**0.5
+                for t, off in zip(tokens, walk): curves.append((*of, t, (0.7 + 30*t**-0.35)*np.exp(off)))
+    names = ["language", "size", "seed"]
+    pd.DataFrame(rows, columns=OUTCOME_COLUMNS).to_parquet(folder/"outcomes.parquet")
+    pd.DataFrame(models, columns=[*names, "parameters", "non_embedding_parameters"]).to_csv(folder/"models.csv", index=False)
+    pd.DataFrame(curves, columns=[*names, "tokens", "bits_per_byte"]).to_csv(folder/"curves.csv", index=False)
+    return folder
+
+
+def claims_about_size():
+    from simplelm.studies.study import Claim
+    two, regular = dict(compare=("simple", "regular"), primary=True), dict(compare=("regular",), primary=True)
+    return [Claim(name="text factor", kind="size_factor", measure="text/plain", **two),
+            Claim(name="task factor", kind="size_factor", measure="g/simple", **two),
+            Claim(name="factor of 6", kind="size_factor", measure="text/plain", factor=6.0, **two),
+            Claim(name="law", kind="power_law", measure="text/plain", **regular),
+            Claim(name="law in tokens", kind="power_law", x="tokens", compare=("regular",)),
+            Claim(name="forecast", kind="forecast", measure="text/plain", margin=0.05, **regular)]
+
+
+def test_claims_about_size(tmp_path):
+    """One claim of each kind: columns, verdicts and Holm's correction as for all others; order of rows changes nothing."""
+    from simplelm.studies.claims import Verdict, judge_claims
+    table = judge_claims(sized_run(tmp_path), claims_about_size()).set_index("name")
+    assert ["name", *table.columns] == list(Verdict.__dataclass_fields__)
+    said = dict(table.verdict)
+    assert [said[name] for name in ("text factor", "factor of 6", "law", "forecast")] == ["supported", "refuted", "supported", "supported"]
+    assert table.low["text factor"] < 2 < table.high["text factor"] and "without embeddings: k =" in table.why["text factor"]
+    assert table.low["law"] < 0.25 < table.high["law"] and said["law in tokens"] in ("supported", "undecided")
+    assert table.measure["law in tokens"] == "loss along runs" and table.seeds.eq(4).all()
+    primary = table[table.primary]
+    assert (primary.p_holm >= primary.p).all() and table.p_holm.isna()["law in tokens"]
+    for name in ("outcomes.parquet", "models.csv", "curves.csv"):
+        path = tmp_path/name
+        rows = (pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)).sample(frac=1, random_state=1)
+        rows.to_parquet(path) if path.suffix == ".parquet" else rows.to_csv(path, index=False)
+    pd.testing.assert_frame_equal(judge_claims(tmp_path, claims_about_size()).set_index("name"), table, check_exact=True)
+
+
+def test_claims_about_size_that_do_not_hold(tmp_path):
+    """A line is no power law, curves that cross have no factor, and equal languages have none above 1."""
+    from simplelm.studies.claims import judge_claims
+    folders = [tmp_path/name for name in ("line", "crossed", "equal", "few", "counted")]
+    for folder in folders: folder.mkdir()
+    line, crossed, equal, few, counted = (judge_claims(sized_run(folder, **options), claims_about_size()).set_index("name") for folder, options in zip(
+        folders, (dict(form="line"), dict(k=1.0, tilt=0.4), dict(k=1.0), dict(seeds=2), dict(embeddings=2000.0))))
+    assert line.verdict["law"] in ("refuted", "undecided") and line.verdict["forecast"] != "supported"
+    assert crossed.verdict["task factor"] == "withheld" and "cross" in crossed.why["task factor"]
+    assert equal.verdict["text factor"] != "supported"
+    assert set(few.verdict) == {"withheld"}
+    assert counted.why["text factor"].startswith("all parameters: the two curves") # a factor in one count alone is none
+
+
+def test_a_size_factor_needs_the_parameters(tmp_path):
+    from simplelm.studies.claims import judge_claims
+    (sized_run(tmp_path)/"models.csv").unlink()
+    found = judge_claims(tmp_path, claims_about_size()[:1]).iloc[0]
+    assert found.verdict == "withheld" and "models.csv is not beside outcomes.parquet" in found.why
 
 
 COMMITTED = sorted(p.parent for p in (ROOT/"nbs"/"results").glob("*/outcomes.parquet"))

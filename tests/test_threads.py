@@ -131,6 +131,7 @@ def test_run_on_another_processor_is_in_one_precision(tmp_path, caplog):
     from simplelm.studies.study import load_study
     study = load_study(ROOT/"tests"/"miniature.toml")
     study = replace(study, models=replace(study.models, sizes=study.models.sizes[:1], seeds=(0,), more_seeds={}))
+    study = replace(study, evaluation=replace(study.evaluation, tasks=("storyworld_agreement",)))
     with patch.object(torch.cpu, "get_capabilities", lambda: dict(avx2=True)): run_study(study, tmp_path/"run", jobs=1)
     caplog.clear()
     with patch.object(torch.cpu, "get_capabilities", lambda: dict(avx512_bf16=True)): run_study(study, tmp_path/"run", jobs=1)

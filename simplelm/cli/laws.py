@@ -26,8 +26,8 @@ class FitCommand(Command):
     $ simplelm fit points.csv --x "Training FLOP" --loss loss
     $ simplelm fit points.csv --parameters N --tokens D --loss loss --drop 5
 
-    With one column --x the law is L(x) = E + A x^-alpha, with a broken law as its rival. With parameters and
-    tokens it is L(N, D) = E + A N^-alpha + B D^-beta, with the compute-optimal frontier.
+    With one column --x the law is L(x) = E + A x^-alpha, with four rivals on held-out runs.
+    With parameters and tokens it is L(N, D) = E + A N^-alpha + B D^-beta, with the compute-optimal frontier.
     """
     source: Positional[Path] # A run folder, or a CSV file
     x: str = "flops" # Column of the CSV with compute, tokens or parameters
@@ -93,8 +93,11 @@ def _fit_language(
     curves: Any, # Its rows of curves.csv
     bootstraps: int, # Resamples
 ) -> None:
-    "Print the parametric law of a language and the frontier of its curves"
-    from simplelm.laws import frontier, scaling
+    "Print whether a language follows a power law, its parametric law, and the frontier of its curves"
+    from simplelm.laws import frontier, rivals, scaling
+    def form():
+        found = rivals.follows_power_law(models.non_embedding_parameters, models.bits_per_byte)
+        return f"{found.verdict or 'no verdict below three seeds'}: {found.why}"
     def law():
         parameters, loss = models.non_embedding_parameters, models.bits_per_byte
         fit = scaling.fit_parametric(parameters, models.tokens, loss, bootstraps=bootstraps)
@@ -102,6 +105,7 @@ def _fit_language(
     def optimum():
         read = curves.dropna(subset=["bits_per_byte"]).rename(columns={"bits_per_byte": "loss"})
         return frontier.agreement(frontier.curve_frontiers(read))
+    _attempt(f"{language}: follows a power law in parameters", form)
     _attempt(f"{language}: parametric law", law)
     _attempt(f"{language}: frontier of the curves", optimum)
 
@@ -156,7 +160,8 @@ def _fit_column(
     about: dict, # What the fit tells about them
 ) -> Any: # The fit
     "Fit and print a law of one column"
-    from simplelm.laws.scaling import fit_power_law, held_out_text, verdict
+    from simplelm.laws.rivals import held_out_text
+    from simplelm.laws.scaling import fit_power_law, verdict
     x, loss = table[options.x], table[options.loss]
     held_out = held_out_text(x, loss)
     about = about | dict(validation=held_out)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 import tyro
 from tyro.conf import Positional
 
-from ..artifacts import check_place, find_leftovers, remove_leftover
+from ..artifacts import check_place, find_leftovers, logger, remove_leftover
 from .options import Command
 
 # %% ../../nbs/cli/06_studies.ipynb #e0057556
@@ -29,7 +29,7 @@ def _peak_memory() -> str: # Such as ", peak memory 1.3 GiB"; empty where the sy
 # %% ../../nbs/cli/06_studies.ipynb #d0bd26e7
 @dataclass(frozen=True, kw_only=True)
 class RunCommand(Command):
-    """Run a whole study, or what is left of it: corpora, tokenizers, models, scores, claims, report.
+    """Run a whole study, or what is left of it; its report is written again after every finished model.
 
     $ simplelm run
     $ simplelm run mine.toml --out runs/mine --jobs 4
@@ -51,8 +51,9 @@ class RunCommand(Command):
         started = time.monotonic()
         study = _load(self.study, self.seeds)
         folder = self.out or Path("runs")/study.name
-        found = report.load_run(run_study(study, folder, self.workers, self.jobs, self.outcomes))
-        page = report.write_report(found)
+        logger.info("report: %s, written again after every finished model", folder/"report.html")
+        run_study(study, folder, self.workers, self.jobs, self.outcomes, report.write_report)
+        page = report.write_report(found := report.load_run(folder))
         for line in report.report_lines(found): print(line)
         print(f"{time.monotonic() - started:.0f} s{_peak_memory()}\nreport: {page}")
 

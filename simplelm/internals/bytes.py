@@ -5,52 +5,90 @@
 # %% ../../nbs/internals/01_bytes.ipynb #934bc79e
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from .compilation import cached
+from .compilation import KERNELS, cached
 
 # %% auto #0
-__all__ = ['kernel', 'NEWLINE', 'bytes_between', 'load_8', 'ones', 'first_one', 'count_between', 'string_buffers']
+__all__ = ['NEWLINE', 'kernel', 'bytes_between', 'load_8', 'ones', 'first_one', 'count_between', 'string_buffers']
 
 # %% ../../nbs/internals/01_bytes.ipynb #f205f2d3
-kernel = njit(nogil=True, cache=cached(__name__))
+def kernel(
+    function: Callable, # A loop over bytes, in the Python that Numba knows
+) -> Callable: # The same, compiled
+    "Compile a loop over bytes; with kernels off, let Python run it"
+    if not KERNELS: return np.errstate(over="ignore")(function)
+    return njit(nogil=True, cache=cached(__name__))(function)
+
+# %% ../../nbs/internals/01_bytes.ipynb #87f605f1
+def _plain_between(data, i, low, high):
+    block = data[i:i + 64]
+    answers = np.packbits((low <= block) & (block <= high), bitorder="little")
+    return np.uint64(int.from_bytes(answers.tobytes(), "little"))
+
+def _plain_load(data, i): return np.uint64(int.from_bytes(data[i:i + 8].tobytes(), "little"))
+
+def _plain_ones(bits): return int(bits).bit_count()
+
+def _plain_first(bits): return (int(bits) & -int(bits)).bit_length() - 1
+
+# %% ../../nbs/internals/01_bytes.ipynb #1b4af71a
+def asks_llvm(
+    plain: Callable, # The same question in Python
+) -> Callable: # A decorator
+    "An intrinsic for compiled kernels; the plain function where kernels are off"
+    return intrinsic if KERNELS else lambda ask: plain
+
 _bits = ir.IntType(64)
+_block = ir.VectorType(ir.IntType(8), 64)
+_nowhere = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
 
 def _load(context, builder, signature, args, what):
-    "The bytes from `data[i]` as a value of LLVM type `what`, wherever in memory they lie"
+    "The bytes from `data[i]` as a value of LLVM type `what`, wherever in memory they are"
     data = context.make_array(signature.args[0])(context, builder, args[0]).data
-    return builder.load(builder.bitcast(builder.gep(data, [args[1]]), what.as_pointer()), align=1, typ=what)
+    place = builder.bitcast(builder.gep(data, [args[1]]), what.as_pointer())
+    return builder.load(place, align=1, typ=what)
 
-@intrinsic
+def _in_all(builder, value):
+    "A byte 64 times"
+    empty, first = ir.Constant(_block, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+    one = builder.insert_element(empty, builder.trunc(value, ir.IntType(8)), first)
+    return builder.shuffle_vector(one, empty, _nowhere)
+
+# %% ../../nbs/internals/01_bytes.ipynb #4e23b759
+@asks_llvm(_plain_between)
 def bytes_between(typing, data, i, low, high):
     "Bit k says whether low <= data[i + k] <= high, for 64 bytes"
     def generate(context, builder, signature, args):
-        vector = ir.VectorType(ir.IntType(8), 64)
-        spread = lambda value: builder.shuffle_vector(builder.insert_element(ir.Constant(vector, ir.Undefined),
-            builder.trunc(value, ir.IntType(8)), ir.Constant(ir.IntType(32), 0)), ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64))
-        above = builder.sub(_load(context, builder, signature, args, vector), spread(args[2]))
-        return builder.bitcast(builder.icmp_unsigned("<=", above, builder.sub(spread(args[3]), spread(args[2]))), _bits)
+        low, high = _in_all(builder, args[2]), _in_all(builder, args[3])
+        above = builder.sub(_load(context, builder, signature, args, _block), low)
+        answers = builder.icmp_unsigned("<=", above, builder.sub(high, low))
+        return builder.bitcast(answers, _bits)
     return types.uint64(data, types.int64, types.int64, types.int64), generate
 
-# %% ../../nbs/internals/01_bytes.ipynb #87f605f1
-@intrinsic
+# %% ../../nbs/internals/01_bytes.ipynb #4c88bc55
+@asks_llvm(_plain_load)
 def load_8(typing, data, i):
     "data[i] to data[i + 7] as one integer, the first byte lowest"
     return types.uint64(data, types.int64), lambda *context: _load(*context, _bits)
 
-@intrinsic
+@asks_llvm(_plain_ones)
 def ones(typing, bits):
     "How many bits are set"
     return types.int64(types.uint64), lambda context, builder, signature, args: builder.ctpop(args[0])
 
-@intrinsic
+@asks_llvm(_plain_first)
 def first_one(typing, bits):
     "Place of the lowest bit that is set; there must be one"
-    return types.int64(types.uint64), lambda context, builder, signature, args: builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+    unset = ir.Constant(ir.IntType(1), 1)
+    def generate(context, builder, signature, args): return builder.cttz(args[0], unset)
+    return types.int64(types.uint64), generate
 
 # %% ../../nbs/internals/01_bytes.ipynb #1b3861b2
 NEWLINE = ord("\n")
@@ -70,7 +108,7 @@ def string_buffers(
     texts: pa.Array|pa.ChunkedArray, # Strings; null counts as empty
 ) -> tuple[np.ndarray, np.ndarray]: # Bytes, and where each text starts and the last ends
     "The buffers of a column of strings, without a copy where it has one chunk and no null"
-    column = pa.concat_arrays(texts.chunks or [pa.array([], texts.type)]) if isinstance(texts, pa.ChunkedArray) else texts
+    column = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     if not len(column): return np.empty(0, np.uint8), np.zeros(1, np.int64)
     column = column.cast(pa.large_string())
     if column.null_count: column = column.fill_null("") # a copy

@@ -15,7 +15,7 @@ from pathlib import Path
 logger = logging.getLogger("simplelm")
 
 # %% auto #0
-__all__ = ['logger', 'cached']
+__all__ = ['logger', 'KERNELS', 'cached']
 
 # %% ../../nbs/internals/00_compilation.ipynb #a736d2c6
 def can_write(
@@ -37,7 +37,8 @@ def user_cache() -> Path:
 # %% ../../nbs/internals/00_compilation.ipynb #cad6a640
 def private_folder() -> Path|None: # `None` if there is no such place
     "A folder of this user's alone, for temporary files"
-    try: folder = Path(tempfile.gettempdir())/f"simplelm-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"
+    owner = os.getuid() if hasattr(os, "getuid") else "cache"
+    try: folder = Path(tempfile.gettempdir())/f"simplelm-{owner}"
     except OSError: return None
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -55,12 +56,13 @@ def choose_cache() -> bool: # Whether there is any place
     if not named and (can_write(own) or can_write(user_cache())): return True
     folder = private_folder()
     if folder is None:
-        logger.warning("no folder can be written to, so kernels are compiled by each process; set NUMBA_CACHE_DIR to one that can")
+        logger.warning("no folder can be written to, so each process compiles kernels again; "
+                       "set NUMBA_CACHE_DIR to one that can")
         return False
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     if "numba" in sys.modules: sys.modules["numba"].config.CACHE_DIR = str(folder)
-    logger.warning("compiled kernels are kept in %s, since neither the package's folder nor %s can be written to",
-                   folder, named or user_cache())
+    logger.warning("compiled kernels are kept in %s, since neither the package's folder nor %s "
+                   "can be written to", folder, named or user_cache())
     return True
 
 # %% ../../nbs/internals/00_compilation.ipynb #8b295ff7
@@ -81,8 +83,11 @@ def announce_compiling() -> None:
 # %% ../../nbs/internals/00_compilation.ipynb #f2d5e075
 def cached(
     module: str, # `__name__` of the module that has the kernel
-) -> bool: # For the `cache` of `numba.njit`; never in a notebook, where a cache cannot see that another cell changed
+) -> bool: # For the `cache` of `numba.njit`
     "Whether the compiled kernels of a module are kept"
     if module == "__main__": return False
     announce_compiling()
     return choose_cache()
+
+# %% ../../nbs/internals/00_compilation.ipynb #a9db532c
+KERNELS = os.environ.get("SIMPLELM_KERNELS", "1") != "0" # Whether own kernels are used

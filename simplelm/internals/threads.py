@@ -12,13 +12,8 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..artifacts import Deferred
-
 # %% auto #0
 __all__ = ['WIDE', 'COLUMNS', 'SPINS', 'usable_cores', 'choose_threads', 'torch_threads', 'set_waiting']
-
-# %% ../../nbs/internals/04_threads.ipynb #150839aa
-torch = Deferred("torch")
 
 # %% ../../nbs/internals/04_threads.ipynb #2ab11d7e
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
@@ -30,15 +25,16 @@ def _quota(
     try:
         limit, period = (root/"cpu.max").read_text(encoding="utf-8").split()                   # version 2
     except (OSError, ValueError):
-        try: limit, period = ((root/"cpu"/f"cpu.cfs_{name}_us").read_text(encoding="utf-8").strip() for name in ("quota", "period"))
+        files = (root/"cpu"/f"cpu.cfs_{name}_us" for name in ("quota", "period"))              # version 1
+        try: limit, period = (path.read_text(encoding="utf-8").strip() for path in files)
         except OSError: return math.inf
     return int(limit)/int(period) if limit not in ("max", "-1") else math.inf
 
 # %% ../../nbs/internals/04_threads.ipynb #9465834f
 def usable_cores() -> int: # At least one
-    "How many cores this process may use: those assigned to it, as far as its control group's time and `OMP_NUM_THREADS` go"
+    "How many cores this process may use"
     assigned = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip() # of several numbers the first is meant for the outermost threads
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     limits = [assigned, _quota()] + ([int(wanted)] if wanted.isdecimal() else [])
     return max(1, math.floor(min(limits)))
 
@@ -60,6 +56,7 @@ def torch_threads(
     count: int, # Threads
 ) -> Iterator[None]:
     "Let PyTorch use so many threads within a `with` block"
+    import torch
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try: yield

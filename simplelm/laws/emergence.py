@@ -5,26 +5,41 @@
 # %% ../../nbs/laws/04_emergence.ipynb #0d6b743b
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import scipy
 
-from ..artifacts import Deferred, InputError
+from ..artifacts import InputError
 from ..charts import described, language_marks, log_x, styled
 from .fitting import FitRefused
 from ..scoring.comparison import FEWEST_SEEDS
 
 # %% auto #0
-__all__ = ['METRICS', 'AXES', 'TASK', 'ROUNDING', 'LEFT', 'JUMP', 'with_resources', 'metric_curves', 'levelled', 'crossing',
-           'leaving_chance', 'jump_share', 'smooth_course', 'simulate_accuracy', 'judge', 'word', 'drawn_studies',
+__all__ = ['METRICS', 'AXES', 'RESOURCES', 'TASK', 'ROUNDING', 'LEFT', 'JUMP', 'with_resources', 'metric_curves', 'levelled',
+           'crossing', 'leaving_chance', 'jump_share', 'smooth_course', 'simulate_accuracy', 'judge', 'drawn_studies',
            'judge_emergence', 'emergence', 'emergence_chart']
 
 # %% ../../nbs/laws/04_emergence.ipynb #d690cd29
-alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy")
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../../nbs/laws/04_emergence.ipynb #b61bef47
-METRICS = {"accuracy": lambda chance: chance, "probability": lambda chance: chance, "brier": lambda chance: 1 - chance, "margin": lambda chance: 0*chance} # Metric -> what guessing gives
-AXES = {"parameters": "parameters", "flops": "training FLOPs", "tokens": "training tokens", "bits_per_byte": "loss, bits per byte"} # Column -> in words
+METRICS = {
+    "accuracy": lambda chance: chance,
+    "probability": lambda chance: chance,
+    "brier": lambda chance: 1 - chance,
+    "margin": lambda chance: 0*chance,
+} # Metric -> what guessing gives
+AXES = {
+    "parameters": "parameters",
+    "flops": "training FLOPs",
+    "tokens": "training tokens",
+    "bits_per_byte": "loss, bits per byte",
+} # Column -> in words
+RESOURCES = ("flops", "tokens", "bits_per_byte") # Columns that `with_resources` adds
 TASK = ["language", "task", "form"] # What names a curve
 ROUNDING = 1e-9 # Differences of accuracies, of log-odds and of factors below this are rounding errors
 
@@ -34,52 +49,80 @@ def with_resources(
 ) -> pd.DataFrame: # The scores with flops, tokens and bits_per_byte of their models
     "Add to every score what its model cost and how low its loss is"
     point = ["language", "size", "seed"]
-    return scores.drop(columns=[c for c in ("flops", "tokens", "bits_per_byte") if c in scores]).merge(models[[*point, *(c for c in ("flops", "tokens", "bits_per_byte") if c in models)]], how="left", on=point)
+    known = [c for c in RESOURCES if c in models]
+    left = scores.drop(columns=[c for c in RESOURCES if c in scores])
+    return left.merge(models[[*point, *known]], how="left", on=point)
 
 # %% ../../nbs/laws/04_emergence.ipynb #a916ff52
+SCORE_COLUMNS = ("language", "size", "seed", "task", "form", "items", "accuracy", "accuracy_stderr", "chance")
+
 def check_scores(
-    scores: pd.DataFrame, # language, size, seed, task, form, items, accuracy, accuracy_stderr, chance and the column of the axis
+    scores: pd.DataFrame, # `SCORE_COLUMNS` and the column of the axis
     x: str, # The axis
 ):
     "Refuse a table of scores that lacks what a curve needs, in one line"
     if x not in AXES: raise InputError(f"x {x!r}: must be one of {', '.join(AXES)}")
-    if missing := [c for c in ("language", "size", "seed", "task", "form", "items", "accuracy", "accuracy_stderr", "chance", x) if c not in scores]:
-        raise InputError(f"the scores lack the column {missing[0]!r}" + ("; add it with with_resources(scores, models)" if missing[0] in ("flops", "tokens", "bits_per_byte") else ""))
+    if missing := [c for c in (*SCORE_COLUMNS, x) if c not in scores]:
+        hint = "; add it with with_resources(scores, models)" if missing[0] in RESOURCES else ""
+        raise InputError(f"the scores lack the column {missing[0]!r}{hint}")
     twice = scores.duplicated(["language", "size", "seed", "task", "form", x])
     if twice.any():
         r = scores[twice].iloc[0]
-        raise FitRefused(f"{r.language} {r['size']}, seed {r.seed} was scored twice on {r.task} ({r.form} form); drop one of the rows")
+        model = f"{r.language} {r['size']}, seed {r.seed}"
+        raise FitRefused(f"{model} was scored twice on {r.task} ({r.form} form); drop one of the rows")
     bad = scores[~scores.accuracy.between(0, 1)]
-    if len(bad): raise FitRefused(f"accuracy must be between 0 and 1; that of {bad.iloc[0].language} {bad.iloc[0]['size']} on {bad.iloc[0].task} is {bad.iloc[0].accuracy}")
+    if not len(bad): return
+    r = bad.iloc[0]
+    of = f"that of {r.language} {r['size']} on {r.task} is {r.accuracy}"
+    raise FitRefused(f"accuracy must be between 0 and 1; {of}")
 
 # %% ../../nbs/laws/04_emergence.ipynb #a9a102e4
 def metric_curves(
     scores: pd.DataFrame, # As of `check_scores`; optionally probability, brier, margin and their `_stderr`
     x: str="parameters", # A column of `AXES`
-) -> pd.DataFrame: # language, task, form, metric, x, value, stderr, baseline (of guessing), items, seeds; ordered by what a larger model has more of
-    "Every metric of every task against one axis, seeds averaged"
+) -> pd.DataFrame: # language, task, form, metric, x, value, stderr, baseline (of guessing), items, seeds
+    "Every metric of every task against one axis, seeds averaged; ordered by what a larger model has more of"
     check_scores(scores, x)
-    parts, scores = [], scores[scores["items"] > 0].dropna(subset=[x])
-    for metric in (m for m in METRICS if m in scores and scores[m].notna().any()):
-        error = scores.get(f"{metric}_stderr", pd.Series(np.nan, scores.index))
-        t = scores.assign(value=scores[metric].astype(float), variance=error.astype(float)**2, at=scores[x].astype(float), baseline=METRICS[metric](scores.chance))
-        g = t.groupby([*TASK, "size"], sort=False).agg(x=("at", "mean"), value=("value", "mean"), variance=("variance", "mean"), spread=("value", "var"), seeds=("seed", "nunique"),
-                                                        baseline=("baseline", "first"), items=("items", "first")).reset_index()
-        parts.append(g.assign(metric=metric, stderr=np.sqrt(g.variance/g.seeds + g.spread.fillna(0)/g.seeds)).drop(columns=["variance", "spread"]))
-    table = pd.concat(parts, ignore_index=True).sort_values("x", kind="stable", ascending=x != "bits_per_byte")
-    order = {c: {v: i for i, v in enumerate(dict.fromkeys(scores[c]))} for c in ("task", "form", "language")} # as the scores have them
-    return table.sort_values(["task", "form", "language", "metric"], key=lambda c: c.map(order[c.name]) if c.name in order else c, kind="stable", ignore_index=True)
+    scores = scores[scores["items"] > 0].dropna(subset=[x])
+    metrics = [m for m in METRICS if m in scores and scores[m].notna().any()]
+    table = pd.concat([_one_metric(scores, metric, x) for metric in metrics], ignore_index=True)
+    table = table.sort_values("x", kind="stable", ascending=x != "bits_per_byte")
+    keys = ["task", "form", "language", "metric"]
+    def place(column): # as the scores have them
+        if column.name == "metric": return column
+        return column.map({name: k for k, name in enumerate(dict.fromkeys(scores[column.name]))})
+    return table.sort_values(keys, key=place, kind="stable", ignore_index=True)
+
+# %% ../../nbs/laws/04_emergence.ipynb #4282812f
+def _one_metric(
+    scores: pd.DataFrame, # As of `metric_curves`
+    metric: str, # A name in `METRICS`
+    x: str, # The axis
+) -> pd.DataFrame: # Rows of `metric_curves`
+    "One metric of every task and size, seeds averaged"
+    error = scores.get(f"{metric}_stderr", pd.Series(np.nan, scores.index)).astype(float)
+    value, at = scores[metric].astype(float), scores[x].astype(float)
+    table = scores.assign(value=value, at=at, variance=error**2, baseline=METRICS[metric](scores.chance))
+    groups = table.groupby([*TASK, "size"], sort=False)
+    means = groups.agg(x=("at", "mean"), value=("value", "mean"), seeds=("seed", "nunique"),
+                       baseline=("baseline", "first"), items=("items", "first"))
+    variance = groups.variance.mean() + groups.value.var().fillna(0)
+    return means.assign(metric=metric, stderr=np.sqrt(variance/means.seeds)).reset_index()
 
 # %% ../../nbs/laws/04_emergence.ipynb #036ad57a
 def levelled(
     values: np.ndarray, # [draws, sizes] curves
 ) -> np.ndarray: # [draws, sizes] the nearest curves that never fall
-    "Isotonic regression of many short curves at once: at k, the highest over i of the lowest over j of the mean from i to j, i <= k <= j (Barlow and Brunk 1972)"
+    "Isotonic regression of many short curves at once (Barlow and Brunk 1972)"
+    # at k: the highest over i of the lowest over j of the mean from i to j, i <= k <= j
     n = values.shape[1]
     sums = np.concatenate([np.zeros((len(values), 1)), values.cumsum(1)], 1)
-    length = np.arange(1, n + 1)[None, :] - np.arange(n)[:, None] # [i, j]
-    means = np.where(length > 0, (sums[:, None, 1:] - sums[:, :-1, None])/np.where(length > 0, length, 1), np.inf)
-    lowest = np.minimum.accumulate(means[:, :, ::-1], axis=2)[:, :, ::-1] # [draws, i, k]
+    ends, starts = np.arange(1, n + 1), np.arange(n)
+    length = ends - starts[:, None]                                  # (i, j)
+    between = sums[:, None, 1:] - sums[:, :-1, None]                 # (draws, i, j)
+    means = np.where(length > 0, between/np.maximum(length, 1), np.inf)
+    backwards = np.minimum.accumulate(means[:, :, ::-1], axis=2)
+    lowest = backwards[:, :, ::-1]                                   # (draws, i, k)
     return np.where(length > 0, lowest, -np.inf).max(1)
 
 # %% ../../nbs/laws/04_emergence.ipynb #a8597e55
@@ -92,27 +135,39 @@ def crossing(
 ) -> np.ndarray: # [draws] log of the axis; minus infinity if it is passed from the start, infinity if never
     "Where rising curves pass a level, by isotonic regression and straight lines between sizes"
     rising = levelled(values)
-    if len(u) == 1: return np.where(rising[:, 0] >= level, -np.inf, np.inf)
+    first, last = rising[:, 0] >= level, rising[:, -1] < level       # passed from the start; never passed
+    if len(u) == 1: return np.where(first, -np.inf, np.inf)
     k = np.clip((rising >= level).argmax(1), 1, None)
     before, after = np.take_along_axis(rising, np.stack([k - 1, k], 1), 1).T
-    with np.errstate(divide="ignore", invalid="ignore"): at = u[k - 1] + (level - before)/(after - before)*(u[k] - u[k - 1])
-    return np.where(rising[:, 0] >= level, -np.inf, np.where(rising[:, -1] < level, np.inf, at))
+    with np.errstate(divide="ignore", invalid="ignore"): share = (level - before)/(after - before)
+    at = u[k - 1] + share*(u[k] - u[k - 1])
+    return np.where(first, -np.inf, np.where(last, np.inf, at))
 
 # %% ../../nbs/laws/04_emergence.ipynb #a467e641
+def drawn_scores(
+    curve: pd.DataFrame, # Rows of `metric_curves`, of one task and metric
+    draws: int, # How many
+    rng: np.random.Generator, # Chance
+) -> np.ndarray: # (1 + draws, sizes) measured, then drawn again
+    "Values of a metric with normal noise"
+    value, error = curve.value.to_numpy(), curve.stderr.fillna(0).to_numpy()
+    return np.vstack([value, value + error*rng.standard_normal((draws, len(curve)))])
+
+# %% ../../nbs/laws/04_emergence.ipynb #9d0dfab6
 def leaving_chance(
     curves: pd.DataFrame, # As of `metric_curves`; its accuracies are used
     draws: int=1000, # Behind the interval
     seed: int=0, # Of chance
-) -> pd.DataFrame: # language, task, form, leaves, low, high: in units of the axis; 0 if before the smallest, infinity if not by the largest
-    "Where accuracy leaves chance, with a 95% interval"
+) -> pd.DataFrame: # language, task, form, leaves, low, high: in units of the axis
+    "Where accuracy leaves chance, with a 95% interval: 0 if before all sizes, infinity if after them"
     rows, rng = [], np.random.default_rng(seed)
     for key, t in curves[curves.metric == "accuracy"].groupby(TASK, sort=False):
-        u, level = np.log(t.x.to_numpy()), float(t.baseline.iloc[0] + LEFT*(1 - t.baseline.iloc[0]))
-        sign = np.sign(u[-1] - u[0]) or 1.0 # the loss falls as models grow
-        values = np.vstack([t.value, t.value.to_numpy() + t.stderr.fillna(0).to_numpy()*rng.standard_normal((draws, len(t)))])
-        at = crossing(sign*u, values, level)
+        u, chance = np.log(t.x.to_numpy()), float(t.baseline.iloc[0])
+        sign = np.sign(u[-1] - u[0]) or 1.0                          # the loss falls as models grow
+        at = crossing(sign*u, drawn_scores(t, draws, rng), chance + LEFT*(1 - chance))
         low, high = np.quantile(at[1:], (0.025, 0.975), method="nearest") # infinities must not be averaged
-        with np.errstate(over="ignore"): rows.append(dict(zip(TASK, key)) | dict(leaves=np.exp(sign*at[0]), low=np.exp(sign*low), high=np.exp(sign*high)))
+        ends = sign*np.array([at[0], low, high])
+        with np.errstate(over="ignore"): rows.append([*key, *np.exp(ends)])
     return pd.DataFrame(rows, columns=[*TASK, "leaves", "low", "high"])
 
 # %% ../../nbs/laws/04_emergence.ipynb #beb8bda5
@@ -122,13 +177,15 @@ def jump_share(
     u: np.ndarray, # [sizes] log of the axis, ascending
     values: np.ndarray, # [draws, sizes] a metric that grows
 ) -> np.ndarray: # [draws] 0 for a straight line, 1 for a step; NaN for a curve that does not rise
-    "How far the rise of a curve is gathered within a third of its axis; what falls is levelled by isotonic regression"
+    "How far the rise of a curve is gathered within a third of its axis; falls are levelled first"
     rising = levelled(values)
     width = (u[-1] - u[0])/3
-    starts = np.unique(np.r_[u, u - width].clip(u[0], u[-1] - width)) # between these, what is gained changes evenly
+    both = np.r_[u, u - width]
+    starts = np.unique(both.clip(u[0], u[-1] - width))               # between these, the gain changes evenly
     gained = (interpolate_rows(starts + width, u, rising) - interpolate_rows(starts, u, rising)).max(1)
     rise = rising[:, -1] - rising[:, 0]
-    return (np.divide(gained, rise, out=np.full(len(rise), np.nan), where=rise > 1e-12) - 1/3)/(2/3)
+    share = np.where(rise > 1e-12, gained/np.maximum(rise, 1e-12), np.nan)
+    return (share - 1/3)/(2/3)
 
 # %% ../../nbs/laws/04_emergence.ipynb #b4e286d1
 def interpolate_rows(
@@ -153,7 +210,7 @@ def log_odds(
 def smooth_course(
     u: np.ndarray, # [sizes] log of the axis
     odds: np.ndarray, # [sizes, items] log-odds of the right answer
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # [sizes] smoothed mean; [sizes] smoothed spread; [sizes * items] what is left, of spread 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # (sizes,) mean; (sizes,) spread; the rest, of spread 1
     "The smooth part of how log-odds change"
     mean, spread = odds.mean(1), np.maximum(odds.std(1), 1e-3)
     smooth = np.polyval(np.polyfit(u, mean, 2 if len(u) > 4 else 1), u)
@@ -172,73 +229,121 @@ def simulate_accuracy(
     rng, (mean, width, left) = np.random.default_rng(seed), smooth_course(u, odds)
     order = np.argsort(odds.ravel(), kind="stable")
     link = scipy.optimize.isotonic_regression(right.ravel()[order].astype(float)).x
-    grid = mean[:, None] + width[:, None]*left[None, ::max(1, len(left)//4000)]
+    few = left[::max(1, len(left)//4000)]
+    grid = mean[:, None] + width[:, None]*few
     chance_right = np.interp(grid, odds.ravel()[order], link).mean(1)
-    return rng.binomial(odds.shape[1], np.clip(chance_right, 0, 1), (draws, len(u)))/odds.shape[1]
+    n = odds.shape[1]
+    return rng.binomial(n, np.clip(chance_right, 0, 1), (draws, len(u)))/n
 
 # %% ../../nbs/laws/04_emergence.ipynb #7cf8b410
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     "Whether an ability emerged, with its numbers"
-    verdict: str # "smooth", "metric-made", "sharp" or "undecided"
-    why: str # One sentence
+    verdict: str = "" # "smooth", "metric-made", "sharp" or "undecided"
+    why: str = "" # One sentence
     rise: float # Of accuracy, from the smallest to the largest
     rise_low: float # 95% interval
     rise_high: float # Upper end of the interval of `rise`
-    jump: float # Jump share of accuracy
-    jump_chance: float # Share of the draws in which accuracy jumps
-    jump_even: float # The jump share that an even rise shows in one of twenty draws, by noise alone
-    odds_jump: float # Jump share of the log-odds (or the margin); NaN where they were not measured
-    odds_jump_chance: float # Share of the draws in which they jump
-    misfit: float # Largest difference of accuracy and the accuracy simulated from a smooth course; NaN without items
-    allowed: float # The difference that chance allows (95%, for all sizes at once) plus a twentieth of the rise
+    jump: float = np.nan # Jump share of accuracy
+    jump_chance: float = np.nan # Share of the draws in which accuracy jumps
+    jump_even: float = np.nan # The jump share that an even rise shows in one of twenty draws, by noise alone
+    odds_jump: float = np.nan # Jump share of the log-odds (or the margin)
+    odds_jump_chance: float = np.nan # Share of the draws in which they jump
+    misfit: float = np.nan # Largest difference of accuracy and that of a smooth course; NaN without items
+    allowed: float = np.nan # The difference that chance allows (95%, all sizes) plus a twentieth of the rise
     least: float # The smallest rise that could have been seen (80% power, 5% level)
 
 # %% ../../nbs/laws/04_emergence.ipynb #2a58c3c5
 def judge(
-    accuracy: np.ndarray, # [1 + draws, sizes] measured, then drawn again
-    u: np.ndarray, # [sizes] log of the axis, ascending
-    odds: np.ndarray|None=None, # [1 + draws, sizes] mean log-odds of the right answer, drawn with them
-    simulated: np.ndarray|None=None, # [draws, sizes] as of `simulate_accuracy`
+    accuracy: np.ndarray, # (1 + draws, sizes) measured, then drawn again
+    u: np.ndarray, # (sizes,) log of the axis, ascending
+    odds: np.ndarray|None=None, # (1 + draws, sizes) mean log-odds of the right answer, drawn with them
+    simulated: np.ndarray|None=None, # (draws, sizes) as of `simulate_accuracy`
     seeds: int=FEWEST_SEEDS, # Models of the size that has the fewest
 ) -> Verdict:
     "The rules above"
-    def shares(values):
-        share = jump_share(u, values)
-        return float(share[0]), float(np.mean(share[1:][np.isfinite(share[1:])] > JUMP))
     rises = accuracy[:, -1] - accuracy[:, 0]
-    rises = np.where(np.abs(rises) > ROUNDING, rises, 0) # equal accuracies do not rise by a rounding error
-    low, high = np.quantile(rises[1:], (0.025, 0.975))
-    jump = often = even = odds_jump = odds_often = misfit = allowed = np.nan
+    rises = np.where(np.abs(rises) > ROUNDING, rises, 0)             # a rounding error is no rise
+    low, high = np.quantile(rises[1:], (0.025, 0.975)).tolist()
+    least = float((1.96 + 0.84)*rises[1:].std())
+    found = dict(rise=float(rises[0]), rise_low=low, rise_high=high, least=least)
     if low > 0:
-        jump, often = shares(accuracy)
-        straight = np.interp(u, u[[0, -1]], accuracy[0, [0, -1]]) + accuracy[1:] - accuracy[0]
-        even = float(np.nanquantile(jump_share(u, straight), 0.95))
-        if odds is not None and odds[0, -1] - odds[0, 0] > ROUNDING: odds_jump, odds_often = shares(odds)
+        found["jump"], found["jump_chance"] = _shares(u, accuracy)
+        found["jump_even"] = _even_share(u, accuracy)
+        if odds is not None and odds[0, -1] - odds[0, 0] > ROUNDING:
+            found["odds_jump"], found["odds_jump_chance"] = _shares(u, odds)
     if simulated is not None:
-        spread = np.quantile(np.abs(simulated - simulated.mean(0)).max(1), 0.95)
-        misfit, allowed = float(np.abs(accuracy[0] - simulated.mean(0)).max()), float(spread + 0.05*abs(rises[0]))
-    numbers = (float(rises[0]), float(low), float(high), jump, often, even, odds_jump, odds_often, misfit, allowed, float((1.96 + 0.84)*rises[1:].std()))
-    return Verdict(*word(*numbers, seeds), *numbers)
+        expected = simulated.mean(0)
+        spread = np.quantile(np.abs(simulated - expected).max(1), 0.95)
+        found["misfit"] = float(np.abs(accuracy[0] - expected).max())
+        found["allowed"] = float(spread + 0.05*abs(rises[0]))
+    numbers = Verdict(**found)
+    verdict, why = word(numbers, seeds)
+    return replace(numbers, verdict=verdict, why=why)
 
 # %% ../../nbs/laws/04_emergence.ipynb #0f329bf1
+def _shares(
+    u: np.ndarray, # (sizes,) log of the axis
+    values: np.ndarray, # (1 + draws, sizes) measured, then drawn again
+) -> tuple[float, float]: # The jump share; the share of draws that jump
+    "Whether a curve jumps"
+    share = jump_share(u, values)
+    known = share[1:][np.isfinite(share[1:])]
+    return float(share[0]), float(np.mean(known > JUMP))
+
+def _even_share(
+    u: np.ndarray, # (sizes,) log of the axis
+    accuracy: np.ndarray, # (1 + draws, sizes)
+) -> float:
+    "The jump share that an even rise with the same noise shows in one of twenty draws"
+    even = np.interp(u, u[[0, -1]], accuracy[0, [0, -1]])
+    noise = accuracy[1:] - accuracy[0]
+    return float(np.nanquantile(jump_share(u, even + noise), 0.95))
+
+# %% ../../nbs/laws/04_emergence.ipynb #59a54548
 def word(
-    rise: float, low: float, high: float, jump: float, often: float, even: float, odds_jump: float, odds_often: float, misfit: float, allowed: float, least: float, # As of `Verdict`
-    seeds: int=FEWEST_SEEDS, # Models of the size that has the fewest
+    v: Verdict, # Its numbers
+    seeds: int, # Models of the size that has the fewest
 ) -> tuple[str, str]: # The verdict and why
     "The rules above, put into words"
-    if low <= 0: return "undecided", f"no rise is shown ({rise:+.2f}, {low:+.2f} to {high:+.2f}); a rise of {least:.2f} could have been seen"
-    if often <= 0.05: return "smooth", f"accuracy rises by {rise:.2f} without a jump (jump share {jump:.2f}, above {JUMP:g} in {often:.0%} of draws)"
-    if often < 0.95 or jump <= even: return "undecided", f"accuracy may jump or not (jump share {jump:.2f}, above {JUMP:g} in {often:.0%} of draws; noise alone makes an even rise show {even:.2f} in one of twenty)"
-    leap = f"accuracy jumps (jump share {jump:.2f})"
-    if seeds < FEWEST_SEEDS: return "undecided", f"{leap}, but one unlucky model may make a jump: {FEWEST_SEEDS} seeds of each size are needed, and there {'is' if seeds == 1 else 'are'} {seeds}"
-    if np.isnan(odds_jump): return "undecided", f"{leap}, and no continuous metric that rises was measured"
-    if odds_often >= 0.95: return "sharp", f"{leap}, and so do the log-odds (jump share {odds_jump:.2f}, above {JUMP:g} in {odds_often:.0%} of draws)"
-    if odds_often > 0.05: return "undecided", f"{leap}; whether the log-odds do is open (jump share {odds_jump:.2f}, above {JUMP:g} in {odds_often:.0%} of draws)"
-    if np.isnan(misfit): return "undecided", f"{leap}, the log-odds do not (jump share {odds_jump:.2f}); without items it cannot be simulated whether these make those"
-    if allowed > rise/3: return "undecided", f"{leap}, the log-odds do not (jump share {odds_jump:.2f}), but so few items allow a misfit of {allowed:.2f} that a smooth course cannot be told from another"
-    if misfit > allowed: return "undecided", f"{leap}, the log-odds do not, but a smooth course misses accuracy by {misfit:.2f} where {allowed:.2f} is allowed"
-    return "metric-made", f"{leap}, the log-odds do not (jump share {odds_jump:.2f}), and their smooth course gives the same accuracy within {misfit:.2f} ({allowed:.2f} allowed)"
+    draws = f"above {JUMP:g} in {v.jump_chance:.0%} of draws"
+    if v.rise_low <= 0:
+        interval = f"{v.rise:+.2f}, {v.rise_low:+.2f} to {v.rise_high:+.2f}"
+        return "undecided", f"no rise is shown ({interval}); a rise of {v.least:.2f} could have been seen"
+    if v.jump_chance <= 0.05:
+        return "smooth", f"accuracy rises by {v.rise:.2f} without a jump (jump share {v.jump:.2f}, {draws})"
+    if v.jump_chance < 0.95 or v.jump <= v.jump_even:
+        noise = f"noise alone makes an even rise show {v.jump_even:.2f} in one of twenty"
+        return "undecided", f"accuracy may jump or not (jump share {v.jump:.2f}, {draws}; {noise})"
+    leap = f"accuracy jumps (jump share {v.jump:.2f})"
+    if seeds < FEWEST_SEEDS:
+        there = "there is 1" if seeds == 1 else f"there are {seeds}"
+        needed = f"{FEWEST_SEEDS} seeds of each size are needed, and {there}"
+        return "undecided", f"{leap}, but one unlucky model may make a jump: {needed}"
+    if np.isnan(v.odds_jump): return "undecided", f"{leap}, and no continuous metric that rises was measured"
+    return _word_of_jump(v, leap)
+
+# %% ../../nbs/laws/04_emergence.ipynb #0d1924ec
+def _word_of_jump(
+    v: Verdict, # Its numbers
+    leap: str, # That accuracy jumps, in words
+) -> tuple[str, str]: # The verdict and why
+    "What a jump of accuracy is made of"
+    often = f"above {JUMP:g} in {v.odds_jump_chance:.0%} of draws"
+    draws = f"jump share {v.odds_jump:.2f}, {often}"
+    if v.odds_jump_chance >= 0.95: return "sharp", f"{leap}, and so do the log-odds ({draws})"
+    if v.odds_jump_chance > 0.05: return "undecided", f"{leap}; whether the log-odds do is open ({draws})"
+    calm = f"{leap}, the log-odds do not (jump share {v.odds_jump:.2f})"
+    if np.isnan(v.misfit):
+        return "undecided", f"{calm}; without items it cannot be simulated whether these make those"
+    if v.allowed > v.rise/3:
+        allowed = f"so few items allow a misfit of {v.allowed:.2f}"
+        return "undecided", f"{calm}, but {allowed} that a smooth course cannot be told from another"
+    if v.misfit > v.allowed:
+        missed = f"a smooth course misses accuracy by {v.misfit:.2f} where {v.allowed:.2f} is allowed"
+        return "undecided", f"{leap}, the log-odds do not, but {missed}"
+    same = f"their smooth course gives the same accuracy within {v.misfit:.2f} ({v.allowed:.2f} allowed)"
+    return "metric-made", f"{calm}, and {same}"
 
 # %% ../../nbs/laws/04_emergence.ipynb #da82ad52
 def _model_deviations(
@@ -249,7 +354,7 @@ def _model_deviations(
     means = values.mean(1)
     off = (means - means.mean())*np.sqrt(seeds/(seeds - 1))
     left = values - values.mean(0) - means[:, None] + means.mean()
-    luck = (left**2).sum()/(seeds - 1)/(items - 1)/items             # variance that answers add to a model's mean
+    luck = (left**2).sum()/(seeds - 1)/(items - 1)/items             # what answers add to the variance
     spread = means.var(ddof=1)
     return off*np.sqrt(max(1 - luck/spread, 0)) if spread else off
 
@@ -275,10 +380,12 @@ def drawn_studies(
 ) -> tuple[np.ndarray, np.ndarray]: # (1 + draws, sizes) accuracy; mean log-odds: measured, then drawn again
     "Other studies: other items, the same for all models, and other models"
     n, most = odds[0].shape[1], max(len(t) for t in odds)
-    weight = np.vstack([np.ones(n), rng.multinomial(n, np.full(n, 1/n), draws)])/n
+    drawn = rng.multinomial(n, np.full(n, 1/n), draws)
+    weight = np.vstack([np.ones(n), drawn])/n                        # (1 + draws, items)
     pool = sum(len(t) for t in odds if len(t) > 1) or 1
     pick = rng.integers(pool, size=(draws, len(odds), most))         # the same models for both measures
-    accuracy, margin = (weight @ np.stack([t.mean(0) for t in tables], 1) for tables in (right, odds))
+    def means(tables): return weight @ np.stack([t.mean(0) for t in tables], 1)
+    accuracy, margin = means(right), means(odds)
     accuracy[1:] += _drawn_models(right, pick)
     margin[1:] += _drawn_models(odds, pick)
     return accuracy, margin
@@ -287,7 +394,7 @@ def drawn_studies(
 def _answer_tables(
     items: pd.DataFrame, # As of `judge_emergence`
     x: str, # The axis
-) -> tuple[np.ndarray, list, list]: # (sizes,) log of the axis, ascending; log-odds and right answers of each size
+) -> tuple[np.ndarray, list, list]: # (sizes,) log of the axis; log-odds and right answers of each size
     "The answers of every size, smallest first"
     items = items.assign(odds=log_odds(items.probability), right=items.correct.astype(float))
     table = items.pivot_table(index=[x, "seed"], columns="item", values=["odds", "right"])
@@ -295,7 +402,8 @@ def _answer_tables(
         raise FitRefused("not every size answered the same items; score all models on one set")
     at = table.index.get_level_values(0)
     sizes = sorted(set(at), reverse=x == "bits_per_byte")            # the loss falls as models grow
-    odds, right = ([table.loc[at == size, name].to_numpy() for size in sizes] for name in ("odds", "right"))
+    odds = [table.loc[at == size, "odds"].to_numpy() for size in sizes]
+    right = [table.loc[at == size, "right"].to_numpy() for size in sizes]
     if len(sizes) < 4:
         there = f"there {'is' if len(sizes) == 1 else 'are'} {len(sizes)}"
         raise FitRefused(f"4 sizes are needed to tell a jump from a rise; {there}")
@@ -303,7 +411,7 @@ def _answer_tables(
 
 # %% ../../nbs/laws/04_emergence.ipynb #beceae61
 def judge_emergence(
-    items: pd.DataFrame, # Of one language, task and form: parameters (or another axis), seed, item, correct, probability
+    items: pd.DataFrame, # Of one language, task and form: seed, item, correct, probability and the axis
     x: str="parameters", # The axis
     draws: int=1000, # Behind the numbers
     seed: int=0, # Of chance
@@ -323,37 +431,44 @@ def judge_scores(
 ) -> Verdict:
     "The verdict on one task from its scores alone"
     acc = curves[curves.metric == "accuracy"]
-    if len(acc) < 4: raise FitRefused(f"4 sizes are needed to tell a jump from a rise; there {'is' if len(acc) == 1 else 'are'} {len(acc)}")
+    if len(acc) < 4:
+        there = "there is 1" if len(acc) == 1 else f"there are {len(acc)}"
+        raise FitRefused(f"4 sizes are needed to tell a jump from a rise; {there}")
     rng, u = np.random.default_rng(seed), np.log(acc.x.to_numpy())
-    def drawn(t): return np.vstack([t.value, t.value.to_numpy() + t.stderr.fillna(0).to_numpy()*rng.standard_normal((draws, len(t)))])
     odds = None
     for metric, turn in (("margin", lambda v: v), ("probability", log_odds)):
         t = curves[curves.metric == metric]
-        if odds is None and len(t) == len(acc) and t.value.notna().all():
-            known = t.assign(stderr=t.stderr.where(t.stderr > 0, (t.value*(1 - t.value)/t["items"])**0.5 if metric == "probability" else t.value.abs().mean()/t["items"]**0.5))
-            odds = turn(drawn(known))
-    return judge(drawn(acc), u*(np.sign(u[-1] - u[0]) or 1), odds, seeds=int(acc.seeds.min()))
+        if odds is not None or len(t) != len(acc) or t.value.isna().any(): continue
+        usual = t.value.abs().mean()
+        if metric == "probability": usual = np.sqrt(t.value*(1 - t.value))
+        error = t.stderr.where(t.stderr > 0, usual/t["items"]**0.5)
+        odds = turn(drawn_scores(t.assign(stderr=error), draws, rng))
+    sign = np.sign(u[-1] - u[0]) or 1
+    return judge(drawn_scores(acc, draws, rng), u*sign, odds, seeds=int(acc.seeds.min()))
 
 # %% ../../nbs/laws/04_emergence.ipynb #51a115bc
 def emergence(
     scores: pd.DataFrame, # As of `metric_curves`
-    items: pd.DataFrame|None=None, # items.parquet of the run folder, with `probability`, where it was measured
+    items: pd.DataFrame|None=None, # items.parquet of the run folder, with `probability` if measured
     x: str="parameters", # A column of `AXES`
     draws: int=1000, # Behind the numbers
     seed: int=0, # Of chance
-) -> pd.DataFrame: # language, task, form, x, leaves, low, high, and the fields of `Verdict`; a refusal is a verdict, too
+) -> pd.DataFrame: # language, task, form, x, leaves, low, high, and the fields of `Verdict`
     "A verdict on every task of a study"
     curves, rows = metric_curves(scores, x), []
     left = leaving_chance(curves, draws, seed).set_index(TASK)
-    tests = {k: t for k, t in items.groupby(TASK, sort=False)} if items is not None and "probability" in items and items.probability.notna().any() else {}
-    at = scores.groupby(["language", "size"])[x].mean().to_dict()
+    known = items is not None and "probability" in items and items.probability.notna().any()
+    tests = dict(tuple(items.groupby(TASK, sort=False))) if known else {}
+    at = scores.groupby(["language", "size"])[x].mean().rename("at").reset_index()
     for key, t in curves.groupby(TASK, sort=False):
         try:
-            if key in tests: v = judge_emergence(tests[key].assign(**{x: [at[k] for k in zip(tests[key].language, tests[key]["size"])]}), x, draws, seed)
-            else: v = judge_scores(t, draws, seed)
-            found = asdict(v)
+            if key in tests:
+                own = tests[key].merge(at, on=["language", "size"])
+                found = asdict(judge_emergence(own.assign(**{x: own["at"]}), x, draws, seed))
+            else: found = asdict(judge_scores(t, draws, seed))
         except FitRefused as e: found = dict(verdict="undecided", why=str(e))
-        rows.append(dict(zip(TASK, key)) | dict(x=x) | left.loc[key].to_dict() | found)
+        row = dict(zip(TASK, key), x=x) | left.loc[key].to_dict()
+        rows.append(row | found)
     return pd.DataFrame(rows)
 
 # %% ../../nbs/laws/04_emergence.ipynb #4a86f39c
@@ -365,16 +480,23 @@ def emergence_panel(
     width: int=190, # In pixels
 ) -> alt.LayerChart:
     "Accuracy (filled, solid) and probability (open, dashed) of one task, with intervals and the chance line"
-    x = log_x(axis, curves.x.max())
-    def y(column): return alt.Y(f"{column}:Q", title="", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
-    marks = language_marks(languages)
-    dash = alt.StrokeDash("metric:N", title=None, scale=alt.Scale(domain=["accuracy", "probability"], range=[[1, 0], [4, 3]]), legend=alt.Legend(orient="top"))
-    base = alt.Chart(curves, title=alt.TitleParams(title[0], subtitle=title[1:], subtitleColor="#888888", subtitleFontSize=11)).encode(x=x, color=marks["color"])
-    chance = alt.Chart(curves[:1]).mark_rule(strokeDash=[1, 3], color="#888888").encode(y=y("baseline"))
-    bars = base.transform_filter("isValid(datum.low)").mark_rule(opacity=0.6).encode(y=y("low"), y2="high:Q")
+    import altair as alt
+    x, marks = log_x(axis, curves.x.max()), language_marks(languages)
+    scale, ticks = alt.Scale(domain=[0, 1]), alt.Axis(tickCount=5)
+    def y(column): return alt.Y(f"{column}:Q", title="", scale=scale, axis=ticks)
+    lines = alt.Scale(domain=["accuracy", "probability"], range=[[1, 0], [4, 3]])
+    dash = alt.StrokeDash("metric:N", title=None, scale=lines, legend=alt.Legend(orient="top"))
+    words = alt.TitleParams(title[0], subtitle=title[1:], subtitleColor="#888888", subtitleFontSize=11)
+    base = alt.Chart(curves, title=words).encode(x=x, color=marks["color"])
+    rule = alt.Chart(curves[:1]).mark_rule(strokeDash=[1, 3], color="#888888")
+    bars = base.transform_filter("isValid(datum.low)").mark_rule(opacity=0.6)
     said = base.encode(y=y("value"), shape=marks["shape"], tooltip="about:N", description="about:N")
-    dots = said.transform_filter("datum.metric == 'accuracy'").mark_point(size=34, filled=True, opacity=1) + said.transform_filter("datum.metric != 'accuracy'").mark_point(size=34, opacity=1)
-    return (chance + base.mark_line(opacity=0.7).encode(y=y("value"), strokeDash=dash) + bars + dots).properties(width=width, height=150)
+    filled = said.transform_filter("datum.metric == 'accuracy'").mark_point(size=34, filled=True, opacity=1)
+    open_ = said.transform_filter("datum.metric != 'accuracy'").mark_point(size=34, opacity=1)
+    course = base.mark_line(opacity=0.7).encode(y=y("value"), strokeDash=dash)
+    bars = bars.encode(y=y("low"), y2="high:Q")
+    layers = rule.encode(y=y("baseline")) + course + bars + filled + open_
+    return layers.properties(width=width, height=150)
 
 # %% ../../nbs/laws/04_emergence.ipynb #56fb4ba1
 def emergence_chart(
@@ -383,13 +505,18 @@ def emergence_chart(
     columns: int=4, # Panels a row
     axis: str="parameters", # Of x, in words
 ) -> alt.ConcatChart:
-    "Small multiples, one a task and form: accuracy and probability with 95% bars, and the verdict; hover names the point"
+    "Small multiples, one a task and form: accuracy and probability with 95% bars, and the verdict"
+    import altair as alt
     shown = curves[curves.metric.isin(["accuracy", "probability"])]
-    shown = shown.assign(low=(shown.value - 1.96*shown.stderr).clip(0, 1), high=(shown.value + 1.96*shown.stderr).clip(0, 1))
+    reach = 1.96*shown.stderr
+    shown = shown.assign(low=shown.value - reach, high=shown.value + reach)
+    shown[["low", "high"]] = shown[["low", "high"]].clip(0, 1)
     shown = described(shown, language="", size="", metric="", x=".3g", value=".3f")
     said, languages = verdicts.set_index(TASK).verdict, list(dict.fromkeys(curves.language))
     panels = []
     for (task, form), t in shown.groupby(["task", "form"], sort=False):
-        words = [f"{l}: {said[l, task, form]}" if len(languages) > 1 else said[l, task, form] for l in languages if (l, task, form) in said.index]
+        words = {l: said[l, task, form] for l in languages if (l, task, form) in said.index}
+        if len(languages) > 1: words = {l: f"{l}: {word}" for l, word in words.items()}
+        words = words.values()
         panels.append(emergence_panel(t, [f"{task}, {form}", *words], axis, languages))
     return styled(alt.concat(*panels, columns=columns))

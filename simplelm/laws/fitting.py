@@ -9,16 +9,14 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import scipy
 
-from ..artifacts import Deferred, InputError
+from ..artifacts import InputError
 
 # %% auto #0
 __all__ = ['EQUAL', 'EXPONENT_BOUND', 'REST', 'RESAMPLING', 'FitRefused', 'all_equal', 'check_numbers', 'check_duplicates',
            'check_points', 'run_numbers', 'log_law', 'huber', 'damped_step', 'solve_batch', 'solve_laws', 'law_starts',
            'polish', 'best_fit', 'bootstrap_samples']
-
-# %% ../../nbs/laws/00_fitting.ipynb #b1e19e1b
-scipy = Deferred("scipy") # loaded at first use: the command line starts without it
 
 # %% ../../nbs/laws/00_fitting.ipynb #2575c050
 class FitRefused(InputError):

@@ -10,21 +10,26 @@ import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from ..artifacts import Deferred, InputError, atomic_write
+from ..artifacts import InputError, atomic_write
 from ..charts import described, language_marks, log_x, styled
 from ..models.model import model_size, non_embedding_parameter_count
 from .fitting import EQUAL, FitRefused
+from .rivals import power_law_at, replicates
 from .scaling import PowerLaw, check_conventions, fit_power_law, law_values
+from ..scoring.comparison import Estimate
 
 # %% auto #0
-__all__ = ['X', 'forecast_loss', 'Forecast', 'make_forecast', 'write_forecast', 'read_forecast', 'interval_score',
-           'score_forecast', 'calibrate', 'calibration_text', 'calibration_chart']
+__all__ = ['FEWEST_SMALLER', 'X', 'forecast_loss', 'ForecastGap', 'forecast_gap', 'Forecast', 'make_forecast', 'write_forecast',
+           'read_forecast', 'interval_score', 'score_forecast', 'calibrate', 'calibration_text', 'calibration_chart']
 
 # %% ../../nbs/laws/05_forecast.ipynb #a12ad818
-alt, pd = Deferred("altair"), Deferred("pandas")
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../../nbs/laws/05_forecast.ipynb #fe46e1ca
 def forecast_loss(
@@ -46,6 +51,48 @@ def forecast_loss(
     draws = np.log(law_values(law, [at])[1:, 0]) + noise*rng.standard_normal(bootstraps)
     low, high = np.exp(np.quantile(draws, (0.5 - level/2, 0.5 + level/2)))
     return float(law_values(law, [at])[0, 0]), float(low), float(high), law
+
+# %% ../../nbs/laws/05_forecast.ipynb #b23c0fb5
+@dataclass(frozen=True)
+class ForecastGap:
+    "The loss of the largest size minus its forecast from the smaller ones"
+    difference: Estimate # Measured minus forecast, in the unit of the loss
+    forecast: float # Of the power law that was fitted to the smaller sizes
+    p: float # Of a difference beyond the margin
+    seen: float # The smallest margin that an exact forecast would keep with 80% power
+    seeds: int # Models of the size that has the fewest
+    sizes: int # That the forecast rests on
+
+# %% ../../nbs/laws/05_forecast.ipynb #7521d212
+FEWEST_SMALLER = 3 # Sizes that a law with three constants takes
+
+def forecast_gap(
+    x: np.ndarray, # Parameters of every model
+    loss: np.ndarray, # Its loss
+    margin: float, # The difference that does not matter, in the unit of the loss
+    draws: int=4000, # Other studies
+    level: float=0.95, # Of the interval
+    seed: int=0, # Of chance
+) -> ForecastGap:
+    "Forecast the largest size from the smaller ones, and compare"
+    table, rng = replicates(x, loss), np.random.default_rng(seed)
+    smaller = table.x < table.x[-1]
+    if smaller.sum() < FEWEST_SMALLER:
+        needed = f"{FEWEST_SMALLER + 1} sizes are needed to forecast the largest"
+        raise FitRefused(f"{needed}; there are {len(table.x)}")
+    fitted = power_law_at(table, table.y[None], smaller)
+    noise = table.draw(draws, rng)
+    others = power_law_at(table, np.where(smaller, fitted, table.y) + noise, smaller)
+    ahead, came = fitted[0, -1], table.y[-1]
+    luck = noise[:, -1] - (others[:, -1] - ahead)                    # (draws,) of the gap in log loss
+    possible = np.exp(came) - np.exp(ahead - luck)                   # (draws,) gaps that the data allow
+    low, high = np.quantile(possible, (0.5 - level/2, 0.5 + level/2))
+    p = max(np.mean(possible >= margin), np.mean(possible <= -margin))
+    forecast = float(np.exp(ahead))
+    missed = np.abs(forecast*np.expm1(luck))                         # (draws,) how far exact forecasts miss
+    seen = float(np.quantile(missed, 0.8) + np.quantile(missed, 0.9))
+    difference = Estimate(float(np.exp(came) - forecast), float(low), float(high))
+    return ForecastGap(difference, forecast, float(p), seen, table.runs, int(smaller.sum()))
 
 # %% ../../nbs/laws/05_forecast.ipynb #d9ded6af
 X = {"parameters": "non_embedding_parameters", "total_parameters": "parameters"} # Law -> column of models.csv
@@ -199,6 +246,7 @@ def calibration_chart(
     unit: str="bits per byte", # Of the loss
 ) -> alt.LayerChart:
     "Each size's interval, forecast from the smaller ones, and what came of it; hover names the model"
+    import altair as alt
     languages = list(dict.fromkeys(table.language))
     marks = language_marks(languages)
     table = table.assign(x=table.x*table.language.map({l: 1.06**(i - (len(languages) - 1)/2) for i, l in enumerate(languages)})) # a little sideways, so that none hides another

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from ..artifacts import Deferred
 from ..charts import COLOURS, described, log_x, styled
 from .fitting import EQUAL, FitRefused, all_equal, check_numbers
 from .scaling import ParametricLaw
@@ -22,7 +23,8 @@ __all__ = ['Frontier', 'optimal_parameters', 'resampled', 'envelope_frontier', '
            'curve_frontiers', 'isoflop_chart', 'frontier_lines', 'frontier_chart']
 
 # %% ../../nbs/laws/03_frontier.ipynb #eac35082
-alt, pd = Deferred("altair"), Deferred("pandas")
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../../nbs/laws/03_frontier.ipynb #d02bd7d4
 @dataclass(frozen=True)
@@ -231,6 +233,7 @@ def isoflop_chart(
     unit: str="loss", # Of the loss
 ) -> alt.LayerChart:
     "Loss against size, one parabola a budget with its FLOPs beside it, its lowest point ringed; hover names the run"
+    import altair as alt
     curves = []
     for p in parabolas[parabolas.used].itertuples():
         x = np.geomspace(runs.parameters[runs.budget == p.budget].min(), runs.parameters[runs.budget == p.budget].max(), 40)
@@ -267,6 +270,7 @@ def frontier_chart(
     width: int=420, # In pixels
 ) -> alt.LayerChart:
     "Best size against budget by each method, with bands, over all runs in grey; hover names the run"
+    import altair as alt
     methods = list(dict.fromkeys(lines.method))
     color = alt.Color("method:N", title=None, scale=alt.Scale(domain=methods, range=list(COLOURS[:len(methods)])), legend=alt.Legend(orient="top", direction="vertical", labelLimit=400, symbolOpacity=1))
     dash = alt.StrokeDash("method:N", title=None, scale=alt.Scale(domain=methods, range=[[1, 0], [6, 3], [2, 2]][:len(methods)]), legend=None)

@@ -9,18 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import scipy
 
-from ..artifacts import Deferred
 from .fitting import EQUAL, FitRefused, check_points, run_numbers
 from ..scoring.comparison import FEWEST_SEEDS, Estimate, t_probability
 
 # %% auto #0
 __all__ = ['LAW_FORMS', 'RIVALS', 'TESTED', 'FEWEST_POINTS', 'Form', 'held_out_errors', 'compare_laws', 'held_out_text',
            'Replicates', 'replicates', 'Followed', 'rival_p', 'misfit_p', 'exponents', 'exponent_interval',
-           'follows_power_law']
-
-# %% ../../nbs/laws/01_rivals.ipynb #16a2259f
-pd, scipy = Deferred("pandas"), Deferred("scipy")
+           'power_law_at', 'follows_power_law']
 
 # %% ../../nbs/laws/01_rivals.ipynb #b7516d58
 EXPONENTS = np.geomspace(0.02, 4, 80)                                # of the power law
@@ -340,6 +338,15 @@ def exponent_interval(
     others = exponents(table, fitted + table.draw(draws, rng))
     low, high = np.quantile(others, (0.5 - level/2, 0.5 + level/2))
     return Estimate(float(exponents(table, table.y[None])[0]), float(low), float(high))
+
+# %% ../../nbs/laws/01_rivals.ipynb #ee24581d
+def power_law_at(
+    table: Replicates, # x and counts
+    y: np.ndarray, # (studies, points) log loss
+    seen: np.ndarray, # (points,) whether the fit may see it
+) -> np.ndarray: # (studies, points) log loss of the law
+    "A power law fitted to some points, at all points"
+    return _fit_form(LAW_FORMS["power law"], np.log(table.x), y, table.count, seen).fitted
 
 # %% ../../nbs/laws/01_rivals.ipynb #279bbb52
 FEWEST_POINTS = 5 # Different x that a verdict on the form takes

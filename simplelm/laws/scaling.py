@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pandas as pd
+import scipy
 
-from ..artifacts import Deferred, InputError
+from ..artifacts import InputError
 from ..charts import described, language_marks, log_x, styled
 from .fitting import (EQUAL, EXPONENT_BOUND, RESAMPLING, FitRefused, all_equal, best_fit, bootstrap_samples,
                                    check_duplicates, check_numbers, check_points, huber, law_starts, log_law, polish,
@@ -30,7 +32,8 @@ __all__ = ['LAWS', 'PowerLaw', 'predict', 'law_values', 'fit_power_law', 'refit'
            'verdict', 'fit_study', 'law_lines', 'law_residuals', 'scaling_chart']
 
 # %% ../../nbs/laws/02_scaling.ipynb #f7907fa0
-alt, pd, scipy = Deferred("altair"), Deferred("pandas"), Deferred("scipy") # loaded at first use: the command line starts without them
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../../nbs/laws/02_scaling.ipynb #94915d1a
 @dataclass(frozen=True)
@@ -663,6 +666,7 @@ def law_panel(
     width: int=230, # In pixels
 ) -> alt.LayerChart:
     "One law: log-log points, fitted curve, 95% band; hover names the run"
+    import altair as alt
     domain = [points.loss.min()*0.97, points.loss.max()*1.03]
     x = log_x(title, points.x.max())
     y = alt.Y("loss:Q", title=unit, scale=alt.Scale(type="log", domain=domain, nice=False), axis=alt.Axis(tickCount=6))
@@ -680,6 +684,7 @@ def residual_panel(
     width: int=230, # In pixels
 ) -> alt.LayerChart:
     "What a law leaves over, under its panel: a bend here is a law that is wrong"
+    import altair as alt
     said = described(points.dropna(subset="residual"), language="", run="", x=".3g", loss=".3f", residual="+.1%")
     y = alt.Y("residual:Q", title="residual", axis=alt.Axis(format="+.1%", tickCount=3))
     dots = alt.Chart(said).mark_point(filled=True, size=30 if len(points) < 20 else 12, opacity=0.8).encode(x=log_x(title, points.x.max()).axis(None), y=y, tooltip="about:N", description="about:N", **marks)
@@ -692,6 +697,7 @@ def scaling_chart(
     laws: tuple[str, ...]=("parameters", "tokens", "compute"), # Which to draw
 ) -> alt.HConcatChart:
     "The laws of a study side by side"
+    import altair as alt
     marks, panels = language_marks(list(dict.fromkeys(points.language))), []
     for law in laws:
         p = points[points.law == law]

@@ -9,17 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 
-from ..artifacts import Deferred, InputError
+from ..artifacts import InputError
 from ..scoring.comparison import (FEWEST_SEEDS, Arm, Estimate, Unit, crossed_error,
                                          smallest_difference, t_probability)
 
 # %% auto #0
 __all__ = ['SHIFTS', 'straightened', 'Curves', 'shift_weights', 'weighted_sum', 'best_shift', 'SizeFactor', 'rises', 'parallel_p',
            'size_factor', 'size_factors']
-
-# %% ../../nbs/laws/06_size_factor.ipynb #76df64a7
-scipy = Deferred("scipy")
 
 # %% ../../nbs/laws/06_size_factor.ipynb #48199ec2
 def straightened(

@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..artifacts import Deferred, logger, sync
+import torch
+
+from ..artifacts import logger, sync
 
 # %% auto #0
 __all__ = ['gathered', 'training_tensors', 'save_checkpoint', 'read_checkpoint', 'load_checkpoint', 'drop_checkpoints']
-
-# %% ../../nbs/models/07_checkpoints.ipynb #2a1f8bb3
-torch = Deferred("torch")
 
 # %% ../../nbs/models/07_checkpoints.ipynb #6ad78aad
 def gathered(

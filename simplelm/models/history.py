@@ -8,17 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from ..artifacts import Deferred, InputError, read_manifest
+from ..artifacts import InputError, read_manifest
 from .blocks import TokenBlocks, open_blocks
 from .order import times_read
 from .checkpoints import read_checkpoint
 
 # %% auto #0
 __all__ = ['documents_seen']
-
-# %% ../../nbs/models/11_history.ipynb #ade290a1
-pd = Deferred("pandas")
 
 # %% ../../nbs/models/11_history.ipynb #dc1cd020
 def model_identity(

@@ -8,15 +8,13 @@ from __future__ import annotations
 import math
 from functools import cache
 
-from ..artifacts import Deferred
+import torch
+
 from ..internals.kernels import exponentiate, target_logprobs
 from .model import WRITTEN_DOWN, loss_chunk
 
 # %% auto #0
 __all__ = ['projection_loss', 'document_positions', 'training_module']
-
-# %% ../../nbs/models/06_loss.ipynb #fad683a1
-torch = Deferred("torch")
 
 # %% ../../nbs/models/06_loss.ipynb #7ce3d239
 def summed_loss(

@@ -14,7 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from ..artifacts import Deferred, InputError, read_manifest
+import torch
+
+from ..artifacts import InputError, read_manifest
 from ..configuration import check_seeds, check_types
 from ..internals.threads import choose_threads
 from .tokenizer import load_tokenizer
@@ -25,9 +27,6 @@ from .schedule import peak_rate, rate_at
 
 # %% auto #0
 __all__ = ['TrainingConfig', 'Stopped', 'TrainingRun', 'preflight', 'usual_precision', 'settle_training']
-
-# %% ../../nbs/models/08_plan.ipynb #563c72db
-torch = Deferred("torch")
 
 # %% ../../nbs/models/08_plan.ipynb #f2eaaeaa
 CHOICES = dict(schedule=("cosine", "wsd", "constant"), precision=("auto", "float32", "bfloat16"),

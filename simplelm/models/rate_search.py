@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import torch
 
-from ..artifacts import Deferred, InputError, progress
+from ..artifacts import InputError, progress
 from ..internals.threads import torch_threads
 from .model import ModelConfig
 from .plan import Stopped, TrainingConfig, TrainingRun, settle_training
@@ -20,10 +22,6 @@ from .training import agreed, new_accelerator
 
 # %% auto #0
 __all__ = ['suggested_rate', 'find_rate']
-
-# %% ../../nbs/models/12_rate_search.ipynb #48e7ddfd
-torch = Deferred("torch")
-pd = Deferred("pandas")
 
 # %% ../../nbs/models/12_rate_search.ipynb #14d4ebb2
 def suggested_rate(

@@ -10,8 +10,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from ..artifacts import Deferred
 from .model import build_model, training_flops
 from .order import block_order
 from .loss import training_module
@@ -19,9 +19,6 @@ from .plan import Stopped, TrainingConfig, TrainingRun, check_device
 
 # %% auto #0
 __all__ = ['Setup', 'set_up', 'train_step', 'validation_loss']
-
-# %% ../../nbs/models/09_steps.ipynb #9ea797e6
-torch = Deferred("torch")
 
 # %% ../../nbs/models/09_steps.ipynb #cad4793e
 def make_optimizer(

@@ -16,7 +16,9 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..artifacts import Deferred, InputError, Manifest, atomic_write, logger, make_artifact, on_sigterm
+import torch
+
+from ..artifacts import InputError, Manifest, atomic_write, logger, make_artifact, on_sigterm
 from ..artifacts import plain, progress, read_manifest
 from ..internals.threads import torch_threads
 from .tokenizer import copy_tokenizer
@@ -30,9 +32,6 @@ from .steps import Setup, evaluate_row, sample_rows, set_up, train_step
 
 # %% auto #0
 __all__ = ['stopping_on_sigterm', 'new_accelerator', 'training_device', 'train']
-
-# %% ../../nbs/models/10_training.ipynb #fa952fd7
-torch = Deferred("torch")
 
 # %% ../../nbs/models/10_training.ipynb #1a767444
 def write_rows(

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
+import scipy
 
-from ..artifacts import Deferred, InputError, Manifest, check_files, logger, read_manifest
+from ..artifacts import InputError, Manifest, check_files, logger, read_manifest
 from .public_tasks import TASKS
 from .metrics import CONVENTIONS
 
@@ -23,9 +25,6 @@ __all__ = ['Unit', 'FEWEST_SEEDS', 'ROUNDING', 'Estimate', 'VariancePart', 'Arm'
            'comparison_text', 'without_rounding', 't_probability', 'smallest_difference', 'mcnemar', 'compare', 'holm',
            'Margin', 'equivalence', 'non_inferiority', 'compare_items', 'Scored', 'read_scored', 'item_values',
            'compare_scores']
-
-# %% ../../nbs/scoring/12_comparison.ipynb #b1586210
-pd, scipy = Deferred("pandas"), Deferred("scipy")
 
 # %% ../../nbs/scoring/12_comparison.ipynb #1ecaa889
 @dataclass(frozen=True)

@@ -10,12 +10,15 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from ..artifacts import Deferred, InputError, Manifest, atomic_write, fingerprint, logger, make_artifact, progress, source_fingerprint
+from ..artifacts import InputError, Manifest, atomic_write, fingerprint, logger
+from ..artifacts import make_artifact, progress, source_fingerprint
 from ..configuration import check_least, check_seeds, check_types
 from ..internals.threads import choose_threads, torch_threads
 from ..models.tokenizer import load_tokenizer
@@ -28,14 +31,11 @@ from .tasks import Item, Task, describe_task, find_answer
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['SCORES_FORMAT', 'score_items', 'EvaluationConfig', 'Questions', 'answer_questions', 'task_provenance', 'provenance',
-           'settle_scoring', 'evaluate_model', 'evaluate_models']
+__all__ = ['score_items', 'EvaluationConfig', 'Questions', 'answer_questions', 'task_provenance', 'provenance', 'settle_scoring',
+           'evaluate_model', 'evaluate_models']
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #61652386
 if TYPE_CHECKING: from simplelm.scoring.likelihood import TextScorer
-
-# %% ../../nbs/scoring/11_evaluation.ipynb #4dca5284
-pd = Deferred("pandas")
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #0adad71b
 def score_items(
@@ -54,26 +54,28 @@ def answer_generated(
     items: Sequence[Item], # Its items
     max_tokens: int=256, # Tokens of an answer at most
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many items it had
-) -> pd.DataFrame: # A row an item: item, label, choices, cut, written: the text, answer: what was found in it, correct
+) -> pd.DataFrame: # A row an item: item, label, choices, cut, written, answer, correct
     "Let a model write its answers and look for the final one in each"
     texts, cut = scorer.generate([i.context for i in items], max_tokens, task.stop, advance)
     written = [cut_answer(task, t) for t in texts]
     found = [find_answer(task.answer, t) for t in written]
-    return pd.DataFrame({"item": [i.id for i in items], "label": 0, "choices": 1, "cut": cut, "written": written, "answer": found,
-                         "correct": [f == i.answer for f, i in zip(found, items)]})
+    ids = [item.id for item in items]
+    table = pd.DataFrame(dict(item=ids, label=0, choices=1, cut=cut, written=written))
+    right = [answer == item.answer for answer, item in zip(found, items)]
+    return table.assign(answer=found, correct=right)
 
-# %% ../../nbs/scoring/11_evaluation.ipynb #d9ee4801
+# %% ../../nbs/scoring/11_evaluation.ipynb #697fb972
 @dataclass(frozen=True)
 class EvaluationConfig:
     "What a model is asked"
-    tasks: tuple[str, ...] = ("storyworld",) # Names of tasks or groups, such as storyworld, blimp, hellaswag, or task files
-    forms: tuple[str, ...] = ("standard", "simple") # Forms of each task: all its items, those whose words are all in the vocabulary, or twins of the others
+    tasks: tuple[str, ...] = ("storyworld",) # Names of tasks or groups, such as blimp or rte, or task files
+    forms: tuple[str, ...] = ("standard", "simple") # All items, items of words in the vocabulary, or twins
     limit: int|None = None # Items of each task and form at most, drawn by seed; all if not given
-    batch_tokens: int|None = None # Tokens in a batch, padding included; by default 4,096 on a processor, 65,536 on an accelerator
+    batch_tokens: int|None = None # Tokens of a batch, padding included; by default as suits the device
     seed: int = 0 # Of the draw, and of generated items
     precision: str = "float32" # Numbers the model computes with: float32, or bfloat16
     threads: int|None = None # Processor threads that score; by default as many as suit the width
-    add_bos: bool|None = None # Put the BOS token in front of every text, or only of an empty context; by default as the tokenizer does
+    add_bos: bool|None = None # Put BOS in front of every text; by default as the tokenizer does
     shots: int = 0 # Answered examples in front of each question; 0 for each task's own number, mostly none
     draws: int = 1 # How often examples are drawn anew; the spread between draws is reported
     style: str|None = None # "cloze" or "letters"; by default each task's own
@@ -85,18 +87,28 @@ class EvaluationConfig:
         check_types(self)
         check_least(self, limit=1, shots=0)
         check_seeds("seed", self.seed)
-        if not self.tasks: raise InputError("tasks is empty; name one or more, such as blimp or storyworld")
-        if len(set(self.forms)) < len(self.forms):
-            raise InputError(f"forms names one twice: {', '.join(self.forms)}")
-        if self.style not in (None, "cloze", "letters"):
-            raise InputError(f"style {self.style!r}: choose cloze or letters")
-        if self.precision not in ("float32", "bfloat16"): raise InputError(f"precision {self.precision!r}: choose float32 or bfloat16")
-        if not self.forms: raise InputError("no form named; choose of standard, simple and twin")
-        for name in ("batch_tokens", "draws", "max_tokens", "threads"):
-            if (value := getattr(self, name)) is not None and value < 1: raise InputError(f"{name} {value}: at least one is needed")
-        if self.draws > 1 and not self.shots: raise InputError("draws: without examples there is nothing to draw; give shots as well")
-        for form in self.forms:
-            if form not in FORMS: raise InputError(f"form {form!r}: choose of {', '.join(FORMS)}")
+        check_evaluation(self)
+
+# %% ../../nbs/scoring/11_evaluation.ipynb #d9ee4801
+def check_evaluation(
+    config: EvaluationConfig, # A configuration
+) -> None:
+    "Refuse what cannot be asked"
+    if not config.tasks: raise InputError("tasks is empty; name one or more, such as blimp or storyworld")
+    if not config.forms: raise InputError("no form named; choose of standard, simple and twin")
+    if len(set(config.forms)) < len(config.forms):
+        raise InputError(f"forms names one twice: {', '.join(config.forms)}")
+    for form in config.forms:
+        if form not in FORMS: raise InputError(f"form {form!r}: choose of {', '.join(FORMS)}")
+    if config.style not in (None, "cloze", "letters"):
+        raise InputError(f"style {config.style!r}: choose cloze or letters")
+    if config.precision not in ("float32", "bfloat16"):
+        raise InputError(f"precision {config.precision!r}: choose float32 or bfloat16")
+    for name in ("batch_tokens", "draws", "max_tokens", "threads"):
+        value = getattr(config, name)
+        if value is not None and value < 1: raise InputError(f"{name} {value}: at least one is needed")
+    if config.draws > 1 and not config.shots:
+        raise InputError("draws: without examples there is nothing to draw; give shots as well")
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #de09d74b
 @dataclass
@@ -114,19 +126,55 @@ class Questions:
     @property
     def texts(self) -> int: # Different pairs, or prompts
         "How many texts there are to score, for the progress bar"
-        return len({i.context for i in self.items}) if self.task.kind == "generate" else len({p for i in self.items for p in i.pairs})
+        if self.task.kind == "generate": return len({item.context for item in self.items})
+        return len({pair for item in self.items for pair in item.pairs})
 
-# %% ../../nbs/scoring/11_evaluation.ipynb #e31aa5ac
+# %% ../../nbs/scoring/11_evaluation.ipynb #efae8223
 def load_questions(
     name: str, # A task
     config: EvaluationConfig, # Forms, draws, how many
     vocabulary: Vocabulary|None=None, # Words of the simple language
 ) -> Questions: # Its items
     "Load the items of a task in all forms and draws"
-    options = dict(shots=config.shots, style=config.style if TASKS[name].kind == "choice" else None, strict=config.strict)
-    if TASKS[name].kind == "text": options["shots"] = 0 # a whole text has nothing before it
-    draws = config.draws if options["shots"] else 1
-    return Questions(TASKS[name], [(form, draw, load_items(name, form, vocabulary, config.limit, config.seed, draw=draw, **options)) for form in config.forms for draw in range(draws)], {})
+    task, asked = TASKS[name], []
+    shots = 0 if task.kind == "text" else config.shots # a whole text has nothing before it
+    options = dict(shots=shots, style=config.style if task.kind == "choice" else None, strict=config.strict)
+    for form in config.forms:
+        for draw in range(config.draws if shots else 1):
+            items = load_items(name, form, vocabulary, config.limit, config.seed, draw=draw, **options)
+            asked.append((form, draw, items))
+    return Questions(task, asked, {})
+
+# %% ../../nbs/scoring/11_evaluation.ipynb #475cfb03
+def label_rows(
+    table: pd.DataFrame, # Rows of items, or of choices
+    questions: Questions, # Of a task
+    counts: Sequence[int], # Rows of each form and draw
+) -> pd.DataFrame: # The same, with task, form and draw in front
+    "Say which form and draw each row belongs to"
+    forms = np.array([form for form, _, _ in questions.asked], object)
+    draws = np.array([draw for _, draw, _ in questions.asked], np.int64)
+    table.insert(0, "task", questions.task.name)
+    table.insert(1, "form", np.repeat(forms, counts))
+    table.insert(2, "draw", np.repeat(draws, counts))
+    return table
+
+# %% ../../nbs/scoring/11_evaluation.ipynb #e31aa5ac
+def answer_choices(
+    scorer: TextScorer, # Any scorer
+    questions: Questions, # Of a task whose texts are given
+    config: EvaluationConfig, # Whether choices are also scored without context
+    advance: Callable[[int], object], # Called after each batch with how many texts it had
+) -> tuple[pd.DataFrame, pd.DataFrame]: # Rows of items, and of choices
+    "Score the texts of a task"
+    items, kind, key = questions.items, questions.task.kind, scorer.encoding
+    has_context = any(context for item in items for context, _ in item.pairs)
+    pmi = config.pmi and kind == "choice" and has_context
+    if key not in questions.requests:
+        questions.requests[key] = scorer.prepare(item_pairs(items, pmi), rolling=kind == "text")
+    scores = scorer.score(questions.requests[key], greedy=kind == "word", advance=advance)
+    choices = choice_rows(items, scores, pmi)
+    return (answer_items if kind == "choice" else answer_texts)(items, choices), choices
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #69f0c97e
 def answer_questions(
@@ -136,24 +184,15 @@ def answer_questions(
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many texts it had
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # Rows of items, and of choices; with task, form and draw in front
     "Answer the items of a task in all forms and draws"
-    items, task = questions.items, questions.task
-    if task.kind == "generate":
-        answers = answer_generated(scorer, task, items, config.max_tokens, advance)
+    items, written = questions.items, questions.task.kind == "generate"
+    if written:
+        answers = answer_generated(scorer, questions.task, items, config.max_tokens, advance)
         choices = pd.DataFrame({"item": answers.item, "choice": 0, "right": answers.correct})
-    else:
-        pmi = config.pmi and task.kind == "choice" and any(context for item in items for context, _ in item.pairs)
-        key = scorer.encoding
-        if key not in questions.requests:
-            questions.requests[key] = scorer.prepare(item_pairs(items, pmi), rolling=task.kind == "text")
-        scores = scorer.score(questions.requests[key], greedy=task.kind == "word", advance=advance)
-        choices = choice_rows(items, scores, pmi)
-        answers = answer_items(items, choices) if task.kind == "choice" else answer_texts(items, choices)
-    sizes = [len(part) for _, _, part in questions.asked]
-    def label(table, counts): # which rows belong to which form and draw
-        for i, column in enumerate(("form", "draw")): table.insert(i, column, np.repeat(np.array([a[i] for a in questions.asked], object if i == 0 else np.int64), counts))
-        table.insert(0, "task", task.name)
-        return table
-    return label(answers, sizes), label(choices, [sum(len(i.choices) for i in part) if task.kind != "generate" else len(part) for _, _, part in questions.asked])
+    else: answers, choices = answer_choices(scorer, questions, config, advance)
+    parts = [part for _, _, part in questions.asked]
+    sizes = [len(part) for part in parts]
+    choice_counts = sizes if written else [sum(len(item.choices) for item in part) for part in parts]
+    return label_rows(answers, questions, sizes), label_rows(choices, questions, choice_counts)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #0b5a7dc4
 def open_scorer(
@@ -180,29 +219,35 @@ def write_answers(
     missing = {name: questions[name]() for name, (items, _) in files.items() if not items.is_file()}
     if not missing: return list(files.values())
     scorer = open_scorer(model_folder, config, device)
-    with progress(total=sum(q.texts for q in missing.values()), desc=f"scoring {Path(model_folder).name}", unit="text") as bar:
-        for name, part in missing.items():
+    total, name = sum(q.texts for q in missing.values()), Path(model_folder).name
+    with progress(total=total, desc=f"scoring {name}", unit="text") as bar:
+        for task, part in missing.items():
             left = part.texts
-            def advance(done): # requests without context come on top, and are not counted
+            def advance(done): # requests without context are extra, and are not counted
                 nonlocal left
                 bar.update(min(done, left))
                 left -= min(done, left)
-            tables = answer_questions(scorer, part, config, advance)
-            for file, table in reversed(list(zip(files[name], tables))): # that of items is the last, so it marks a whole task
+            answers, choices = answer_questions(scorer, part, config, advance)
+            items_file, choices_file = files[task]
+            for file, table in ((choices_file, choices), (items_file, answers)): # the last marks a whole task
                 with atomic_write(file, "wb") as f: table.to_parquet(f, index=False)
     return list(files.values())
 
-# %% ../../nbs/scoring/11_evaluation.ipynb #6ddad4c0
+# %% ../../nbs/scoring/11_evaluation.ipynb #a58bd05f
 def task_provenance(
     questions: Questions, # A task's items
 ) -> dict: # version, task, data, prompts, items
     "What the scores of a task depend on"
     task, file = questions.task, task_file(questions.task)
-    texts = [(form, draw, i.id, i.label, i.pairs, i.answer) for form, draw, items in questions.asked for i in items]
+    texts = []
+    for form, draw, items in questions.asked:
+        texts += [(form, draw, item.id, item.label, item.pairs, item.answer) for item in items]
     hub = f"{task.hub}@{task.revision}" if task.hub else "generated"
-    return dict(version=task.version, task=fingerprint(describe_task(task)), data=source_fingerprint(file) if file else hub,
-                prompts=hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16], items=len(texts))
+    prompts = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+    return dict(version=task.version, task=fingerprint(describe_task(task)),
+                data=source_fingerprint(file) if file else hub, prompts=prompts, items=len(texts))
 
+# %% ../../nbs/scoring/11_evaluation.ipynb #6ddad4c0
 def provenance(
     model_folder: str|Path, # The model and its tokenizer
     questions: Mapping[str, Questions], # The tasks
@@ -211,8 +256,13 @@ def provenance(
     "What scores depend on"
     folder = find_model(model_folder)
     tokenizer = load_tokenizer(folder)
-    return dict(model=source_fingerprint(folder), tokenizer=tokenizer_fingerprint(tokenizer), add_bos=add_bos, **text_fronts(tokenizer, add_bos),
-                tasks={name: task_provenance(q) for name, q in questions.items()})
+    return dict(
+        model=source_fingerprint(folder),
+        tokenizer=tokenizer_fingerprint(tokenizer),
+        add_bos=add_bos,
+        **text_fronts(tokenizer, add_bos),
+        tasks={name: task_provenance(q) for name, q in questions.items()},
+    )
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #2a278ee2
 def model_width(
@@ -220,8 +270,9 @@ def model_width(
 ) -> int: # Columns of its hidden states; 0 if its configuration does not say
     "The width of a model, without loading it"
     try: config = json.loads((find_model(model_folder)/"config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError): return 0 # whoever loads the model will say what is wrong
-    return next((config[name] for name in ("hidden_size", "n_embd", "d_model") if isinstance(config.get(name), int)), 0)
+    except (OSError, ValueError): return 0 # the loader of the model reports what is wrong
+    widths = [config.get(name) for name in ("hidden_size", "n_embd", "d_model")]
+    return next((width for width in widths if isinstance(width, int)), 0)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #ff87dbdf
 def settle_scoring(
@@ -235,9 +286,29 @@ def settle_scoring(
     on_processor = device.startswith("cpu") if device else not cuda.is_available()
     return replace(config, threads=choose_threads(width) if on_processor else 1)
 
-# %% ../../nbs/scoring/11_evaluation.ipynb #160648ab
+# %% ../../nbs/scoring/11_evaluation.ipynb #d6efa2f3
 SCORES_FORMAT = 4 # Version of what is written; raised when scores for an old configuration change
 
+def write_scores(
+    folder: Path, # Where the files go
+    tables: Sequence[tuple[Path, Path]], # For each task a file of items and one of choices
+    asked: Sequence[tuple[str, str]], # Tasks and forms; one without an item has a row, too
+    source: dict, # What the scores depend on, of `provenance`
+) -> dict: # The manifest's counts
+    "Join the answers of all tasks and write the scores"
+    answers, choices = (join_tables([pd.read_parquet(file) for file in files]) for files in zip(*tables))
+    scores = accuracy_table(answers, asked)
+    for name, table in (("items", answers), ("choices", choices)):
+        with atomic_write(folder/f"{name}.parquet", "wb") as f: table.to_parquet(f, index=False)
+    with atomic_write(folder/"scores.csv") as f: scores.to_csv(f, index=False)
+    with atomic_write(folder/"provenance.json") as f: json.dump(source, f, indent=1)
+    empty = scores[scores["items"] == 0]
+    for row in empty.itertuples():
+        logger.warning("%s: no %s items with this vocabulary", row.task, row.form)
+    cut = int(answers.cut.sum())
+    return dict(items=len(answers), cut_items=cut, empty_forms=len(empty), front=source["front"])
+
+# %% ../../nbs/scoring/11_evaluation.ipynb #160648ab
 def evaluate_model(
     model_folder: str|Path, # A causal model and its tokenizer in the Hub's layout, or a Hub id
     out: str|Path, # Folder for `scores.csv`, `items.parquet`, `choices.parquet` and `provenance.json`
@@ -249,31 +320,24 @@ def evaluate_model(
     "Score a model zero- or few-shot on benchmarks"
     config = settle_scoring(config, model_width(model_folder), device)
     names, cache = task_names(config.tasks), {} if cache is None else cache
-    asked = [(name, form) for name in names for form in config.forms]
     def questions(name): # loaded once
         if name not in cache: cache[name] = load_questions(name, config, vocabulary)
         return cache[name]
 
     def build(folder: Path) -> dict:
-        parts = folder/"parts"
-        parts.mkdir(exist_ok=True)
+        (folder/"parts").mkdir(exist_ok=True)
+        loaders = {name: partial(questions, name) for name in names}
         with torch_threads(config.threads):
-            files = write_answers(parts, model_folder, {name: lambda name=name: questions(name) for name in names}, config, device)
-        answers, choices = (join_tables([pd.read_parquet(f) for f in column]) for column in zip(*files))
-        scores = accuracy_table(answers, asked)
-        for name, table in (("items", answers), ("choices", choices)):
-            with atomic_write(folder/f"{name}.parquet", "wb") as f: table.to_parquet(f, index=False)
-        with atomic_write(folder/"scores.csv") as f: scores.to_csv(f, index=False)
+            files = write_answers(folder/"parts", model_folder, loaders, config, device)
         source = provenance(model_folder, {name: questions(name) for name in names}, config.add_bos)
-        with atomic_write(folder/"provenance.json") as f: json.dump(source, f, indent=1)
-        shutil.rmtree(parts)
-        empty = scores[scores["items"] == 0]
-        for row in empty.itertuples(): logger.warning("%s: no %s items with this vocabulary", row.task, row.form)
-        return dict(items=len(answers), cut_items=int(answers.cut.sum()), empty_forms=len(empty), front=source["front"])
+        counts = write_scores(folder, files, [(n, form) for n in names for form in config.forms], source)
+        shutil.rmtree(folder/"parts")
+        return counts
 
     request = {"evaluation": config, "tasks": {name: describe_task(TASKS[name]) for name in names},
                "vocabulary": vocabulary.fingerprint if vocabulary else None}
-    inputs = {"model": find_model(model_folder)} | {name: file for name in names if (file := task_file(TASKS[name]))}
+    inputs = {"model": find_model(model_folder)}
+    inputs |= {name: file for name in names if (file := task_file(TASKS[name]))}
     return make_artifact(out, "evaluate", request, build, inputs, config.seed, format=SCORES_FORMAT)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #2b5c9072
@@ -291,6 +355,7 @@ def evaluate_models(
     device: str|None=None, # Where the models compute; by default an accelerator if there is one
 ) -> list[Manifest]: # Of each
     "Score several models on the same items"
-    for model in model_folders: load_tokenizer(find_model(model)) # whatever is missing is told before an hour of scoring
-    cache = {}
-    return [evaluate_model(model, out, config, vocabulary, device, cache) for model, out in progress(model_folders.items(), desc="models", unit="model", disable=len(model_folders) < 2 or None)]
+    for model in model_folders: load_tokenizer(find_model(model)) # errors come before an hour of scoring
+    cache, few = {}, len(model_folders) < 2
+    bar = progress(model_folders.items(), desc="models", unit="model", disable=few or None)
+    return [evaluate_model(model, out, config, vocabulary, device, cache) for model, out in bar]

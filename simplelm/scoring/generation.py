@@ -37,7 +37,8 @@ def check_ids(
     "Refuse tokens that a model does not know"
     largest = max(ids, default=0)
     if largest < known_tokens(model): return
-    raise InputError(f"the tokenizer makes token {largest}, and the model knows {known_tokens(model)} tokens; take the tokenizer that belongs to the model")
+    raise InputError(f"the tokenizer makes token {largest}, and the model knows {known_tokens(model)} "
+                     "tokens; take the tokenizer that belongs to the model")
 
 # %% ../../nbs/scoring/06_generation.ipynb #33464530
 def opening(
@@ -48,8 +49,13 @@ def opening(
     "Encode prompts as contexts are encoded"
     front, start = front_tokens(tokenizer, add_bos), start_token(tokenizer)
     alone = front if start is None else [start]
-    ids = [i if i[:1] == [start] else (front if i else alone) + i for i in token_ids(tokenizer, list(prompts))]
-    if not all(ids): raise InputError("the tokenizer has neither BOS nor EOS, so an empty prompt cannot be continued; begin the text")
+    ids = []
+    for prompt in token_ids(tokenizer, list(prompts)):
+        if prompt[:1] != [start]: prompt = (front if prompt else alone) + prompt
+        if not prompt:
+            raise InputError("the tokenizer has neither BOS nor EOS, so an empty prompt cannot be continued; "
+                             "begin the text")
+        ids.append(prompt)
     return ids
 
 def continuation(
@@ -61,6 +67,16 @@ def continuation(
     prompt, whole = (tokenizer.decode(tokens, skip_special_tokens=True) for tokens in (ids, [*ids, *written]))
     return whole[len(prompt):]
 
+# %% ../../nbs/scoring/06_generation.ipynb #3d9c064c
+def draw_token(
+    logits: torch.Tensor, # [vocabulary], of the next token
+    temperature: float, # 0 for the most probable
+    draws: torch.Generator, # Random numbers
+) -> int: # Its id
+    "Draw a token"
+    if temperature == 0: return int(logits.argmax())
+    return int(torch.multinomial((logits/temperature).softmax(-1), 1, generator=draws))
+
 # %% ../../nbs/scoring/06_generation.ipynb #c3631c55
 def generate_text(
     model: PreTrainedModel, # A causal model
@@ -69,25 +85,63 @@ def generate_text(
     max_tokens: int=64, # Tokens to write at most; fewer where the model's context ends
     temperature: float=1.0, # 0 for the most probable token each time
     seed: int=0, # Of the draws
-    add_bos: bool|None=None, # Put BOS in front, or only of an empty prompt; by default as the tokenizer does
+    add_bos: bool|None=None, # As in `front_tokens`
 ) -> str: # What follows the prompt
-    "Let a model go on from a prompt"
-    if temperature < 0: raise InputError(f"temperature {temperature}: it cannot be negative; 0 takes the most probable token")
+    "Let a model continue a prompt"
+    if temperature < 0:
+        raise InputError(f"temperature {temperature}: it cannot be negative; 0 takes the most probable token")
     ids, = opening(tokenizer, [prompt], add_bos)
     check_ids(model, ids)
     context = stated_length(model, tokenizer) or math.inf
-    if len(ids) >= context: raise InputError(f"the prompt has {len(ids)} tokens, the model's context {context}; shorten it")
+    if len(ids) >= context:
+        raise InputError(f"the prompt has {len(ids)} tokens, the model's context {context}; shorten it")
     draws, written, cache = torch.Generator().manual_seed(seed), [], None
     caches = "past_key_values" in inspect.signature(model.forward).parameters
     with torch.inference_mode():
         while len(written) < min(max_tokens, context - len(ids)):
-            fresh = torch.tensor([written[-1:] if cache is not None else [*ids, *written]], device=model.device)
-            step = model(fresh, **(dict(past_key_values=cache, use_cache=True) if caches else dict(use_cache=False)))
-            logits, cache = step.logits[0, -1].float().cpu(), step.past_key_values if caches else None # a state of another kind is computed again each time
-            token = int(logits.argmax() if temperature == 0 else torch.multinomial((logits/temperature).softmax(-1), 1, generator=draws))
+            unread = [*ids, *written] if cache is None else written[-1:]
+            options = dict(past_key_values=cache, use_cache=True) if caches else dict(use_cache=False)
+            step = model(torch.tensor([unread], device=model.device), **options)
+            if caches: cache = step.past_key_values
+            token = draw_token(step.logits[0, -1].float().cpu(), temperature, draws)
             if token == tokenizer.eos_token_id: break
             written.append(token)
     return continuation(tokenizer, ids, written)
+
+# %% ../../nbs/scoring/06_generation.ipynb #c8b69129
+def pad_left(
+    prompts: Sequence[list[int]], # Ids of each
+    pad: int, # Id of padding
+    device: torch.device, # Where the model is
+) -> tuple[torch.Tensor, torch.Tensor]: # [prompts, longest]: ids, and 1 where they are no padding
+    "Prompts of equal width"
+    width = max(map(len, prompts))
+    tokens = [[pad]*(width - len(ids)) + ids for ids in prompts]
+    mask = [[0]*(width - len(ids)) + [1]*len(ids) for ids in prompts]
+    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
+
+# %% ../../nbs/scoring/06_generation.ipynb #cd136101
+def stop_at(
+    tokenizer: PreTrainedTokenizerBase, # Decodes what is written
+    stop: Sequence[str], # Texts that end an answer
+    width: int, # Tokens of a prompt
+) -> list[Callable]: # Criteria for `model.generate`; none without such texts
+    "End a text that holds one of the texts of `stop`"
+    def finished(all_ids, scores): # for each row
+        written = tokenizer.batch_decode(all_ids[:, width:], skip_special_tokens=True)
+        done = [any(s in text for s in stop) for text in written]
+        return torch.tensor(done, device=all_ids.device)
+    return [finished] if stop else []
+
+# %% ../../nbs/scoring/06_generation.ipynb #57cdba65
+def padding_id(
+    model: PreTrainedModel, # A causal model
+    tokenizer: PreTrainedTokenizerBase, # Its tokenizer
+) -> int: # One that the model knows; it is masked
+    "The id of padding"
+    for id in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if id is not None and id < known_tokens(model): return id
+    return 0
 
 # %% ../../nbs/scoring/06_generation.ipynb #86778a1c
 def generate_texts(
@@ -96,27 +150,27 @@ def generate_texts(
     prompts: Sequence[str], # How the texts begin
     max_tokens: int=256, # Tokens to write at most
     stop: Sequence[str]=(), # Texts that end an answer
-    batch_tokens: int|None=None, # Tokens of a batch, prompts and answers, padding included; by default 4,096, on an accelerator 65,536
-    add_bos: bool|None=None, # Put BOS in front of every prompt, or of none but an empty one; by default as the tokenizer does
+    batch_tokens: int|None=None, # Tokens of a batch, answers included; by default as of `usual_batch`
+    add_bos: bool|None=None, # As in `front_tokens`
     advance: Callable[[int], object]=lambda done: None, # Called after each batch with how many prompts it had
 ) -> tuple[list[str], np.ndarray]: # What follows each prompt; bool: whether the prompt was cut
-    "Let a model go on from many prompts, always with the most probable token"
+    "Let a model continue many prompts, always with the most probable token"
     ids, context = opening(tokenizer, prompts, add_bos), context_length(model, tokenizer)
     check_ids(model, (max(i) for i in ids))
-    room, batch_tokens = max(1, context - max_tokens), usual_batch(model.device) if batch_tokens is None else batch_tokens
+    if batch_tokens is None: batch_tokens = usual_batch(model.device)
+    room, pad = max(1, context - max_tokens), padding_id(model, tokenizer)
     kept, texts = [i[-room:] for i in ids], [""]*len(ids)
-    pad = next((id for id in (tokenizer.pad_token_id, tokenizer.eos_token_id) if id is not None and id < known_tokens(model)), 0)
     longest = min(max_tokens, context - 1)
     for rows in make_batches([len(i) + longest for i in kept], batch_tokens):
-        width = max(len(kept[i]) for i in rows)
-        tokens = torch.tensor([[pad]*(width - len(kept[i])) + kept[i] for i in rows], device=model.device)
-        mask = torch.tensor([[0]*(width - len(kept[i])) + [1]*len(kept[i]) for i in rows], device=model.device)
-        def finished(all_ids, scores): # for each row
-            written = tokenizer.batch_decode(all_ids[:, width:], skip_special_tokens=True)
-            return torch.tensor([any(s in text for s in stop) for text in written], device=all_ids.device)
+        tokens, mask = pad_left([kept[i] for i in rows], pad, model.device)
+        width = tokens.shape[1]
         with torch.inference_mode():
-            out = model.generate(tokens, attention_mask=mask, max_new_tokens=min(longest, context - width), do_sample=False, pad_token_id=pad,
-                                 eos_token_id=tokenizer.eos_token_id, stopping_criteria=[finished] if stop else None)
-        for i, row in zip(rows, out): texts[i] = continuation(tokenizer, kept[i], row[width:].tolist())
+            out = model.generate(
+                tokens, attention_mask=mask, max_new_tokens=min(longest, context - width), do_sample=False,
+                pad_token_id=pad, eos_token_id=tokenizer.eos_token_id,
+                stopping_criteria=stop_at(tokenizer, stop, width) or None)
+        for i, written in zip(rows, out[:, width:].tolist()):
+            texts[i] = continuation(tokenizer, kept[i], written)
         advance(len(rows))
-    return texts, np.array([len(k) < len(i) for k, i in zip(kept, ids)], bool)
+    cut = [len(some) < len(whole) for some, whole in zip(kept, ids)]
+    return texts, np.array(cut, bool)

@@ -18,22 +18,19 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from ..artifacts import Deferred, InputError, data_folder, find_data
+import pandas as pd
+
+from ..artifacts import InputError, data_folder, find_data
 from .public_tasks import TASKS, task_names
 from .tasks import Item, Task, is_simple, make_item
 from .twins import twin_items
 from ..stories.tasks import storyworld_items
 from ..text.vocabulary import Vocabulary
 
-
 # %% auto #0
 __all__ = ['FORMS', 'task_file', 'read_file', 'read_records', 'select_items', 'letter_item', 'tidy_item', 'worked_example',
            'add_shots', 'ask_item', 'pose_items', 'load_items', 'guess_accuracy', 'cut_answer', 'count_simple',
            'local_tasks']
-
-# %% ../../nbs/scoring/03_items.ipynb #cc392bd1
-datasets = Deferred("datasets") # only a task that is fetched from the Hub needs it
-pd = Deferred("pandas")
 
 # %% ../../nbs/scoring/03_items.ipynb #d19247de
 def task_file(
@@ -47,13 +44,14 @@ def task_file(
     try: return find_data(path)
     except InputError: return None
 
-# %% ../../nbs/scoring/03_items.ipynb #fbd4b29d
+# %% ../../nbs/scoring/03_items.ipynb #fa53c5ac
 def _is_text(record: dict) -> bool:
     "Whether a record can be written as UTF-8"
     try: json.dumps(record, ensure_ascii=False).encode()
     except UnicodeEncodeError: return False
     return True
 
+# %% ../../nbs/scoring/03_items.ipynb #fbd4b29d
 def read_file(
     path: Path, # Lines of JSON, plain or compressed with gzip
 ) -> Iterator[tuple[str, dict]]: # Where a record stands, and the record
@@ -63,11 +61,14 @@ def read_file(
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as f:
             for number, line in enumerate(f, 1): # bytes split at \n alone; JSON may hold U+2028
                 record = json.loads(line)
-                if not isinstance(record, dict): raise InputError(f"{path}, line {number}: not a JSON object; correct the line")
+                if not isinstance(record, dict):
+                    raise InputError(f"{path}, line {number}: not a JSON object; correct the line")
                 if b"\\ud" in line.lower() and not _is_text(record):
-                    raise InputError(f"{path}, line {number}: holds half of a surrogate pair, which is no text; correct the line")
+                    raise InputError(f"{path}, line {number}: holds half of a surrogate pair, "
+                                     "which is no text; correct the line")
                 yield f"{path}, line {number}", record
-    except (EOFError, OSError) as e: raise InputError(f"{path}: cannot be read after line {number} ({e}); fetch it again") from None
+    except (EOFError, OSError) as e:
+        raise InputError(f"{path}: cannot be read after line {number} ({e}); fetch it again") from None
     except (ValueError, RecursionError) as e:
         if isinstance(e, InputError): raise
         raise InputError(f"{path}, line {number}: not JSON in UTF-8 ({e}); correct the line") from None
@@ -87,13 +88,18 @@ def read_hub(
     examples: bool=False, # Whether the split of its few-shot examples is meant
 ) -> Iterator[tuple[str, dict]]: # Where a record stands, and the record
     "Read the records of a task from the Hub, at the task's revision"
+    import datasets
     split, path = (task.shots_split, task.shots_path) if examples else (task.split, task.path)
-    if not task.hub: raise InputError(f"task {task.name}: {path or 'its file'} not found; name an existing file in `path`, or set SIMPLELM_DATA to a folder that holds it")
-    offline, datasets.config.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE or is_offline()
+    if not task.hub:
+        raise InputError(f"task {task.name}: {path or 'its file'} not found; "
+                         "name an existing file in `path`, or set SIMPLELM_DATA to a folder that holds it")
+    offline = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = offline or is_offline()
     try: rows = datasets.load_dataset(task.hub, task.config, split=split, revision=task.revision)
-    except Exception as e: # whatever the network, the cache or the Hub may raise
-        raise InputError(f"task {task.name}: not found; set SIMPLELM_DATA to a folder with {path}, or connect to the network, so that "
-                         f"{task.hub} is fetched from the Hub (that failed: {type(e).__name__})") from e
+    except Exception as e: # network, cache and Hub raise many kinds of errors
+        raise InputError(f"task {task.name}: not found; set SIMPLELM_DATA to a folder with {path}, or "
+                         f"connect to the network, so that {task.hub} is fetched from the Hub "
+                         f"(that failed: {type(e).__name__})") from e
     finally: datasets.config.HF_HUB_OFFLINE = offline
     for row, record in enumerate(rows): yield f"{task.hub}, row {row}", record
 
@@ -107,22 +113,26 @@ def read_records(
 ) -> Iterator[tuple[str, dict]]: # Where a record stands, and the record
     "The records of a task: generated, or from its file, or from the Hub"
     if task.maker:
-        records = storyworld_items(task.maker, "standard" if form == "twin" else form, seed=seed, **({} if size is None else {"size": size}))
+        level = "standard" if form == "twin" else form
+        options = {} if size is None else dict(size=size)
+        records = storyworld_items(task.maker, level, seed=seed, **options)
         return ((f"{task.name}, item {i}", record) for i, record in enumerate(records))
     path = task_file(task, examples)
     return read_file(path) if path else read_hub(task, examples)
 
-# %% ../../nbs/scoring/03_items.ipynb #f12745eb
+# %% ../../nbs/scoring/03_items.ipynb #454014cf
 def simple_items(
     items: list[Item], # All items of a task
-    vocabulary: Collection[str]|None, # Words of the simple language; without one, items of the story world are simple as they are
+    vocabulary: Collection[str]|None, # Words of the simple language; the story world needs none
     strict: bool|str=False, # As in `is_simple`
 ) -> list[Item]: # Those that the vocabulary suffices for
     "The simple items of a task"
     if vocabulary is None: return items
-    if strict and not hasattr(vocabulary, "allows"): vocabulary = Vocabulary.from_words(vocabulary) # once, not for every item
+    if strict and not hasattr(vocabulary, "allows"):
+        vocabulary = Vocabulary.from_words(vocabulary) # once, not for every item
     return [item for item in items if is_simple(item.text, vocabulary, strict)]
 
+# %% ../../nbs/scoring/03_items.ipynb #f12745eb
 def only_twins(
     items: list[Item], # All items of a task
     vocabulary: Collection[str], # Words of the simple language
@@ -130,7 +140,6 @@ def only_twins(
 ) -> list[Item]: # The twins of those that have one
     "The twins of a task"
     return twin_items(items, vocabulary)[0]
-
 
 # %% ../../nbs/scoring/03_items.ipynb #3ac66379
 FORMS = {
@@ -154,29 +163,37 @@ def select_items(
     if form not in FORMS: raise InputError(f"form {form!r}: choose {', '.join(FORMS)}")
     if limit is not None and limit < 1: raise InputError(f"limit {limit}: at least one item is needed")
     if vocabulary is None and (form == "twin" or form == "simple" and not task.maker):
-        raise InputError(f"task {task.name}: its {form} form needs a vocabulary; name one, or leave the form out")
+        raise InputError(f"task {task.name}: its {form} form needs a vocabulary; "
+                         "name one, or leave the form out")
     items = list(items)
     # Items are shuffled before twins are made, so that a sample of twins is that of the standard items.
     if limit is not None: random.Random(f"{task.name} {seed}").shuffle(items)
     made = FORMS[form](items, vocabulary, strict)
     return sorted(made[:limit], key=lambda item: item.id)
 
-
 # %% ../../nbs/scoring/03_items.ipynb #5677b574
 def letter_item(
     item: Item, # A question with choices
-    shuffle: str|None=None, # Name that the order depends on, with the item's number; `None` for the order as it is
+    shuffle: str|None=None, # Name that the order depends on, with the item's number; `None` keeps the order
 ) -> Item: # The same, to be answered by a letter
     "List the choices of an item, and ask for the letter"
-    if len(item.choices) > 26: raise InputError(f"item {item.id}: {len(item.choices)} choices are more than there are letters; use style='cloze'")
-    listed = [context + item.joint + choice for context, choice in zip(item.contexts, item.choices)] if item.contexts else item.choices
+    if len(item.choices) > 26:
+        raise InputError(f"item {item.id}: {len(item.choices)} choices are more than there are letters; "
+                         "use style='cloze'")
+    listed = item.choices
+    if item.contexts:
+        listed = [context + item.joint + choice for context, choice in zip(item.contexts, listed)]
     order = list(range(len(listed)))
     if shuffle is not None: random.Random(f"{shuffle} {item.id}").shuffle(order)
+    letters = string.ascii_uppercase[:len(order)]
     body, _, cue = item.context.rpartition("\n")
     if not re.fullmatch(r"\w+:", cue): body, cue = item.context, "Answer:"
-    lines = [*([body] if body else []), *(f"{letter}. {listed[i].strip()}" for letter, i in zip(string.ascii_uppercase, order)), cue]
-    return replace(item, context="\n".join(lines), choices=tuple(string.ascii_uppercase[:len(order)]), label=order.index(item.label), joint=" ", contexts=(),
-                   truths=tuple(item.truths[i] for i in order) if item.truths else ())
+    lines = [body] if body else []
+    lines += [f"{letter}. {listed[i].strip()}" for letter, i in zip(letters, order)]
+    truths = tuple(item.truths[i] for i in order) if item.truths else ()
+    context, label = "\n".join([*lines, cue]), order.index(item.label)
+    return replace(item, context=context, choices=tuple(letters), label=label, joint=" ", contexts=(),
+                   truths=truths)
 
 # %% ../../nbs/scoring/03_items.ipynb #e933f17a
 def tidy_item(
@@ -204,30 +221,39 @@ def add_shots(
     pool: Sequence[Item], # Items that examples are drawn from, in the same style
     shots: int, # How many examples
     draw: int=0, # Another number, other examples
-    tidy: bool=False, # Whether all were mended by `tidy_item`
+    tidy: bool=False, # Whether all were repaired by `tidy_item`
 ) -> list[Item]: # The questions, with examples in their contexts
     "Put answered items in front of each question"
-    pool, told = list(pool), []
+    pool, asked = list(pool), []
     random.Random(f"{task.name} examples {draw}").shuffle(pool)
     for item in items:
-        chosen = list(itertools.islice((p for p in pool if p.text != item.text), shots))
-        if len(chosen) < shots: raise InputError(f"task {task.name}: {shots} examples are requested and there are {len(chosen)}; choose fewer shots")
-        front = task.description + "".join(worked_example(task, p, tidy) + task.shots_end for p in chosen)
-        told.append(replace(item, context=item.context if item.contexts else front + item.context, contexts=tuple(front + c for c in item.contexts)))
-    return told
+        others = (example for example in pool if example.text != item.text)
+        chosen = list(itertools.islice(others, shots))
+        if len(chosen) < shots:
+            raise InputError(f"task {task.name}: {shots} examples are requested and there are {len(chosen)}; "
+                             "choose fewer shots")
+        examples = [worked_example(task, example, tidy) + task.shots_end for example in chosen]
+        front = task.description + "".join(examples)
+        contexts = tuple(front + context for context in item.contexts)
+        context = item.context if contexts else front + item.context
+        asked.append(replace(item, context=context, contexts=contexts))
+    return asked
 
 # %% ../../nbs/scoring/03_items.ipynb #4def113d
 def ask_item(
     task: Task, # Whose item it is
     item: Item, # An item, as `make_item` makes it
     style: str|None=None, # "cloze" or "letters"; by default the task's own
-    tidy: bool=False, # Mend the white space at the seam
+    tidy: bool=False, # Repair the white space at the seam
 ) -> Item: # In that style
     "Put an item into a style"
     style = style or task.style
-    if style not in ("cloze", "letters"): raise InputError(f"style {style!r}: choose cloze or letters")
+    if style not in ("cloze", "letters"):
+        raise InputError(f"style {style!r}: choose cloze or letters")
     if style == "letters":
-        if task.kind != "choice": raise InputError(f"task {task.name}: its kind is {task.kind}, which has no choices to list; use style='cloze'")
+        if task.kind != "choice":
+            raise InputError(f"task {task.name}: its kind is {task.kind}, which has no choices to list; "
+                             "use style='cloze'")
         return letter_item(item, task.name if isinstance(task.label, int) else None)
     return tidy_item(item) if tidy and task.kind != "text" else item
 
@@ -254,8 +280,10 @@ def example_pool(
     shots_from: str="split", # "split" for the task's split of examples, "same" for the items themselves
 ) -> Iterable[Item]: # Before any selection
     "The items that few-shot examples are drawn from"
-    if shots_from not in ("split", "same"): raise InputError(f"shots_from {shots_from!r}: choose split or same")
-    if task.kind == "text": raise InputError(f"task {task.name}: a whole text has no examples before it; leave shots out")
+    if shots_from not in ("split", "same"):
+        raise InputError(f"shots_from {shots_from!r}: choose split or same")
+    if task.kind == "text":
+        raise InputError(f"task {task.name}: a whole text has no examples before it; leave shots out")
     if task.maker: records = read_records(task, form, 256, -1 - draw) # stories of another seed
     elif shots_from == "same" or not task.shots_split: return own
     else: records = read_records(task, form, examples=True)
@@ -264,16 +292,16 @@ def example_pool(
 # %% ../../nbs/scoring/03_items.ipynb #9377afcb
 def load_items(
     name: str, # Name of a task, or a task file
-    form: str="standard", # "standard" for all items, "simple" for those the vocabulary suffices for, "twin" for twins of the others
-    vocabulary: Collection[str]|None=None, # Words of the simple language; simple items of the story world bring their own
+    form: str="standard", # "standard" for all items, "simple" for those of known words, "twin" for twins
+    vocabulary: Collection[str]|None=None, # Words of the simple language; the story world brings its own
     limit: int|None=None, # How many at most, drawn by seed; all if not given
     seed: int=0, # Of the draw
-    shots: int=0, # How many answered examples stand before each question; 0 for the task's own number, mostly none
+    shots: int=0, # Answered examples before each question; 0 for the task's own number, mostly none
     draw: int=0, # Which examples; another number, others
-    shots_from: str="split", # Where they come from: "split", the task's split of examples, or "same", other items of the tested split
+    shots_from: str="split", # "split", the task's split of examples, or "same", other items of the test
     style: str|None=None, # "cloze" or "letters"; by default the task's own
     strict: bool|str=False, # Which rule decides what is simple, as in `is_simple`
-    tidy: bool=False, # Mend the white space at the seam of context and choice, instead of keeping the harness's
+    tidy: bool=False, # Repair the white space at the seam, instead of keeping the harness's
 ) -> list[Item]: # In the order of the file
     "Load the items of a task in any form, zero- or few-shot, in either style"
     names = task_names([name])
@@ -281,13 +309,16 @@ def load_items(
     if shots < 0 or draw < 0: raise InputError(f"shots {shots}, draw {draw}: neither can be less than 0")
     task = TASKS[names[0]]
     shots = shots or task.shots
-    own = [make_item(task, r, i, where) for i, (where, r) in enumerate(read_records(task, form, limit, seed))]
+    records = read_records(task, form, limit, seed)
+    own = [make_item(task, record, i, where) for i, (where, record) in enumerate(records)]
     if not own:
         raise InputError(f"task {task.name}: {task_file(task) or task.hub or 'its maker'} holds no record; "
                          f"name another file")
-    items = select_items(task, own, form, vocabulary, limit, seed, strict)
-    easy = "standard" if form == "standard" else "simple" # examples of a twin are simple, too
-    pool = select_items(task, example_pool(task, own, easy, draw, shots_from), easy, vocabulary, strict=strict) if shots else []
+    items, pool = select_items(task, own, form, vocabulary, limit, seed, strict), []
+    if shots:
+        easy = "standard" if form == "standard" else "simple" # examples of a twin are simple, too
+        pool = example_pool(task, own, easy, draw, shots_from)
+        pool = select_items(task, pool, easy, vocabulary, strict=strict)
     return pose_items(task, items, pool, shots, draw, style, tidy)
 
 # %% ../../nbs/scoring/03_items.ipynb #447edc53
@@ -303,8 +334,9 @@ def cut_answer(
     task: Task, # Kind generate
     text: str, # What a model wrote
 ) -> str: # Up to the first text of `stop`
-    "Cut what a model wrote where its answer ends"
-    return text[:min((at for s in task.stop if (at := text.find(s)) >= 0), default=len(text))]
+    "Cut a text where its answer ends"
+    places = [text.find(stop) for stop in task.stop]
+    return text[:min((place for place in places if place >= 0), default=len(text))]
 
 # %% ../../nbs/scoring/03_items.ipynb #7a37810f
 def count_simple(
@@ -317,7 +349,8 @@ def count_simple(
         items = load_items(name)
         simple = [i.text for i in items if is_simple(i.text, vocabulary)]
         strict = [sum(is_simple(text, vocabulary, rule) for text in simple) for rule in ("words", "paper")]
-        rows.append((name, TASKS[name].group, len(items), len(simple), *strict, len(simple)/len(items)))
+        share = len(simple)/len(items)
+        rows.append((name, TASKS[name].group, len(items), len(simple), *strict, share))
     return pd.DataFrame(rows, columns=["task", "group", "items", "simple", "strict", "strict_paper", "share"])
 
 # %% ../../nbs/scoring/03_items.ipynb #512fd58f

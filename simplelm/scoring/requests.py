@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -60,10 +60,10 @@ def trained_here(
     except (InputError, OSError): return False
     return True
 
-# %% ../../nbs/scoring/04_requests.ipynb #3ae1fdbb
+# %% ../../nbs/scoring/04_requests.ipynb #4b6be9da
 def front_tokens(
     tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
-    add_bos: bool|None=None, # Whether BOS is wanted in front of every text; by default what the tokenizer does
+    add_bos: bool|None=None, # Whether to put BOS in front of every text; by default as the tokenizer does
 ) -> list[int]: # Ids; none, or mostly BOS alone
     "What stands in front of every text"
     if add_bos is False: return []
@@ -71,47 +71,68 @@ def front_tokens(
     if add_bos is None:
         front = usual_front(tokenizer)
         return front if front or bos is None or not trained_here(tokenizer) else [bos]
-    if bos is None: raise InputError("the tokenizer has no BOS token to put in front; score with add_bos=False (--no-add-bos)")
+    if bos is None:
+        raise InputError("the tokenizer has no BOS token to put in front; "
+                         "score with add_bos=False (--no-add-bos)")
     return [bos]
 
+# %% ../../nbs/scoring/04_requests.ipynb #3ae1fdbb
 def start_token(
     tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
 ) -> int|None: # BOS, without one EOS; none where it has neither
-    "What stands for an empty context, since the first token, too, must be predicted from something"
+    "The token of an empty context, since the first token of a text must also be predicted from something"
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     return eos if bos is None else bos
 
-# %% ../../nbs/scoring/04_requests.ipynb #55af6cbb
+# %% ../../nbs/scoring/04_requests.ipynb #24480b0f
 def token_ids(
     tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
     texts: list[str], # What to encode
 ) -> list[list[int]]: # Its ids of each, without special tokens
-    "Encode many texts; where transformers only passes them on to the library `tokenizers`, without places of tokens in the text, which take a third of the time"
+    "Encode many texts"
     from transformers import PreTrainedTokenizerFast
-    def ids(some): return tokenizer(some, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
-    if not texts or getattr(type(tokenizer), "_encode_plus", None) is not PreTrainedTokenizerFast._encode_plus: return ids(texts) if texts else []
-    ids(texts[:1]) # passes the tokenizer's own settings on
-    return [e.ids for e in tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    if not texts: return []
+    options = dict(add_special_tokens=False, return_attention_mask=False, verbose=False)
+    def plainly(some): return tokenizer(some, **options)["input_ids"]
+    passes_on = getattr(type(tokenizer), "_encode_plus", None) is PreTrainedTokenizerFast._encode_plus
+    if not passes_on: return plainly(texts)
+    plainly(texts[:1]) # this passes the tokenizer's own settings on
+    found = tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    return [encoded.ids for encoded in found]
 
+# %% ../../nbs/scoring/04_requests.ipynb #183980b2
+def join_pair(
+    whole: list[int], # Ids of context and choice together
+    skip: int, # Of these, ids of the context
+    front: list[int], # What stands in front of every text
+    start: int|None, # What stands for an empty context
+) -> tuple[list[int], int]: # All ids; how many of them are context
+    "Put the front of a text before it"
+    if start is not None and whole[:1] == [start]: return whole, max(skip, 1) # the text brings its own
+    before = front if skip or start is None else [start]
+    return before + whole, len(before) + skip
+
+# %% ../../nbs/scoring/04_requests.ipynb #55af6cbb
 def encode_pairs(
     tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
     pairs: Iterable[tuple[str, str]], # Contexts and choices, the choices with the space in front
-    add_bos: bool|None=None, # Put BOS in front of every text, or of none but an empty context; by default as the tokenizer does
+    add_bos: bool|None=None, # As in `front_tokens`
 ) -> list[Pair]: # In the same order
     "Encode contexts with their choices, as lm-evaluation-harness does"
     shifted = [shift_spaces(context, choice) for context, choice in pairs]
-    texts = list(dict.fromkeys(itertools.chain.from_iterable((c, c + choice) for c, choice in shifted)))
+    parts = itertools.chain.from_iterable((context, context + choice) for context, choice in shifted)
+    texts = list(dict.fromkeys(parts))
     ids = dict(zip(texts, token_ids(tokenizer, texts)))
     front, start = front_tokens(tokenizer, add_bos), start_token(tokenizer)
-    alone = front if start is None else [start] # what stands for an empty context
     encoded = []
     for context, choice in shifted:
-        whole, skip = ids[context + choice], len(ids[context])
-        before = front if skip else alone
-        if start is not None and whole[:1] == [start]: skip = max(skip, 1) # the text brings its own
-        else: whole, skip = before + whole, len(before) + skip
-        if not skip: raise InputError("the tokenizer has neither BOS nor EOS, so an empty context cannot be scored; give it one of them")
-        if len(whole) <= skip: raise InputError(f"the choice {choice!r} has no token of its own after {context!r}; correct the item")
+        whole, skip = join_pair(ids[context + choice], len(ids[context]), front, start)
+        if not skip:
+            raise InputError("the tokenizer has neither BOS nor EOS, so an empty context cannot be scored; "
+                             "give it one of them")
+        if len(whole) <= skip:
+            raise InputError(f"the choice {choice!r} has no token of its own after {context!r}; "
+                             "correct the item")
         encoded.append(Pair(whole, len(whole) - skip))
     return encoded
 
@@ -134,7 +155,8 @@ def roll_text(
     n, pieces = len(pair.ids) - 1, []
     for first in range(0, n, context_length):
         end = min(first + context_length, n)
-        pieces.append(Pair(pair.ids[max(0, end - context_length):end + 1], end - first))
+        ids = pair.ids[max(0, end - context_length):end + 1]
+        pieces.append(Pair(ids, end - first))
     return pieces
 
 # %% ../../nbs/scoring/04_requests.ipynb #5ee69449
@@ -146,12 +168,28 @@ class Requests(NamedTuple):
     tokens: np.ndarray # Tokens of each request that are scored
     cut: np.ndarray # Whether anything of it was cut off
 
+# %% ../../nbs/scoring/04_requests.ipynb #a459fed8
+def distinct_pairs(
+    pieces: Sequence[Pair], # Encoded pairs
+) -> tuple[list[Pair], np.ndarray]: # The distinct ones, sorted by tokens; int64 [pieces]: the number of each
+    "Find pairs that occur more than once"
+    sizes = np.array([len(p.ids) for p in pieces], np.int64)
+    ids = itertools.chain.from_iterable(p.ids for p in pieces)
+    whole = np.fromiter(ids, ">u4", sizes.sum()).tobytes() # bytes that sort like the tokens
+    keys, first = [], 0
+    for piece, end in zip(pieces, (4*sizes.cumsum()).tolist()):
+        keys.append((whole[first:end], piece.scored))
+        first = end
+    by_key = dict(zip(keys, pieces))
+    order = {key: i for i, key in enumerate(sorted(by_key))}
+    return [by_key[key] for key in order], np.array([order[key] for key in keys], np.int64)
+
 # %% ../../nbs/scoring/04_requests.ipynb #ea9798c1
 def prepare_requests(
     tokenizer: PreTrainedTokenizerBase, # A tokenizer of the Hub layout
     pairs: Iterable[tuple[str, str]], # Contexts and choices, the choices with the space in front
     context_length: int, # How many tokens the model reads at once
-    add_bos: bool|None=None, # Put BOS in front of every text, or of none but an empty context; by default as the tokenizer does
+    add_bos: bool|None=None, # As in `front_tokens`
     rolling: bool=False, # Score a long text in pieces instead of cutting it; for contexts that are empty
 ) -> Requests: # Ready to be scored
     "Encode pairs of texts and fit them to a context"
@@ -160,14 +198,10 @@ def prepare_requests(
     else:
         fitted = [fit_context(pair, context_length) for pair in encoded]
         parts, cut = [[pair] for pair, _ in fitted], [was for _, was in fitted]
-    pieces = list(itertools.chain.from_iterable(parts))
-    sizes = np.array([len(p.ids) for p in pieces], np.int64)
-    whole, ends = np.fromiter(itertools.chain.from_iterable(p.ids for p in pieces), ">u4", sizes.sum()).tobytes(), (4*sizes.cumsum()).tolist() # bytes that sort like the tokens
-    keys = [(whole[first:end], p.scored) for first, end, p in zip([0, *ends], ends, pieces)]
-    by_key = dict(zip(keys, pieces))
-    order = {key: i for i, key in enumerate(sorted(by_key))}
-    owners, tokens = np.repeat(np.arange(len(parts)), [len(part) for part in parts]), [sum(p.scored for p in part) for part in parts]
-    return Requests([by_key[k] for k in order], np.array([order[k] for k in keys], np.int64), owners, np.array(tokens, np.int64), np.array(cut, bool))
+    pieces, which = distinct_pairs(list(itertools.chain.from_iterable(parts)))
+    owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    tokens = np.array([sum(piece.scored for piece in part) for part in parts], np.int64)
+    return Requests(pieces, which, owners, tokens, np.array(cut, bool))
 
 # %% ../../nbs/scoring/04_requests.ipynb #2ddfb4de
 def tokenizer_fingerprint(
@@ -175,7 +209,8 @@ def tokenizer_fingerprint(
 ) -> str: # 16 hexadecimal digits
     "Fingerprint of what a tokenizer does: its rules, entries and special tokens"
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = backend.to_str() if backend is not None and hasattr(backend, "to_str") else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    rules = json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    if hasattr(backend, "to_str"): rules = backend.to_str()
     return hashlib.sha256(f"{rules}{tokenizer.bos_token}{tokenizer.eos_token}".encode()).hexdigest()[:16]
 
 # %% ../../nbs/scoring/04_requests.ipynb #7a01cc09
@@ -186,4 +221,5 @@ def text_fronts(
     "The tokens that stand in front of texts"
     front, start = front_tokens(tokenizer, add_bos), start_token(tokenizer)
     alone = front if start is None else [start]
-    return dict(front=tokenizer.convert_ids_to_tokens(front), empty_context=tokenizer.convert_ids_to_tokens(alone))
+    names = tokenizer.convert_ids_to_tokens
+    return dict(front=names(front), empty_context=names(alone))

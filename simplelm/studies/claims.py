@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,12 @@ import scipy.stats
 
 from ..artifacts import InputError, atomic_write
 from ..configuration import parse_config
-from ..scoring.comparison import (FEWEST_SEEDS, Arm, Comparison, compare, crossed_error, equivalence, holm,
-                                         non_inferiority, smallest_difference)
+from ..scoring.comparison import (FEWEST_SEEDS, Arm, Comparison, Estimate, compare, crossed_error,
+                                         equivalence, holm, non_inferiority, smallest_difference)
+from ..laws.forecast import forecast_gap
+from ..laws.rivals import follows_power_law
+from ..laws.scaling import read_csv
+from ..laws.size_factor import SizeFactor, size_factor
 from .running import unpack_values
 from ..models.model import model_size
 from .study import Claim
@@ -27,8 +32,9 @@ from .study import Claim
 if TYPE_CHECKING: import pandas as pd
 
 # %% auto #0
-__all__ = ['OUTCOME_COLUMNS', 'BASELINE_COLUMNS', 'BESIDE_COLUMNS', 'Outcomes', 'read_outcomes', 'measure_arm',
-           'headline_measures', 'compare_languages', 'is_loss', 'Verdict', 'judge_difference', 'judge_claims',
+__all__ = ['OUTCOME_COLUMNS', 'COUNTED', 'WARM_UP', 'BASELINE_COLUMNS', 'BESIDE_COLUMNS', 'Outcomes', 'read_outcomes',
+           'measure_arm', 'headline_measures', 'compare_languages', 'is_loss', 'Verdict', 'judge_difference',
+           'read_beside', 'claim_losses', 'judge_size_factor', 'judge_power_law', 'judge_forecast', 'judge_claims',
            'comparison_table', 'corrected', 'slope_weights', 'dial_effects', 'dial_contrasts', 'weigh_languages',
            'item_ease', 'mean_table', 'baseline_means', 'beside_baselines', 'write_claims', 'read_settings',
            'read_claims']
@@ -199,6 +205,138 @@ def _within(found: Comparison, claim: Claim, sign: int) -> tuple[str, float, flo
     if test.verdict is None: return "withheld", test.p, test.seen
     return "supported" if test.verdict == "shown" else "refuted" if outside else "undecided", test.p, test.seen
 
+# %% ../../nbs/studies/03_claims.ipynb #fa6a6294
+def read_beside(
+    outcomes: Outcomes, # Of a run
+    name: str, # "models" or "curves"
+) -> pd.DataFrame: # The table
+    "A table of the run that outcomes belong to"
+    path = Path(outcomes.where).parent/f"{name}.csv"
+    if not path.is_file():
+        raise InputError(f"{path.name} is not beside {Path(outcomes.where).name}; judge the run folder")
+    return read_csv(path)
+
+def claim_losses(
+    outcomes: Outcomes, # Of a run
+    claim: Claim, # About the loss of one language
+) -> tuple[np.ndarray, np.ndarray, int]: # Parameters and bits per byte of every model; documents
+    "Parameters without embeddings, and loss on a common text, of every model of a language"
+    counts = _parameters(outcomes, claim.compare[0], "non_embedding_parameters")
+    x, losses = [], []
+    for size in claim.sizes or outcomes.sizes:
+        values, _ = measure_arm(outcomes, claim.compare[0], size, claim.measures[0])
+        losses.append(values.mean(1))
+        x += [counts[size]]*len(values)
+    return np.array(x), np.concatenate(losses), values.shape[1]
+
+# %% ../../nbs/studies/03_claims.ipynb #7435f4dd
+def _parameters(outcomes: Outcomes, language: str, column: str) -> dict[str, float]:
+    "Parameters of each size of a language"
+    models = read_beside(outcomes, "models")
+    own = models[models.language == language]
+    counts = own.groupby("size")[column].first().to_dict()
+    if missing := [size for size in outcomes.sizes if size not in counts]:
+        raise InputError(f"models.csv has no {language} {missing[0]}; judge the folder of that run")
+    return {size: float(count) for size, count in counts.items()}
+
+def _size_verdict(claim: Claim, verdict: str, estimate: Estimate, **found) -> Verdict:
+    "A verdict of a claim about size"
+    numbers = dict(verdict=verdict, estimate=estimate.value, low=estimate.low, high=estimate.high)
+    what = dict(name=claim.name, kind=claim.kind, primary=claim.primary)
+    shown = dict(compare=" minus ".join(claim.compare), measure=claim.measures[0] or "loss along runs")
+    return Verdict(**what, **numbers, **shown, **found)
+
+# %% ../../nbs/studies/03_claims.ipynb #9bdf78bb
+COUNTED = {
+    "parameters": "all parameters",
+    "non_embedding_parameters": "parameters without embeddings",
+} # Column of models.csv -> in words
+
+def judge_size_factor(
+    outcomes: Outcomes, # Of a run
+    claim: Claim, # Of kind size_factor
+) -> Verdict:
+    "Judge the claim that models of the second language must be more than so many times as large"
+    sizes, measure, factor = claim.sizes or outcomes.sizes, claim.measures[0], claim.factor or 1.0
+    if not _same_items(outcomes, claim.compare, measure, [(size, size) for size in sizes]):
+        raise InputError(f"{' and '.join(claim.compare)} answered different items of {measure}")
+    sides, sign = [], -1 if is_loss(measure) else 1
+    for language in claim.compare:
+        arms = [measure_arm(outcomes, language, size, measure) for size in sizes]
+        sides.append([sign*values for values, _ in arms])
+    found, options = [], dict(groups=arms[0][1], unit=claim.over, factor=factor)
+    for column, words in COUNTED.items():
+        counts = [_parameters(outcomes, language, column) for language in claim.compare]
+        each = [[count[size] for size in sizes] for count in counts]
+        found.append(size_factor(*sides, each, counted=words, **options))
+    return _factor_verdict(claim, found, sizes)
+
+# %% ../../nbs/studies/03_claims.ipynb #1e06e122
+def _factor_verdict(claim: Claim, found: list[SizeFactor], sizes: Sequence[str]) -> Verdict:
+    "One verdict from both counts of parameters"
+    first, factor = found[0], claim.factor or 1.0
+    shown = dict(seeds=first.seeds, sizes=", ".join(sizes), items=first.items)
+    for f in found:
+        if f.verdict not in (None, "withheld"): continue
+        nothing = Estimate(math.nan, math.nan, math.nan)
+        why = f"{f.counted}: {f.why}"
+        return _size_verdict(claim, "withheld", nothing, p=math.nan, seen=math.nan, why=why, **shown)
+    words = {f"above {factor:g}": "supported", f"below {factor:g}": "refuted"}
+    verdicts = {words.get(f.verdict, "undecided") for f in found}
+    verdict = verdicts.pop() if len(verdicts) == 1 else "undecided"
+    inside = "inside" if first.k.low <= factor <= first.k.high else "outside"
+    told = "; ".join(f"{f.counted}: k = {f.k:.2f}" for f in found)
+    why = f"{told}; {factor:g} is {inside} the first interval; {first.why}"
+    p = max(f.p for f in found)
+    return _size_verdict(claim, verdict, first.k, p=p, seen=first.seen, why=why, **shown)
+
+# %% ../../nbs/studies/03_claims.ipynb #7c9cf0c8
+WARM_UP = 0.1 # Share of a run's tokens whose readings are left out
+
+def judge_power_law(
+    outcomes: Outcomes, # Of a run
+    claim: Claim, # Of kind power_law
+) -> Verdict:
+    "Judge the claim that the loss of a language follows a power law"
+    sizes = list(claim.sizes or outcomes.sizes)
+    if claim.along_runs:
+        sizes = sizes[-1:]
+        x, loss, runs = _readings(outcomes, claim.compare[0], sizes[0])
+        items = len(np.unique(x))
+    else: (x, loss, items), runs = claim_losses(outcomes, claim), None
+    found = follows_power_law(x, loss, runs)
+    words = {"shown": "supported", "refuted": "refuted", "open": "undecided", None: "withheld"}
+    p = math.nan if found.verdict is None else found.p
+    shown = dict(seeds=found.runs, sizes=", ".join(sizes), items=items, why=found.why)
+    return _size_verdict(claim, words[found.verdict], found.alpha, p=p, seen=math.nan, **shown)
+
+# %% ../../nbs/studies/03_claims.ipynb #5d71423b
+def _readings(outcomes: Outcomes, language: str, size: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "Tokens, bits per byte and seed of every reading along the runs of a size"
+    curves = read_beside(outcomes, "curves").dropna(subset=["bits_per_byte"])
+    own = curves[(curves.language == language) & (curves["size"] == size)]
+    if own.empty: raise InputError(f"curves.csv has no reading of {language} {size}; evaluate along the run")
+    own = own[own.tokens > WARM_UP*own.tokens.max()]
+    return own.tokens.to_numpy(float), own.bits_per_byte.to_numpy(float), own.seed.to_numpy()
+
+# %% ../../nbs/studies/03_claims.ipynb #d5df8881
+def judge_forecast(
+    outcomes: Outcomes, # Of a run
+    claim: Claim, # Of kind forecast
+) -> Verdict:
+    "Judge the claim that the largest size comes out within a margin of its forecast"
+    x, loss, items = claim_losses(outcomes, claim)
+    found, margin = forecast_gap(x, loss, claim.margin), claim.margin
+    gap = found.difference
+    outside = gap.low > margin or gap.high < -margin
+    verdict = "supported" if found.p < 0.05 else "refuted" if outside else "undecided"
+    if found.seeds < FEWEST_SEEDS: verdict = "withheld"
+    sizes = list(claim.sizes or outcomes.sizes)
+    forecast = f"{sizes[-1]} is forecast to have {found.forecast:.4f} from {found.sizes} smaller sizes"
+    why = f"measured minus forecast; {forecast}"
+    shown = dict(seeds=found.seeds, sizes=", ".join(sizes), items=items, why=why)
+    return _size_verdict(claim, verdict, gap, p=found.p, seen=found.seen, **shown)
+
 # %% ../../nbs/studies/03_claims.ipynb #3ad784be
 def judge_claims(
     run: str|Path, # A run folder
@@ -211,14 +349,16 @@ def judge_claims(
     table = pd.DataFrame(verdicts, columns=list(Verdict.__dataclass_fields__))
     family = table.primary.astype(bool) & table.p.notna()
     table.loc[family, "p_holm"] = holm(table.p[family].to_numpy(float))
-    significant = (table.verdict == "supported") | (table.kind == "difference") & (table.verdict == "refuted")
+    two_sided = table.kind.isin(["difference", "size_factor"]) & (table.verdict == "refuted")
+    significant = (table.verdict == "supported") | two_sided
     lost = family & (table.p_holm >= 0.05) & significant
     return table.assign(verdict=table.verdict.mask(lost, "undecided"))
 
 # %% ../../nbs/studies/03_claims.ipynb #94781634
 def _judge(outcomes: Outcomes, claim: Claim) -> Verdict:
     "Judge one claim; a claim that cannot be judged says why"
-    try: return judge_difference(outcomes, claim)
+    judges = dict(size_factor=judge_size_factor, power_law=judge_power_law, forecast=judge_forecast)
+    try: return judges.get(claim.kind, judge_difference)(outcomes, claim)
     except InputError as e: return _withheld(claim, str(e))
 
 def _withheld(claim: Claim, why: str) -> Verdict:
@@ -371,7 +511,7 @@ def mean_table(
                                  low=mean - reach, high=mean + reach, spread=spread))
     return pd.DataFrame(rows, columns=["language", "size", "measure", "seeds", "mean", "low", "high", "spread"])
 
-# %% ../../nbs/studies/03_claims.ipynb #b10e0349
+# %% ../../nbs/studies/03_claims.ipynb #40403879
 BASELINE_COLUMNS = ["baseline", "of", "language", "parameters", "non_embedding_parameters"]
 
 def baseline_means(
@@ -394,7 +534,7 @@ def baseline_means(
             rows.append((*about, measure, float(part.value.mean())))
     return pd.DataFrame(rows, columns=columns)
 
-# %% ../../nbs/studies/03_claims.ipynb #dae6f363
+# %% ../../nbs/studies/03_claims.ipynb #d85b849d
 BESIDE_COLUMNS = ["group", "form", "baseline", "parameters", "language", "size", "simple", "standard", "difference", "ease"]
 
 def beside_baselines(
@@ -416,7 +556,7 @@ def beside_baselines(
                              known[measure] - known[other]))
     return pd.DataFrame(rows, columns=BESIDE_COLUMNS)
 
-# %% ../../nbs/studies/03_claims.ipynb #a6aef44f
+# %% ../../nbs/studies/03_claims.ipynb #ca0a6b35
 def _family(outcomes: Outcomes, measure: str) -> list[tuple[str, str, float]]:
     "The mean of every language and size on a measure"
     return [(language, size, _mean(outcomes, language, size, measure))

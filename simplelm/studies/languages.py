@@ -25,6 +25,8 @@ from ..text.formats import Reading
 from ..text.simplification import SimplificationConfig
 from ..text.vocabulary import Vocabulary, count_words
 from ..text.deduplication import DeduplicationConfig, deduplicate_corpus
+from ..text.sentence_corpus import split_sentences
+from ..text.sentences import SplitConfig
 from ..text.controls import documents_of, match_lengths, passages_of, random_vocabulary, sample_documents, shuffle_sentences
 from ..stories.lexicon import child_vocabulary
 from ..stories.dials import StoryWorldConfig
@@ -35,7 +37,7 @@ __all__ = ['STEPS', 'SourceConfig', 'is_held_out', 'split_source', 'place', 'Ste
            'parse_step', 'LanguageConfig', 'Languages', 'story_settings', 'language_steps', 'languages_needed',
            'check_languages', 'SimplifyStep', 'simplification', 'make_simple', 'vocabulary_source', 'check_vocabulary',
            'LikeSettings', 'make_documents', 'make_passages', 'ShuffleSettings', 'make_shuffled', 'SampleSettings',
-           'make_sample', 'make_unique']
+           'make_sample', 'make_unique', 'make_short_sentences']
 
 # %% ../../nbs/studies/00_languages.ipynb #b0f50509
 @dataclass(frozen=True)
@@ -485,4 +487,12 @@ def make_unique(job: StepJob, config: DeduplicationConfig) -> Path|tuple:
     if job.held_out: return job.corpus
     out = job.place(config)
     deduplicate_corpus(list(job.corpus), out, config, job.workers, job.column)
+    return out
+
+# %% ../../nbs/studies/00_languages.ipynb #3936e66d
+@register_step("split_sentences")
+def make_short_sentences(job: StepJob, config: SplitConfig) -> Path:
+    "Split the long sentences of a corpus"
+    out = job.place(config)
+    split_sentences(list(job.corpus), out, config, job.workers, job.column)
     return out

@@ -46,8 +46,8 @@ from ..scoring.baselines import baseline_size, train_ngram
 from ..scoring.gguf import check_gguf, convert_gguf, is_gguf
 from ..stories.lexicon import child_vocabulary
 from .languages import Languages, check_vocabulary, place, story_settings, vocabulary_source
-from .study import (SampleConfig, Study, common_text_names, is_plain_number, load_study, study_models,
-                                    value_text)
+from .study import (SampleConfig, Study, claim_table, common_text_names, is_plain_number, load_study,
+                                    study_models, value_text)
 from ..text.corpus import Source, corpus_texts, open_sources
 from ..text.statistics import collect, describe
 from ..text.vocabulary import Vocabulary
@@ -211,7 +211,7 @@ def model_places(
     return shape, config, evaluation, TrainedModel(job.language, job.size, job.seed, model, scores, texts, samples,
                                                    reader, few_shot)
 
-# %% ../../nbs/studies/02_running.ipynb #f12097dd
+# %% ../../nbs/studies/02_running.ipynb #d7cdb9bb
 def _ask_items(job: ModelJob, model: Path, evaluation: EvaluationConfig, scores: Path):
     "Ask a model the items of the tasks"
     words = job.vocabulary
@@ -225,7 +225,7 @@ def _score_model(job: ModelJob, model: Path, evaluation: EvaluationConfig, score
     config = replace(evaluation, tasks=names, forms=("standard",), limit=None, shots=0, draws=1, style=None)
     evaluate_model(model, texts, config, cache=_cache(config, [str(p) for p in job.texts.values()]))
 
-# %% ../../nbs/studies/02_running.ipynb #d1be6348
+# %% ../../nbs/studies/02_running.ipynb #9d0a0293
 def make_model(
     job: ModelJob, # What to make
 ) -> TrainedModel: # Where everything is
@@ -452,8 +452,8 @@ def register_claims(
     "Write down the claims of a study, unless they are the ones that were written down last"
     path = run/"registration.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    now = dict(fingerprint=fingerprint(plain(study.claims)), models=len(list(run.glob("model-*/manifest.json"))),
-               claims=plain(study.claims))
+    claims = [claim_table(claim) for claim in study.claims]
+    now = dict(fingerprint=fingerprint(claims), models=len(list(run.glob("model-*/manifest.json"))), claims=claims)
     if known and known[-1]["fingerprint"] == now["fingerprint"]: return known
     if known: logger.warning("%s: the claims are not those registered before %d models were finished", run, known[-1]["models"])
     with atomic_write(path) as f: json.dump([*known, now], f, ensure_ascii=False, indent=1)
@@ -561,6 +561,7 @@ def run_study(
     workers: int=1, # Threads of a step that makes a corpus
     jobs: int|None=None, # Models that are trained at once; by default one a core, and one on an accelerator
     outcomes: str|Path|None=None, # Folder with tables of finished models, which are not trained again
+    progress: Callable[[Path], object]|None=None, # Called when a new model is in the tables of the run
 ) -> Path: # The run folder
     "Make every artifact of a study, or those that are missing, and gather the tables"
     run = Path(out or Path("runs")/study.name)
@@ -569,10 +570,13 @@ def run_study(
     run.mkdir(parents=True, exist_ok=True)
     study = settle_study(study, run)
     register_claims(study, run)
-    ready = prepare(study, run, workers)
-    trained = train_models(study, run, ready, count, given)
+    ready, read = prepare(study, run, workers), {}
+    def show(trained):
+        gather_tables(study, run, ready, trained, [], given, read)
+        progress(run)
+    trained = train_models(study, run, ready, count, given, show if progress else None)
     baselines = score_baselines(study, run, ready, count)
-    gather_tables(study, run, ready, trained, baselines, given)
+    gather_tables(study, run, ready, trained, baselines, given, read)
     return run
 
 # %% ../../nbs/studies/02_running.ipynb #0c09eb81
@@ -582,6 +586,7 @@ def train_models(
     ready: Prepared, # What its models need
     count: int, # Models at once
     given: dict[str, pd.DataFrame]|None=None, # Tables that stand for finished models
+    show: Callable[[list[TrainedModel]], object]|None=None, # Called after each new one with all so far
 ) -> list[TrainedModel]: # In the order of the grid
     "Train, score and sample all models of a study that are not given"
     jobs = [ModelJob(study, run, language, size, seed, ready.blocks[language], ready.vocabulary, ready.texts)
@@ -592,11 +597,15 @@ def train_models(
     if trained: logger.info("%d models are given and not trained again", len(trained))
     work = {str(j): training_flops(model_size(j.size), 1) for j in jobs}
     started, done = time.monotonic(), 0.0
+    new = {point for point, made in places.items() if not (made.samples/"manifest.json").exists()}
     if jobs: logger.info("%d models, %d at once", len(jobs), min(count, len(jobs)))
     for number, (job, made) in enumerate(side_by_side(make_model, jobs, count), 1):
-        trained[job.language, job.size, job.seed] = made
+        point = job.language, job.size, job.seed
+        trained[point] = made
         done += work[str(job)]
         _say(number, len(jobs), job, made, (time.monotonic() - started)*(sum(work.values())/done - 1))
+        if show is None or point not in new or number == len(jobs): continue
+        show([trained[p] for p in study_models(study) if p in trained])
     return [trained[point] for point in study_models(study)]
 
 # %% ../../nbs/studies/02_running.ipynb #b19885db
@@ -654,7 +663,7 @@ def _counted(baseline: BaselineJob) -> Path:
     train_ngram(job.blocks, out, baseline.order, reads)
     return out
 
-# %% ../../nbs/studies/02_running.ipynb #5c68a776
+# %% ../../nbs/studies/02_running.ipynb #1812c70b
 def find_baseline(
     model: str, # As the study names it
 ) -> Path: # A GGUF file, or a model folder
@@ -678,7 +687,7 @@ def open_baseline(
     convert_gguf(found, out)
     return out
 
-# %% ../../nbs/studies/02_running.ipynb #8cbb66af
+# %% ../../nbs/studies/02_running.ipynb #06454fad
 def score_baseline(
     baseline: BaselineJob, # What to score
 ) -> ScoredBaseline:
@@ -730,13 +739,19 @@ def gather_tables(
     trained: list[TrainedModel], # Its finished models
     baselines: list[ScoredBaseline], # What stands beside them
     given: dict[str, pd.DataFrame]|None=None, # Tables that stand for models without artifacts
+    read: dict[TrainedModel|str, object]|None=None, # What was read before: tables of models, and of languages
 ):
     "Write the tables of a run from its artifacts"
     import pandas as pd
-    parts = [_given_rows(given, t) if given and not t.model.exists() else model_tables(study, t) for t in trained]
+    read = {} if read is None else read
+    for t in trained:
+        if t in read: continue
+        read[t] = _given_rows(given, t) if given and not t.model.exists() else model_tables(study, t)
+    parts = [read[t] for t in trained]
     names = dict.fromkeys(name for part in parts for name in part)
     tables = {name: pd.concat([p[name] for p in parts if name in p], ignore_index=True) for name in names}
-    tables["languages"] = language_table(study, run, ready)
+    if "languages" not in read: read["languages"] = language_table(study, run, ready)
+    tables["languages"] = read["languages"]
     if baselines: tables["baselines"] = pd.concat([baseline_tables(study, b) for b in baselines], ignore_index=True)
     tables["dials"] = dial_table(study)
     stages = [*ready.blocks.values(), *(p.parent for p in ready.texts.values())]
@@ -830,7 +845,7 @@ def pack_outcomes(
         rows.append(dict(task=task, group=group_of(task), form=form, metric=metrics[task], items=which, count=len(values), kind=kind, data=data))
     return pd.DataFrame(rows)
 
-# %% ../../nbs/studies/02_running.ipynb #09121b5e
+# %% ../../nbs/studies/02_running.ipynb #4a8f73a7
 def study_outcomes(
     study: Study, # A study
     scores: Path, # Of `evaluate_model` on the tasks
@@ -856,7 +871,7 @@ def read_scores(
     if few_shot: parts.append(_with_form(study, pd.read_csv(few_shot/"scores.csv")))
     return pd.concat(parts, ignore_index=True)
 
-# %% ../../nbs/studies/02_running.ipynb #41e27309
+# %% ../../nbs/studies/02_running.ipynb #a96196a5
 def _with_form(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     "Name the forms of answers after examples"
     return table.assign(form=table.form.map(study.few_shot.form))

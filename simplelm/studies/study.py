@@ -29,10 +29,11 @@ from ..stories.dials import StoryWorldConfig
 if TYPE_CHECKING: import pandas as pd
 
 # %% auto #0
-__all__ = ['CLAIM_KINDS', 'LEAST_SEEDS', 'STUDIES', 'ACCELERATORS', 'ONLY_FLOAT16', 'ModelGrid', 'Dial', 'is_plain_number',
-           'value_text', 'Position', 'SampleConfig', 'CommonText', 'Baseline', 'StudyEvaluation', 'FewShot', 'Claim',
-           'Study', 'turn_dials', 'dial_reference', 'check_study', 'common_text_names', 'read_study', 'load_study',
-           'training_speed', 'study_models', 'plan_study']
+__all__ = ['CLAIM_KINDS', 'ABOUT_ONE', 'WITH_MARGIN', 'OF_ONE_KIND', 'LEAST_SIZES', 'LEAST_SEEDS', 'STUDIES', 'ACCELERATORS',
+           'ONLY_FLOAT16', 'ModelGrid', 'Dial', 'is_plain_number', 'value_text', 'Position', 'SampleConfig',
+           'CommonText', 'Baseline', 'StudyEvaluation', 'FewShot', 'Claim', 'claim_table', 'Study', 'turn_dials',
+           'dial_reference', 'check_study', 'common_text_names', 'read_study', 'load_study', 'training_speed',
+           'study_models', 'plan_study']
 
 # %% ../../nbs/studies/01_study.ipynb #07088bef
 @dataclass(frozen=True)
@@ -215,34 +216,87 @@ class FewShot:
         return replace(items, tasks=self.tasks, shots=self.shots, draws=self.draws)
 
 # %% ../../nbs/studies/01_study.ipynb #cde7a97a
-CLAIM_KINDS = ("difference", "equivalence", "non-inferiority")
+CLAIM_KINDS = ("difference", "equivalence", "non-inferiority", "size_factor", "power_law", "forecast")
+ABOUT_ONE = ("power_law", "forecast") # Kinds about the loss of one language
+WITH_MARGIN = ("equivalence", "non-inferiority", "forecast")
+OF_ONE_KIND = {"factor": "size_factor", "x": "power_law"} # Option -> its kind
+LEAST_SIZES = {"size_factor": 3, "power_law": 5, "forecast": 4} # Kind -> sizes that it takes
 
+# %% ../../nbs/studies/01_study.ipynb #2fce66d2
+def check_kind(claim: Claim):
+    "Refuse options that the kind of a claim does not have, or lacks"
+    where, languages = f"claim {claim.name!r}", 1 if claim.kind in ABOUT_ONE else 2
+    if len(claim.compare) != languages:
+        many = "compares two languages" if languages == 2 else "is about one language"
+        raise InputError(f"{where}: {claim.kind} {many}; `compare` names {len(claim.compare)}")
+    if (claim.kind in WITH_MARGIN) != (claim.margin is not None):
+        raise InputError(f"{where}: {', '.join(WITH_MARGIN)} need a `margin`, others have none")
+    for name, kind in OF_ONE_KIND.items():
+        if getattr(claim, name) is not None and claim.kind != kind:
+            raise InputError(f"{where}: `{name}` belongs to claims of kind {kind}; leave it out")
+    for name in ("margin", "factor"):
+        value = getattr(claim, name)
+        if value is not None and value <= 0:
+            raise InputError(f"{where}: {name} is {value}; it must be above 0")
+
+def read_sizes(claim: Claim) -> tuple: # Names, and pairs of names as tuples
+    "The sizes of a claim; TOML writes pairs as lists"
+    sizes = tuple(tuple(size) if isinstance(size, list) else size for size in claim.sizes)
+    for size in sizes:
+        pair = size if isinstance(size, tuple) else (size, size)
+        if len(pair) == 2 and all(isinstance(name, str) for name in pair): continue
+        raise InputError(f"claim {claim.name!r}: sizes has {size!r}; name sizes such as 32x2, or pairs")
+    return sizes
+
+# %% ../../nbs/studies/01_study.ipynb #7a84b3ae
+def check_measure(claim: Claim):
+    "Refuse a measure that the kind cannot be judged by"
+    where, two = f"claim {claim.name!r}", isinstance(claim.measure, tuple)
+    if claim.along_runs and claim.measure:
+        raise InputError(f"{where}: the loss along runs has no measure; leave `measure` out")
+    if claim.along_runs: return
+    if not claim.measure: raise InputError(f"{where}: `measure` is missing; name TASK/FORM or text/NAME")
+    if two and (len(claim.measure) != 2 or claim.kind in LEAST_SIZES):
+        raise InputError(f"{where}: give one measure; a comparison may have two, one a side")
+    if claim.kind in ABOUT_ONE and not claim.measures[0].startswith("text/"):
+        raise InputError(f"{where}: {claim.kind} is about a loss; name a measure text/NAME")
+
+# %% ../../nbs/studies/01_study.ipynb #e67768df
 @dataclass(frozen=True)
 class Claim:
     "A statement that a study will judge"
     name: str # The statement, in words
     kind: Literal[CLAIM_KINDS] # How it is judged
-    compare: tuple[str, ...] # Two languages
-    measure: str|tuple[str, ...] # "blimp/simple" or "text/regular"; two where each side has its own
+    compare: tuple[str, ...] # Two languages; one for `power_law` and `forecast`
+    measure: str|tuple[str, ...] = "" # "blimp/simple" or "text/regular"; two where each side has its own
     primary: bool = False # Whether Holm's correction counts it among the main claims
     margin: float|None = None # The largest difference that does not matter, in units of the measure
-    over: Literal["items", "groups", "none"] = "items" # What it generalises over beside seeds: items, tasks, or these items alone
+    over: Literal["items", "groups", "none"] = "items" # What it generalises over beside seeds
     sizes: tuple = () # Sizes, or pairs of sizes to compare; by default all
+    factor: float|None = None # Of `size_factor`: the factor that is tested; by default 1
+    x: Literal["parameters", "tokens"]|None = None # Of `power_law`: by default parameters
 
     def __post_init__(self):
         check_types(self)
-        if len(self.compare) != 2: raise InputError(f"claim {self.name!r}: {self.kind} compares two languages")
-        if (self.kind != "difference") != (self.margin is not None):
-            raise InputError(f"claim {self.name!r}: equivalence and non-inferiority need a `margin`, others have none")
-        if self.margin is not None and self.margin <= 0:
-            raise InputError(f"claim {self.name!r}: margin is {self.margin}; it must be above 0")
-        if isinstance(self.measure, tuple) and len(self.measure) != 2:
-            raise InputError(f"claim {self.name!r}: give one measure, or two, one a side")
+        object.__setattr__(self, "sizes", read_sizes(self))
+        check_kind(self)
+        check_measure(self)
+
+    @property
+    def along_runs(self) -> bool: # Whether readings along the runs of the largest size are judged
+        return self.kind == "power_law" and self.x == "tokens"
 
     @property
     def measures(self) -> tuple[str, ...]: # One a language that is compared
-        "The measure of each side"
         return self.measure if isinstance(self.measure, tuple) else (self.measure,)*len(self.compare)
+
+# %% ../../nbs/studies/01_study.ipynb #0747e9f2
+def claim_table(
+    claim: Claim, # Of a study
+) -> dict: # As it is registered
+    "A claim as a table"
+    given = plain(claim).items()
+    return {key: value for key, value in given if value is not None or key not in OF_ONE_KIND}
 
 # %% ../../nbs/studies/01_study.ipynb #63686cff
 @dataclass(frozen=True, kw_only=True)
@@ -391,10 +445,23 @@ def _check_claim(study: Study, claim: Claim):
     few = [s for s in (named or study.models.sizes) if len(study.models.seeds_of(s)) < LEAST_SEEDS]
     if few: raise InputError(f"{where}: a verdict needs {LEAST_SEEDS} seeds of each size, and {few[0]} has "
                              f"{len(study.models.seeds_of(few[0]))}; add seeds, or leave the claim out")
-    for measure in claim.measures:
+    _check_sizes(study, claim)
+    for measure in () if claim.along_runs else claim.measures:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", measure):
             raise InputError(f"{where}: measure {measure!r} is neither TASK/FORM nor text/NAME")
         if measure.startswith("text/"): _known(f"{where}: measure", measure[5:], common_text_names(study))
+
+# %% ../../nbs/studies/01_study.ipynb #27350894
+def _check_sizes(study: Study, claim: Claim):
+    "Refuse a claim about size that has too few sizes, or pairs of them"
+    if claim.kind not in LEAST_SIZES: return
+    where, sizes = f"claim {claim.name!r}", claim.sizes or study.models.sizes
+    if any(isinstance(size, tuple) for size in sizes):
+        raise InputError(f"{where}: name sizes, not pairs of them")
+    there, least = len(set(sizes)), 1 if claim.along_runs else LEAST_SIZES[claim.kind]
+    if there >= least: return
+    raise InputError(f"{where}: {claim.kind} needs {least} sizes, and there are {there}; "
+                     "add sizes, or leave the claim out")
 
 # %% ../../nbs/studies/01_study.ipynb #0089a39b
 def common_text_names(

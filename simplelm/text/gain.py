@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
-from numba import njit
 
-from ..artifacts import Deferred, InputError
-from ..internals.compilation import cached
+from ..artifacts import InputError
+from ..internals.bytes import kernel
 from .corpus import read_corpus
 from .simplification import DIGIT, ENDS, KEPT, WORD, SimplificationConfig, WordRules
 from .simplification import character_tables, copy_spans, is_long_known, is_marked, lookup_table
@@ -21,15 +22,14 @@ from .simplification import make_marks, mark_text, padded_buffers, simplify_colu
 from .vocabulary import Vocabulary, apostrophe_parts, entry_problem, lower_ascii, word_key
 
 # %% auto #0
-__all__ = ['kernel', 'NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_column', 'step', 'filter_rule',
-           'run_stretch', 'count_gains', 'thin', 'choose_words', 'GainCounter', 'vocabulary_gain', 'gain_chart']
+__all__ = ['NEVER', 'KNOWN', 'END', 'find_missing', 'MissingWords', 'trace_column', 'step', 'filter_rule', 'run_stretch',
+           'count_gains', 'thin', 'choose_words', 'GainCounter', 'vocabulary_gain', 'gain_chart']
 
 # %% ../../nbs/text/08_gain.ipynb #ecf14749
-alt, pd = Deferred("altair"), Deferred("pandas")
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../../nbs/text/08_gain.ipynb #136b8c74
-kernel = njit(nogil=True, cache=cached(__name__))
-
 @kernel
 def find_missing(data, offsets, table, from_sentence_start, rules, classes):
     "Rows of (text, first byte, end byte, known words before, of these before a sentence starts or -1), and where those of each text start and the last end"
@@ -363,6 +363,7 @@ def gain_chart(
     result: Gain, # As of `vocabulary_gain`
 ) -> alt.Chart: # One bar a chosen word, in the order chosen
     "Words of text that each chosen word lets in after those before it"
+    import altair as alt
     return alt.Chart(result.greedy).mark_bar().encode(
         alt.Y("word:N", title=None, sort=None), alt.X("gain:Q", title="words of text let in, after the words above"),
         tooltip=["rank", "word", "gain", "cumulative"]).properties(width=380)

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
-from ..artifacts import Deferred, InputError
+from ..artifacts import InputError
 from .vocabulary import Vocabulary, class_string, is_number, split_words, word_key
 
 # %% auto #0
@@ -27,7 +29,8 @@ __all__ = ['SENTENCE_END', 'RANKS', 'READABILITY_VERSIONS', 'READABILITY', 'FATE
            'lost_words_chart', 'source_table', 'span_lengths', 'span_lengths_chart']
 
 # %% ../../nbs/text/03_statistics.ipynb #96645d50
-alt, pd = Deferred("altair"), Deferred("pandas")
+if TYPE_CHECKING:
+    import altair as alt
 
 # %% ../../nbs/text/03_statistics.ipynb #65f6a686
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ def zipf_chart(
     after: TextStatistics, # Of what was made of it
 ) -> alt.Chart: # Both on log scales
     "Share of running words over rank, before and after"
+    import altair as alt
     rows = pd.concat([rank_table(before).assign(text="before"), rank_table(after).assign(text="after")])
     return alt.Chart(rows).mark_line().encode(
         alt.X("rank:Q", title="rank of the word", scale=alt.Scale(type="log"), axis=alt.Axis(format="~s", tickCount=5)),
@@ -210,6 +214,7 @@ def lost_words_chart(
     table: pd.DataFrame, # As of `lost_words`
 ) -> alt.LayerChart: # One bar a fate
     "Words read, by what became of them"
+    import altair as alt
     bars = alt.Chart(table).encode(alt.Y("fate:N", title=None, sort=None, axis=alt.Axis(labelLimit=220)),
                                    alt.X("share:Q", title="share of words read", axis=alt.Axis(format="%")))
     return (bars.mark_bar() + bars.mark_text(align="left", dx=4).encode(text=alt.Text("share:Q", format=".1%"))).properties(width=380, height=120)
@@ -236,6 +241,7 @@ def span_lengths_chart(
     table: pd.DataFrame, # As of `span_lengths`
 ) -> alt.Chart: # One bar a class
     "Passages by length"
+    import altair as alt
     return alt.Chart(table).mark_bar().encode(
         alt.X("label:N", title="words in a passage", sort=None, axis=alt.Axis(labelAngle=0)),
         alt.Y("share:Q", title="share of passages", axis=alt.Axis(format="%"))).properties(width=420, height=180)
