@@ -1,7 +1,9 @@
 """Copies that were planted are found, others stay, and neither the order of files, the number of threads nor a kill changes what is left."""
 import random
+import tracemalloc
 from collections import Counter
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -103,6 +105,24 @@ def test_bad_options_are_one_line(tmp_path, options, said):
     write_jsonl(tmp_path/"few.jsonl", ["one small text of six words"])
     done = call("curate", "deduplicate", "few.jsonl", *options, "--out", "out", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") <= 1 and said in done.stderr, done.stderr
+
+
+def test_memory_of_the_index(monkeypatch):
+    """What grows with the documents stays below the bytes by which a corpus that is too large is refused."""
+    from simplelm.text import deduplication
+    peaks, sizes = [], (50_000, 150_000)
+    monkeypatch.setattr(deduplication, "CHUNK", 1 << 10) # so that the pairs that are compared at once do not hide the rest
+    for size in sizes:
+        draw = np.random.default_rng(0)
+        table = draw.integers(0, 2**32, (size, 128), dtype=np.uint32)
+        table[size//2:, 20:] = table[:size//2, 20:] # a near copy of each of the first half
+        exact = draw.integers(0, 2**63, (size, 2)).astype(np.uint64)
+        tracemalloc.start()
+        labels = deduplication.find_clusters(exact, table, np.ones(size, bool))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(np.unique(labels)) == size//2
+    assert (peaks[1] - peaks[0])/(sizes[1] - sizes[0]) + exact[0].nbytes < deduplication.INDEX_BYTES
 
 
 def test_other_library_finds_the_same(corpus, tmp_path):

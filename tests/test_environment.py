@@ -56,7 +56,7 @@ def test_no_folder_at_all_can_be_written(monkeypatch, caplog, tmp_path):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     compilation.choose_cache.cache_clear()
     with caplog.at_level("WARNING", logger="simplelm"): assert compilation.choose_cache() is False
-    assert "compiled by each process; set NUMBA_CACHE_DIR" in caplog.text
+    assert "compiles kernels again; set NUMBA_CACHE_DIR" in caplog.text
     compilation.choose_cache.cache_clear()
 
 

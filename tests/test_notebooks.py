@@ -1,4 +1,5 @@
 """Every notebook runs from top to bottom, as `nbdev_test` runs it, and says what its module says."""
+import json
 import os
 import re
 import shutil
@@ -64,3 +65,19 @@ def test_modules_import_only_what_comes_before():
 def test_imports_without_torch(module):
     code = f"import sys, simplelm.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# A folder of the machine that ran a page, the packages installed on it, or the number of a kernel's process
+MACHINE = re.compile(r"(?<![\w.:/])/(?:tmp|work|home|root|usr|opt|var|Users)/|site-packages|ipykernel_\d")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT/"nbs").with_suffix("").as_posix())
+def test_outputs_are_the_same_on_every_machine(path):
+    """No output names a folder of one machine, and no progress bar is saved as a widget that a reader cannot open."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    assert "widgets" not in notebook["metadata"]
+    for number, cell in enumerate(notebook["cells"]):
+        shown = json.dumps(cell.get("outputs", []), ensure_ascii=False)
+        assert "widget-view" not in shown, f"cell {number} shows a widget"
+        found = MACHINE.search(shown)
+        assert not found, f"cell {number} shows {shown[max(0, found.start() - 40):found.end() + 40]}"

@@ -9,7 +9,7 @@ from simplelm.cli import main
 ONE_SIZE = ('sizes = ["32x2", "64x2"]', 'sizes = ["32x2"]')
 CASES = {
     "one size": (ONE_SIZE,),
-    "one item a task": (ONE_SIZE, ("limit = 40", "limit = 1")),
+    "one item a task": (ONE_SIZE, ("limit = 20", "limit = 1")),
     "one task": (ONE_SIZE, ('tasks = ["storyworld"]', 'tasks = ["storyworld_agreement"]')),
     "one step": (ONE_SIZE, ("tokens = 16384", "tokens = 1024"), ("warmup_tokens = 4096", "warmup_tokens = 0")),
     "no samples": (ONE_SIZE, ('prompts = ["The dog"]', "prompts = []")),

@@ -72,7 +72,8 @@ How much of what a language model can do comes from its size, and how much from 
 
 usage: simplelm COMMAND [OPTIONS]
        simplelm COMMAND --help explains a command and its options"""
-INDENT = " "*21
+NAME_WIDTH = 1 + max(map(len, COMMANDS)) # Columns
+INDENT = " "*(2 + NAME_WIDTH)
 
 def overview(
     width: int=100, # Columns
@@ -83,7 +84,7 @@ def overview(
         lines += ["", f"{title}:"]
         for name, command in group.items():
             summary, examples, _ = description(command)
-            lines += textwrap.wrap(f"  {name:<19}{summary}", width, subsequent_indent=INDENT)
+            lines += textwrap.wrap(f"  {name:<{NAME_WIDTH}}{summary}", width, subsequent_indent=INDENT)
             lines.append(INDENT + examples[0])
     return "\n".join(lines)
 

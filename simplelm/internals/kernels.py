@@ -12,9 +12,9 @@ import platform
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from llvmlite import ir
 from numba import carray, cfunc, njit, types
 from numba.core.cgutils import get_or_insert_function
@@ -29,6 +29,10 @@ __all__ = ['kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'OPENMP', 'l
            'target_logprobs', 'exponentiate', 'norm_rows', 'norm_task', 'rms_norm', 'LanesType', 'take', 'give',
            'spread', 'larger', 'largest', 'total', 'turn', 'look_back', 'walk_trees', 'walk_task', 'tree_attention',
            'multiplier', 'keep_memory']
+
+# %% ../../nbs/internals/03_kernels.ipynb #273106aa
+if TYPE_CHECKING:
+    import torch
 
 # %% ../../nbs/internals/03_kernels.ipynb #bb840f6b
 kernel = njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=cached(__name__))
@@ -179,6 +183,7 @@ OPENMP = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 @cache
 def openmp() -> ctypes.CDLL|None: # None: it is of another kind
     "The OpenMP library whose threads PyTorch uses"
+    import torch
     torch.get_num_threads() # loads both
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     return library if all(hasattr(library, name) for name in OPENMP) else None
@@ -235,6 +240,7 @@ def on_threads(
     *given: int, # What it reads: sizes, and addresses of tensors
 ) -> None:
     "Have PyTorch's threads do a task"
+    import torch
     structure = (ctypes.c_int64*len(given))(*given)
     threads = ctypes.c_uint(torch.get_num_threads())
     openmp().GOMP_parallel(ctypes.c_void_p(task), structure, threads, ctypes.c_uint(0))
@@ -254,6 +260,7 @@ def fits_kernels(
     table: torch.Tensor, # Any
 ) -> bool: # Whether the kernels take it
     "Whether the kernels are for such a table"
+    import torch
     if not KERNELS or table.device.type != "cpu": return False
     right_type = table.dtype in (torch.float32, torch.bfloat16)
     return right_type and table.is_contiguous() and openmp() is not None
@@ -265,6 +272,7 @@ def target_logprobs(
     targets: torch.Tensor, # int64 (n,): what is predicted, a column
 ) -> tuple[torch.Tensor, torch.Tensor]: # float32 (n,), float64 of float64: log-probability of each target, in nats; bool (n,): whether no other is more probable
     "Log-probabilities of some numbers of some rows"
+    import torch
     def check(name, places, size):
         if places.device.type != "cpu": return # an accelerator would have to be waited for
         least, most = map(int, places.aminmax()) if len(places) else (0, -1)
@@ -294,6 +302,7 @@ def exponentiate(
     logits: torch.Tensor, # (V, n); becomes exp(logits - highest)
 ) -> tuple[torch.Tensor, torch.Tensor]: # Highest logit of each column; sum of the column's exponentials before they are rounded: float32 (n,)
     "The softmax of each column, but for the division: it is left to whoever multiplies by it, who has fewer numbers to divide"
+    import torch
     if not fits_kernels(logits):
         highest = logits.amax(0)
         return highest.float(), logits.sub_(highest).exp_().sum(0, dtype=torch.float32)
@@ -341,6 +350,7 @@ def rms_norm(
     eps: float, # Is added to the mean square
 ) -> torch.Tensor: # As `x`
     "Each row over the root of its mean square (arXiv 1910.07467), without a gain"
+    import torch
     if not fits_kernels(x): return torch.nn.functional.rms_norm(x, x.shape[-1:], eps=eps)
     out = torch.empty_like(x)
     bits = int(np.float32(eps).view(np.int32))
@@ -563,6 +573,7 @@ def tree_attention(
     scale: float, # Of scores
 ) -> torch.Tensor: # (tokens, heads, d), as `asked`
     "Attention of each token to itself and its ancestors, in 32 bits"
+    import torch
     if not fits_kernels(asked) or not all(x.is_contiguous() for x in (positions, starts)): raise ValueError("tensors of another type, place or layout than the kernel reads")
     if positions.max() >= len(cos) or asked.shape[2] % 2: raise ValueError(f"{len(cos)} places for positions up to {int(positions.max())}, heads of {asked.shape[2]}: wanted are enough places, and an even number")
     cos, sin = (torch.nn.functional.pad(x, (0, -x.shape[1] % 16)).contiguous() for x in (cos, sin))
@@ -573,7 +584,11 @@ def tree_attention(
 # %% ../../nbs/internals/03_kernels.ipynb #0c42c073
 CHAIN = 288 # Products that one number is summed of at most before that sum is added to others
 
-_afterwards = {"none": lambda y, other: y, "swish": lambda y, other: torch.nn.functional.silu(y, inplace=True),
+def _swish(y: torch.Tensor, other: torch.Tensor|None) -> torch.Tensor:
+    import torch
+    return torch.nn.functional.silu(y, inplace=True)
+
+_afterwards = {"none": lambda y, other: y, "swish": _swish,
                "mul": lambda y, other: y.mul_(other), "add": lambda y, other: y.add_(other)}
 
 def _in_parts(
@@ -581,6 +596,7 @@ def _in_parts(
     rows: int, # As of `multiplier`
 ) -> Callable[..., torch.Tensor]: # As of `multiplier`
     "Multiply by one group of inputs after another, and add up"
+    import torch
     inputs = weight.shape[1]
     size = -(-inputs//(16*-(-inputs//CHAIN)))*16 # groups of equal size, a multiple of 16
     laid = [torch.ops.mkldnn._reorder_linear_weight(part.contiguous(), rows) for part in weight.split(size, 1)]
@@ -598,6 +614,7 @@ def _onednn_takes(
     dtype: torch.dtype, # Of a matrix
 ) -> bool: # Whether oneDNN multiplies by it on this machine
     "Whether to multiply by oneDNN"
+    import torch
     onednn = torch.backends.mkldnn
     if not (KERNELS and onednn.is_available() and onednn.enabled): return False
     return dtype == torch.float32 or dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -608,6 +625,7 @@ def multiplier(
     in_parts: bool=True, # Whether long sums are taken in parts, so that less is lost to rounding
 ) -> Callable[..., torch.Tensor]: # ((rows, inputs), then, other) -> (rows, outputs); `then` is "none", "swish" (SiLU), or "mul" or "add" with `other`
     "Multiplication by a matrix that is laid out once, followed by something small"
+    import torch
     if not _onednn_takes(weight.dtype):
         return lambda x, then="none", other=None: _afterwards[then](x @ weight.T, other)
     if in_parts and weight.dtype == torch.float32 and weight.shape[1] > CHAIN: return _in_parts(weight.detach(), rows)

@@ -12,13 +12,16 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from ..artifacts import logger, sync
 
 # %% auto #0
 __all__ = ['gathered', 'training_tensors', 'save_checkpoint', 'read_checkpoint', 'load_checkpoint', 'drop_checkpoints']
+
+# %% ../../nbs/models/07_checkpoints.ipynb #4cb22baa
+if TYPE_CHECKING:
+    import torch
 
 # %% ../../nbs/models/07_checkpoints.ipynb #6ad78aad
 def gathered(
@@ -56,6 +59,7 @@ def checksum(
     tensors: Mapping[str, torch.Tensor], # On the CPU
 ) -> str: # CRC-32 in hexadecimal digits
     "What tells a damaged checkpoint"
+    import torch
     crc = zlib.crc32(state.encode())
     for name in sorted(tensors):
         data = tensors[name].reshape(-1).view(torch.uint8).numpy()
@@ -115,6 +119,7 @@ def restore(
     optimizer: torch.optim.Optimizer, # Gets its moments
 ) -> None:
     "Put saved tensors back"
+    import torch
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(placed(tensors[f"model.{name}"], p))

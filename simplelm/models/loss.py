@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 from functools import cache
-
-import torch
+from typing import TYPE_CHECKING
 
 from ..internals.kernels import exponentiate, target_logprobs
 from .model import WRITTEN_DOWN, loss_chunk
 
 # %% auto #0
 __all__ = ['projection_loss', 'document_positions', 'training_module']
+
+# %% ../../nbs/models/06_loss.ipynb #028a20aa
+if TYPE_CHECKING:
+    import torch
 
 # %% ../../nbs/models/06_loss.ipynb #7ce3d239
 def summed_loss(
@@ -24,6 +27,7 @@ def summed_loss(
     chunk: int, # Positions at once
 ) -> torch.Tensor: # (), nats
     "Cross-entropy summed over positions, without gradients"
+    import torch
     total = hidden.new_zeros((), dtype=torch.float32)
     for i in range(0, len(targets), chunk):
         logits = hidden[i:i+chunk] @ weight.T                              # (chunk, V)
@@ -39,6 +43,7 @@ def projection_loss(
     chunk: int|None=None, # Positions at once; by default those of `loss_chunk`
 ) -> tuple: # Summed loss in nats, its gradients by `hidden` and by `weight`
     "Cross-entropy summed over positions, a few at a time, so that all (n, V) logits never exist together"
+    import torch
     chunk = chunk or loss_chunk(hidden.shape[1], hidden.device.type != "cpu")
     total = hidden.new_zeros((), dtype=torch.float32)
     by_hidden = torch.empty_like(hidden)                                   # (n, h)
@@ -64,6 +69,7 @@ def causal_bias(
     device: torch.device, # Of the scores
 ) -> torch.Tensor: # (T, T)
     "Added to the scores of attention, it hides later positions: 0, or minus infinity"
+    import torch
     return torch.full((length, length), -math.inf, dtype=dtype, device=device).triu(1)
 
 # %% ../../nbs/models/06_loss.ipynb #c949b092
@@ -74,6 +80,7 @@ def plain_attention(
     mask: torch.Tensor|None=None, # (B, 1, T, T) True where a position may look; None: causal
 ) -> torch.Tensor: # As `query`
     "Attention by matrix products and a softmax, which keeps its weights, in two halves"
+    import torch
     length = query.shape[2]
     half = length//2
     if mask is None: bias = causal_bias(length, query.dtype, query.device)
@@ -97,6 +104,7 @@ def attend(
     **options, # As transformers passes them
 ) -> tuple: # The output, (B, T, heads, width of a head), and None for the weights
     "Causal attention, the fastest way there is for narrow heads on this device"
+    import torch
     dtype = value.dtype
     slow = value.device.type == "cpu" and dtype == torch.bfloat16
     plain = slow and query.shape[2] <= WRITTEN_DOWN
@@ -115,6 +123,7 @@ def document_positions(
     start: int, # Id of `<s>`, which opens a document
 ) -> torch.Tensor: # (B, T)
     "Positions counted from the start of each document"
+    import torch
     place = torch.arange(inputs.shape[1], device=inputs.device).expand_as(inputs)
     return place - torch.where(inputs == start, place, 0).cummax(1).values
 
@@ -125,6 +134,7 @@ def set_attention(
     masked: bool=False, # Whether documents are hidden from each other
 ) -> None:
     "Choose who computes attention"
+    import torch
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
     for name in ("simplelm", "simplelm_documents"): AttentionInterface.register(name, attend)
@@ -138,6 +148,7 @@ def set_attention(
 @cache
 def loss_function() -> type: # A subclass of torch's `autograd.Function`
     "The loss with its gradients; made at the first call, since torch is loaded late"
+    import torch
     class ProjectionLoss(torch.autograd.Function):
         @staticmethod
         def forward(ctx, hidden, weight, targets, dtype):
@@ -155,6 +166,7 @@ def loss_function() -> type: # A subclass of torch's `autograd.Function`
 @cache
 def training_module() -> type: # A subclass of torch's `Module`
     "The class that gives a model's summed loss; made at the first call, since torch is loaded late"
+    import torch
     class SummedLoss(torch.nn.Module):
         _no_split_modules = ["LlamaDecoderLayer"] # what FSDP gathers and frees together
         # `start`: id of `<s>`, to hide documents from each other

@@ -10,10 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
-import torch
 
 from ..artifacts import InputError, atomic_write
 from ..configuration import check_types
@@ -24,6 +23,10 @@ __all__ = ['PAPER_SIZES', 'SPECIAL_IDS', 'WRITTEN_DOWN', 'BASE_MEMORY', 'HEAP_FA
            'llama_config', 'build_model', 'write_older_keys', 'non_embedding_parameter_count', 'parameter_count',
            'forward_flops', 'training_flops', 'loss_chunk', 'stored_bytes', 'training_memory', 'process_memory',
            'size_table', 'size_chart']
+
+# %% ../../nbs/models/03_model.ipynb #e82353aa
+if TYPE_CHECKING:
+    import torch
 
 # %% ../../nbs/models/03_model.ipynb #2cfa8bf7
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ def build_model(
     special_ids: Mapping[str, int|None]=SPECIAL_IDS, # As of `llama_config`
 ) -> torch.nn.Module: # A `LlamaForCausalLM` in 32-bit floats, on the CPU, in training mode
     "Build a model with fresh weights"
+    import torch
     from transformers import LlamaForCausalLM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

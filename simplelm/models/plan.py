@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from ..artifacts import InputError, read_manifest
 from ..configuration import check_seeds, check_types
@@ -27,6 +25,10 @@ from .schedule import peak_rate, rate_at
 
 # %% auto #0
 __all__ = ['TrainingConfig', 'Stopped', 'TrainingRun', 'preflight', 'usual_precision', 'settle_training']
+
+# %% ../../nbs/models/08_plan.ipynb #b36952aa
+if TYPE_CHECKING:
+    import torch
 
 # %% ../../nbs/models/08_plan.ipynb #f2eaaeaa
 CHOICES = dict(schedule=("cosine", "wsd", "constant"), precision=("auto", "float32", "bfloat16"),
@@ -156,6 +158,7 @@ def _gather(
     places: Sequence[int], # Numbers of blocks, n of them
 ) -> torch.Tensor: # (n, T+1)
     "Blocks as a tensor"
+    import torch
     batch = split.take(places)
     if batch.max() < self.model.vocab_size: return torch.from_numpy(batch)
     bad = places[batch.max(1).argmax()]
@@ -268,6 +271,7 @@ def multiplies_bfloat16(
     device: torch.device, # Where a model is trained
 ) -> bool: # Emulation does not count
     "Whether this device's hardware multiplies matrices of bfloat16"
+    import torch
     if device.type == "cuda": return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu": return False
     found = torch.cpu.get_capabilities()
@@ -278,6 +282,7 @@ def usual_precision(
     device: torch.device|str, # Where a model is trained
 ) -> str: # "float32" or "bfloat16"
     "The precision that `auto` stands for"
+    import torch
     return "bfloat16" if multiplies_bfloat16(torch.device(device)) else "float32"
 
 # %% ../../nbs/models/08_plan.ipynb #27426c87

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from .model import build_model, training_flops
 from .order import block_order
@@ -20,12 +20,17 @@ from .plan import Stopped, TrainingConfig, TrainingRun, check_device
 # %% auto #0
 __all__ = ['Setup', 'set_up', 'train_step', 'validation_loss']
 
+# %% ../../nbs/models/09_steps.ipynb #71a5acaa
+if TYPE_CHECKING:
+    import torch
+
 # %% ../../nbs/models/09_steps.ipynb #cad4793e
 def make_optimizer(
     model: torch.nn.Module, # What to optimise
     config: TrainingConfig, # Options
 ) -> torch.optim.AdamW: # Its rate is set at each step
     "AdamW with weight decay on matrices alone, in one fused kernel"
+    import torch
     parameters = list(model.parameters())
     matrices = [p for p in parameters if p.ndim >= 2]
     vectors = [p for p in parameters if p.ndim < 2]
@@ -48,6 +53,7 @@ def apply_options(
     config: TrainingConfig, # Options
 ) -> None:
     "Switch on gradient checkpointing and compilation"
+    import torch
     if config.gradient_checkpointing:
         # its name before transformers 6
         enable = getattr(bare, "activation_checkpointing_enable", bare.gradient_checkpointing_enable)
@@ -64,6 +70,7 @@ def set_up(
     accelerator: object, # Accelerate's `Accelerator`
 ) -> Setup: # In float32 so far
     "Build a fresh model with all its options, ready for steps"
+    import torch
     check_device(run.config, accelerator.device)
     bare = build_model(run.model, run.config.seed, run.special_ids)
     apply_options(bare, run.config)
@@ -90,6 +97,7 @@ def backward(
     accelerator: object, # Accelerate's `Accelerator`
 ) -> torch.Tensor: # (2,) the summed loss of this process, and whether it was told to stop
     "Gradients of this process's blocks, in micro-batches"
+    import torch
     mine = own_blocks(run, step, accelerator.process_index)
     parts = np.split(mine, range(run.config.micro_batch_size, len(mine), run.config.micro_batch_size))
     total = torch.tensor([0.0, run.asked], device=accelerator.device)
@@ -145,6 +153,7 @@ def explain_loss(
     accelerator: object, # Accelerate's `Accelerator`
 ) -> str: # A line that names the step and the blocks
     "Compute the loss of each block of a step by itself, and name those that have none"
+    import torch
     from accelerate.utils import gather_object
     bad, batch = [], run.config.batch_size
     with torch.no_grad():
@@ -164,6 +173,7 @@ def validation_loss(
     accelerator: object, # Accelerate's `Accelerator`
 ) -> float: # Mean loss in nats a token
     "Mean loss over validation blocks, which the processes share"
+    import torch
     # evenly spaced, since a corpus is ordered by source
     places = np.arange(run.sequences)*len(run.validation)//run.sequences
     mine = places[accelerator.process_index::run.processes]
@@ -207,6 +217,7 @@ def continued(
     step: int, # Decides the draws, with the seed
 ) -> np.ndarray: # (2, T) blocks, of which the first quarter is the prompt
     "Continue the first two validation blocks at temperature 1, to the end of the context"
+    import torch
     first = run.validation.take(range(min(2, len(run.validation))))        # (2, T+1)
     ids = torch.from_numpy(first)[:, :-1]
     draw = torch.Generator().manual_seed(run.config.seed*2**32 + step)

@@ -15,8 +15,7 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from ..artifacts import InputError, Manifest, atomic_write, logger, make_artifact, on_sigterm
 from ..artifacts import plain, progress, read_manifest
@@ -32,6 +31,10 @@ from .steps import Setup, evaluate_row, sample_rows, set_up, train_step
 
 # %% auto #0
 __all__ = ['stopping_on_sigterm', 'new_accelerator', 'training_device', 'train']
+
+# %% ../../nbs/models/10_training.ipynb #0c2666aa
+if TYPE_CHECKING:
+    import torch
 
 # %% ../../nbs/models/10_training.ipynb #1a767444
 def write_rows(
@@ -145,6 +148,7 @@ def resume(
     setup: Setup, # Gets weights and moments
 ) -> dict: # The state
     "Go back to the newest checkpoint, or make one of step 0"
+    import torch
     state = load_checkpoint(saved, setup.bare, setup.optimizer)
     if state is None: state = first_state(run, saved, setup)
     setup.whole.dtype = getattr(torch, run.config.precision)
@@ -281,6 +285,7 @@ def new_accelerator(
     **options, # Further options of `Accelerator`
 ) -> object: # Accelerate's `Accelerator`, without mixed precision
     "An accelerator also for the processes that plain `torchrun` starts on a machine without a GPU"
+    import torch
     from accelerate import Accelerator
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     name = "ACCELERATE_USE_CPU"

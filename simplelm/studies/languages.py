@@ -430,17 +430,18 @@ class LikeSettings:
 @register_step("documents_of", main="like")
 def make_documents(job: StepJob, config: LikeSettings) -> Path:
     "Keep the documents from which another language's passages come, whole"
-    like = job.other(config.like)
-    out = job.place("documents_of", *like)
-    documents_of(list(job.corpus), out, list(like), job.column)
-    return out
+    return _make_like(job, config, documents_of)
 
 @register_step("passages_of", main="like")
 def make_passages(job: StepJob, config: LikeSettings) -> Path:
     "Cut a corpus to the passage lengths of another language"
+    return _make_like(job, config, passages_of)
+
+def _make_like(job: StepJob, config: LikeSettings, make: Callable) -> Path:
+    "A control that looks at another language's corpus"
     like = job.other(config.like)
-    out = job.place("passages_of", *like)
-    passages_of(list(job.corpus), out, list(like), job.column)
+    out = job.place(make.__name__, *like)
+    make(list(job.corpus), out, list(like), job.column)
     return out
 
 # %% ../../nbs/studies/00_languages.ipynb #236efc4f

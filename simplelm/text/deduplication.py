@@ -331,7 +331,7 @@ class Decision(NamedTuple):
     begins: dict[str, int] # Name of a part -> where its documents or units begin in `keep`
     shown: dict[int, int] # Document -> the one that stands for it, of a sample of pairs
 
-INDEX_BYTES = 100 # Memory of one document or unit while copies are found
+INDEX_BYTES = 160 # Memory of one document or unit while copies are found
 
 def check_memory(
     count: int, # Documents or units
@@ -416,7 +416,6 @@ def _name_pairs(parts: list[Path], begins: np.ndarray, pairs: pa.Table, folder: 
 # %% ../../nbs/text/10_deduplication.ipynb #87caf3f0
 def decide_units(
     parts: list[Path], # Of the first pass, in order
-    folder: Path, # Where nothing is written: units are not listed
     config: DeduplicationConfig, # Shortest unit that is removed
 ) -> Decision:
     "Find the copies among paragraphs or sentences"
@@ -454,8 +453,8 @@ def _prepared(self: Deduplicator) -> Deduplicator:
     make_parts(first, [group for group in self.groups if not first.done(group).exists()], self.workers)
     for group in self.groups: first(group)
     parts = sorted((folder/"data").glob("part-*.parquet"))
-    decide = decide_documents if self.config.unit == "document" else decide_units
-    return replace(self, decision=decide(parts, self.folder, self.config))
+    if self.config.unit != "document": return replace(self, decision=decide_units(parts, self.config))
+    return replace(self, decision=decide_documents(parts, self.folder, self.config))
 
 def _write(self: Deduplicator, part: Part, path: Path) -> None:
     "Write a part, whose documents are counted from its beginning"
