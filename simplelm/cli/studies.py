@@ -51,7 +51,6 @@ class RunCommand(Command):
         started = time.monotonic()
         study = _load(self.study, self.seeds)
         folder = self.out or Path("runs")/study.name
-        logger.info("report: %s, written again after every finished model", folder/"report.html")
         run_study(study, folder, self.workers, self.jobs, self.outcomes, report.write_report)
         page = report.write_report(found := report.load_run(folder))
         for line in report.report_lines(found): print(line)

@@ -570,6 +570,7 @@ def run_study(
     run.mkdir(parents=True, exist_ok=True)
     study = settle_study(study, run)
     register_claims(study, run)
+    if progress: logger.info("report: %s, written again after every finished model", run/"report.html")
     ready, read = prepare(study, run, workers), {}
     def show(trained):
         gather_tables(study, run, ready, trained, [], given, read)
