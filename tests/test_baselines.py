@@ -196,3 +196,24 @@ def test_baselines_that_cannot_be_scored_are_one_line(tmp_path, folder, text, wo
 def test_examples_and_groups_that_cannot_be_are_one_line(tmp_path, old, new, words):
     assert old in STUDY
     refused(tmp_path, STUDY.replace(old, new), words)
+
+
+def test_a_folder_is_named_by_the_version_of_its_stage_and_the_threads(run, monkeypatch):
+    """What was trained or scored by other code, or on another number of threads, is never taken for the same."""
+    from dataclasses import replace
+    from simplelm.studies import running
+    from simplelm.studies.study import load_study
+    study = running.settle_study(load_study(str(run.parent/"mine.toml")), run)
+    ready = running.prepare(study, run)
+    job = running.ModelJob(study, run, "regular", "16x2", 0, ready.blocks["regular"], ready.vocabulary, ready.texts)
+    places = lambda job: running.model_places(job)[3]
+    same = places(job)
+    assert places(job) == same and same.model.exists()
+    slower = places(replace(job, study=replace(study, training=replace(study.training, threads=2))))
+    assert slower.model != same.model and slower.scores != same.scores
+    monkeypatch.setattr(running, "SCORES_FORMAT", running.SCORES_FORMAT + 1)
+    rescored = places(job)
+    assert rescored.model == same.model and rescored.scores != same.scores
+    monkeypatch.setattr(running, "TRAIN_FORMAT", running.TRAIN_FORMAT + 1)
+    retrained = places(job)
+    assert len({same.model, slower.model, retrained.model}) == 3 and retrained.reader != same.reader and retrained.few_shot != same.few_shot
