@@ -29,7 +29,7 @@ def _peak_memory() -> str: # Such as ", peak memory 1.3 GiB"; empty where the sy
 # %% ../../nbs/cli/06_studies.ipynb #d0bd26e7
 @dataclass(frozen=True, kw_only=True)
 class RunCommand(Command):
-    """Run a whole study, or what is left of it; its report is written again after every finished model.
+    """Run a whole study, or what is left of it; its report is written again as models finish.
 
     $ simplelm run
     $ simplelm run mine.toml --out runs/mine --jobs 4
@@ -51,7 +51,7 @@ class RunCommand(Command):
         started = time.monotonic()
         study = _load(self.study, self.seeds)
         folder = self.out or Path("runs")/study.name
-        run_study(study, folder, self.workers, self.jobs, self.outcomes, report.write_report)
+        run_study(study, folder, self.workers, self.jobs, self.outcomes, report.seldom(report.write_report))
         page = report.write_report(found := report.load_run(folder))
         for line in report.report_lines(found): print(line)
         print(f"{time.monotonic() - started:.0f} s{_peak_memory()}\nreport: {page}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ['TABLE_COLUMNS', 'DIFFERENCES', 'REPORTED', 'Run', 'planned_models', 'is_finished', 'load_run', 'read_table',
            'claim_evidence', 'claim_sentence', 'comparison_sentences', 'ability_table', 'ability_chart', 'main_measure',
            'main_chart', 'curve_chart', 'chart_svg', 'headline_picture', 'report_html', 'short_count', 'scope_sentence',
-           'law_rows', 'write_report', 'report_facts', 'report_lines']
+           'law_rows', 'write_report', 'seldom', 'report_facts', 'report_lines']
 
 # %% ../../nbs/studies/04_report.ipynb #e30ca556
 @dataclass(frozen=True)
@@ -585,6 +586,23 @@ def write_report(
     for name, text in written.items():
         with atomic_write(path.with_name(name)) as f: f.write(text)
     return path
+
+# %% ../../nbs/studies/04_report.ipynb #078305c7
+def seldom(
+    act: Callable, # What to call; what it returns is dropped
+    share: float=0.1, # Of the time, at most
+    clock: Callable[[], float]=time.monotonic, # In seconds
+) -> Callable[..., None]: # Takes what `act` takes
+    "A function that skips calls, so that they take at most a share of the time"
+    due = clock()
+    def call(*given):
+        nonlocal due
+        begun = clock()
+        if begun < due: return
+        act(*given)
+        ended = clock()
+        due = ended + (ended - begun)*(1/share - 1)
+    return call
 
 # %% ../../nbs/studies/04_report.ipynb #1bfd134e
 REPORTED = ("claims", "means", "baselines", "beside", "comparisons", "effects", "ease") # Tables of `report.json`

@@ -57,10 +57,10 @@ if TYPE_CHECKING: import pandas as pd
 
 # %% auto #0
 __all__ = ['KEYS', 'MODEL_COUNTS', 'GIVEN', 'SAMPLE', 'make_blocks', 'check_tokens', 'choose_texts', 'make_text', 'ModelJob',
-           'TrainedModel', 'score_places', 'model_places', 'make_model', 'write_samples', 'side_by_side',
+           'TrainedModel', 'score_places', 'model_places', 'make_model', 'write_samples', 'Pool', 'side_by_side',
            'available_memory', 'choose_jobs', 'SpeedJob', 'measure_speed', 'measure_speeds', 'register_claims',
            'evaluation_vocabulary', 'check_inputs', 'settle_study', 'Prepared', 'prepare', 'schedule', 'run_study',
-           'train_models', 'score_baselines', 'BaselineJob', 'ScoredBaseline', 'find_baseline', 'open_baseline',
+           'train_models', 'score_baselines', 'BaselineJob', 'ScoredBaseline', 'find_baseline', 'baseline_places',
            'score_baseline', 'baseline_jobs', 'baseline_tables', 'gather_tables', 'model_tables', 'artifact_names',
            'read_given', 'is_given', 'pack_outcomes', 'study_outcomes', 'read_scores', 'pack_values', 'unpack_values',
            'describe_texts', 'language_table', 'dial_table', 'write_tables']
@@ -319,26 +319,54 @@ class _Worker:
         except subprocess.TimeoutExpired: self.process.kill()
 
 # %% ../../nbs/studies/02_running.ipynb #0375c550
+class Pool:
+    "Processes that do jobs side by side, one thread each; they start with the first jobs, and end with a `with`"
+
+    def __init__(
+        self,
+        count: int, # How many; 1 does the jobs in this process
+    ):
+        self.count = count
+        self.workers: list[_Worker] = []
+
+    def __enter__(self) -> Pool: return self
+
+    def __exit__(self, *_):
+        for worker in self.workers: worker.stop()
+
+    def run(
+        self,
+        work: Callable, # A function of a job, of a module
+        jobs: Sequence, # What to do
+        is_done: Callable[[object], bool]=lambda job: False, # This process checks those that are
+    ) -> Iterator[tuple[object, object]]: # Job and result, as they are done
+        "Do jobs"
+        here, rest = [], []
+        for job in jobs: (here if is_done(job) else rest).append(job)
+        if min(self.count, len(rest)) < 2: here, rest = jobs, []
+        for job in here: yield job, work(job)
+        while len(self.workers) < min(self.count, len(rest)): self.workers.append(_Worker())
+        yield from _dealt(self.workers, work, rest)
+
+# %% ../../nbs/studies/02_running.ipynb #69b2d345
+def _dealt(workers: list[_Worker], work: Callable, jobs: Sequence) -> Iterator[tuple[object, object]]:
+    "Job and result, as workers do them"
+    waiting, busy, said = list(reversed(jobs)), {}, set()
+    for worker in workers: _give(worker, work, waiting, busy)
+    while busy:
+        for pipe in wait(list(busy)):
+            worker, job = busy.pop(pipe)
+            yield job, _answer(worker, job, said)
+            _give(worker, work, waiting, busy)
+
+# %% ../../nbs/studies/02_running.ipynb #998b0269
 def side_by_side(
     work: Callable, # A function of a job, of a module
     jobs: Sequence, # What to do
     count: int, # How many at once; 1 does them in this process
 ) -> Iterator[tuple[object, object]]: # Job and result, as they are done
     "Do jobs in several processes, one thread each"
-    if min(count, len(jobs)) < 2:
-        for job in jobs: yield job, work(job)
-        return
-    waiting, busy, said = list(reversed(jobs)), {}, set()
-    workers = [_Worker() for _ in range(min(count, len(jobs)))]
-    try:
-        for worker in workers: _give(worker, work, waiting, busy)
-        while busy:
-            for pipe in wait(list(busy)):
-                worker, job = busy.pop(pipe)
-                yield job, _answer(worker, job, said)
-                _give(worker, work, waiting, busy)
-    finally:
-        for worker in workers: worker.stop()
+    with Pool(count) as pool: yield from pool.run(work, jobs)
 
 # %% ../../nbs/studies/02_running.ipynb #4e4fe782
 def _give(worker: _Worker, work: Callable, waiting: list, busy: dict):
@@ -570,13 +598,14 @@ def run_study(
     run.mkdir(parents=True, exist_ok=True)
     study = settle_study(study, run)
     register_claims(study, run)
-    if progress: logger.info("report: %s, written again after every finished model", run/"report.html")
+    if progress: logger.info("report: %s, written again as models finish", run/"report.html")
     ready, read = prepare(study, run, workers), {}
     def show(trained):
         gather_tables(study, run, ready, trained, [], given, read)
         progress(run)
-    trained = train_models(study, run, ready, count, given, show if progress else None)
-    baselines = score_baselines(study, run, ready, count)
+    with Pool(count) as pool:
+        trained = train_models(study, run, ready, pool, given, show if progress else None)
+        baselines = score_baselines(study, run, ready, pool)
     gather_tables(study, run, ready, trained, baselines, given, read)
     return run
 
@@ -585,7 +614,7 @@ def train_models(
     study: Study, # A study
     run: Path, # Its run folder
     ready: Prepared, # What its models need
-    count: int, # Models at once
+    pool: Pool, # What trains them
     given: dict[str, pd.DataFrame]|None=None, # Tables that stand for finished models
     show: Callable[[list[TrainedModel]], object]|None=None, # Called after each new one with all so far
 ) -> list[TrainedModel]: # In the order of the grid
@@ -599,8 +628,9 @@ def train_models(
     work = {str(j): training_flops(model_size(j.size), 1) for j in jobs}
     started, done = time.monotonic(), 0.0
     new = {point for point, made in places.items() if not (made.samples/"manifest.json").exists()}
-    if jobs: logger.info("%d models, %d at once", len(jobs), min(count, len(jobs)))
-    for number, (job, made) in enumerate(side_by_side(make_model, jobs, count), 1):
+    if jobs: logger.info("%d models, %d at once", len(jobs), min(pool.count, len(jobs)))
+    def is_done(job): return (job.language, job.size, job.seed) not in new
+    for number, (job, made) in enumerate(pool.run(make_model, jobs, is_done), 1):
         point = job.language, job.size, job.seed
         trained[point] = made
         done += work[str(job)]
@@ -614,13 +644,14 @@ def score_baselines(
     study: Study, # A study
     run: Path, # Its run folder
     ready: Prepared, # What its models need
-    count: int, # How many at once
+    pool: Pool, # What scores them
 ) -> list[ScoredBaseline]: # n-grams, then pretrained models
     "Score the baselines of a study"
     jobs = baseline_jobs([ModelJob(study, run, language, size, seed, ready.blocks[language], ready.vocabulary, ready.texts)
                           for language, size, seed in study_models(study)])
     if jobs: logger.info("%d baselines", len(jobs))
-    found = {str(job): made for job, made in side_by_side(score_baseline, jobs, count)}
+    def is_done(job): return all((folder/"manifest.json").exists() for folder in baseline_places(job)[-1] if folder)
+    found = {str(job): made for job, made in pool.run(score_baseline, jobs, is_done)}
     return [found[str(job)] for job in jobs]
 
 # %% ../../nbs/studies/02_running.ipynb #59ffa963
@@ -656,14 +687,6 @@ class ScoredBaseline:
     texts: Path|None # Of `evaluate_model` on the common texts
     few_shot: Path|None # Of `evaluate_model` with examples
 
-# %% ../../nbs/studies/02_running.ipynb #49437fd0
-def _counted(baseline: BaselineJob) -> Path:
-    "The n-grams of a language's training text"
-    job, reads = baseline.job, baseline.job.study.training.tokens
-    out = place(job.run, f"ngram{baseline.order}-{job.language}", [baseline.order, reads], job.blocks)
-    train_ngram(job.blocks, out, baseline.order, reads)
-    return out
-
 # %% ../../nbs/studies/02_running.ipynb #1812c70b
 def find_baseline(
     model: str, # As the study names it
@@ -677,31 +700,43 @@ def find_baseline(
     raise InputError(f"{model}: has no weights in safetensors, and pickled weights are not opened; "
                      "save the model once with save_pretrained, and name that folder")
 
-def open_baseline(
-    model: str, # As the study names it
-    run: Path, # The run folder
-) -> Path: # A model folder in the Hub's layout
-    "The folder of a pretrained baseline"
-    found = find_baseline(model)
-    if not is_gguf(found): return found
-    out = run/f"gguf-{found.stem}-{source_fingerprint(found)[:8]}"
-    convert_gguf(found, out)
-    return out
-
 # %% ../../nbs/studies/02_running.ipynb #06454fad
+def baseline_places(
+    baseline: BaselineJob, # What to score
+) -> tuple[Path, EvaluationConfig, tuple[Path, Path|None, Path|None]]: # Model, how to score it, and where its scores go
+    "The settings of a baseline and the folders of its scores: of items, of common texts, of items with examples"
+    job, asked = baseline.job, baseline.job.study.few_shot
+    evaluation, model = model_places(job)[2], _baseline_folder(baseline)
+    version = model.name if model.parent == job.run else source_fingerprint(model)
+    name = re.sub(r"[^\w.-]+", "-", baseline.name)
+    scores, texts = score_places(job, name, version, evaluation)
+    few_shot = score_places(job, name, version, asked.asks(evaluation))[0] if asked else None
+    return model, evaluation, (scores, texts, few_shot)
+
+# %% ../../nbs/studies/02_running.ipynb #3b1e401c
+def _baseline_folder(baseline: BaselineJob) -> Path:
+    "The model folder of a baseline; that of an n-gram or a GGUF file may not be there yet"
+    job, order = baseline.job, baseline.order
+    if order: return place(job.run, f"ngram{order}-{job.language}", [order, job.study.training.tokens], job.blocks)
+    found = find_baseline(baseline.model)
+    return job.run/f"gguf-{found.stem}-{source_fingerprint(found)[:8]}" if is_gguf(found) else found
+
+def _make_baseline(baseline: BaselineJob, model: Path):
+    "Make the folder of an n-gram or of a GGUF file"
+    if baseline.order:
+        train_ngram(baseline.job.blocks, model, baseline.order, baseline.job.study.training.tokens)
+    elif is_gguf(found := find_baseline(baseline.model)): convert_gguf(found, model)
+
+# %% ../../nbs/studies/02_running.ipynb #70a64154
 def score_baseline(
     baseline: BaselineJob, # What to score
 ) -> ScoredBaseline:
     "Score a baseline on the items and texts of the study"
     job, ngram = baseline.job, bool(baseline.order)
-    evaluation, asked = model_places(job)[2], job.study.few_shot
-    model = _counted(baseline) if ngram else open_baseline(baseline.model, job.run)
-    version = model.name if ngram else source_fingerprint(model)
-    name = re.sub(r"[^\w.-]+", "-", baseline.name)
-    scores, texts = score_places(job, name, version, evaluation)
+    model, evaluation, (scores, texts, few_shot) = baseline_places(baseline)
+    _make_baseline(baseline, model)
     _score_model(job, model, evaluation, scores, texts)
-    few_shot = score_places(job, name, version, asked.asks(evaluation))[0] if asked else None
-    if few_shot: _ask_items(job, model, asked.asks(evaluation), few_shot)
+    if few_shot: _ask_items(job, model, job.study.few_shot.asks(evaluation), few_shot)
     kind, language = ("n-gram", job.language) if ngram else ("pretrained", "")
     return ScoredBaseline(baseline.name, kind, language, *baseline_size(model), scores, texts, few_shot)
 
