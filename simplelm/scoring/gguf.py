@@ -32,10 +32,13 @@ def check_gguf(
     "Refuse in one line what cannot be converted"
     path = Path(path)
     try: start = path.open("rb").read(len(MAGIC))
-    except OSError as e: raise InputError(f"{path}: cannot be read ({e.strerror}); name a GGUF file") from None
-    if start != MAGIC: raise InputError(f"{path}: does not begin with GGUF, so it is no GGUF file; fetch it again")
+    except OSError as e:
+        raise InputError(f"{path}: cannot be read ({e.strerror}); name a GGUF file") from None
+    if start != MAGIC:
+        raise InputError(f"{path}: does not begin with GGUF, so it is no GGUF file; fetch it again")
     if find_spec("gguf"): return path
-    raise InputError(f"{path}: a GGUF file is read by the package gguf; install it by `pip install 'simplelm[gguf]'`")
+    raise InputError(f"{path}: a GGUF file is read by the package gguf; "
+                     "install it by `pip install 'simplelm[gguf]'`")
 
 # %% ../../nbs/scoring/15_gguf.ipynb #78de7554
 @uncollected()
@@ -64,7 +67,8 @@ def _read_gguf(path: Path) -> tuple:
     place = dict(gguf_file=path.name, local_files_only=True)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, **place)
-        found = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.float32, output_loading_info=True, **place)
+        found = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.float32,
+                                                     output_loading_info=True, **place)
     except Exception as e: # a damaged or unknown file fails in the library in many ways
         raise InputError(f"{path}: not a GGUF model that transformers can read ({first_line(e)})") from None
     finally: logging.set_verbosity(verbosity)
@@ -72,7 +76,7 @@ def _read_gguf(path: Path) -> tuple:
     return _plain_model(found[0]), tokenizer
 
 def _plain_model(loaded: PreTrainedModel) -> PreTrainedModel:
-    "The same model without the mark that its weights come from a quantized file, which transformers refuses to save"
+    "The same model without the mark of a quantized file, with which transformers refuses to save it"
     from transformers import AutoConfig, AutoModelForCausalLM
     settings = {k: v for k, v in loaded.config.to_dict().items() if k != "quantization_config"}
     plain = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings), dtype=loaded.dtype)

@@ -535,12 +535,13 @@ def baseline_means(
     return pd.DataFrame(rows, columns=columns)
 
 # %% ../../nbs/studies/03_claims.ipynb #d85b849d
-BESIDE_COLUMNS = ["group", "form", "baseline", "parameters", "language", "size", "simple", "standard", "difference", "ease"]
+BESIDE_COLUMNS = ["group", "form", "baseline", "parameters", "language", "size", "simple", "standard",
+                  "difference", "ease"]
 
 def beside_baselines(
     outcomes: Outcomes, # Of a run
     baselines: pd.DataFrame, # As of `baseline_means`
-) -> pd.DataFrame: # `BESIDE_COLUMNS`: models on simple items, a baseline on standard items, the baseline's ease
+) -> pd.DataFrame: # `BESIDE_COLUMNS`; ease is the baseline's own
     "Models of the family on simple items beside pretrained models on standard items"
     import pandas as pd
     rows, pretrained = [], baselines[baselines.of == "pretrained"]
@@ -552,8 +553,9 @@ def beside_baselines(
             known = dict(zip(own.measure, own["mean"]))
             if not {measure, other} <= {*known}: continue
             for language, size, mean in _family(outcomes, measure):
-                rows.append((group, form, name, parameters, language, size, mean, known[other], mean - known[other],
-                             known[measure] - known[other]))
+                standard = known[other]
+                rows.append((group, form, name, parameters, language, size, mean, standard, mean - standard,
+                             known[measure] - standard))
     return pd.DataFrame(rows, columns=BESIDE_COLUMNS)
 
 # %% ../../nbs/studies/03_claims.ipynb #ca0a6b35

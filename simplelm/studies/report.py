@@ -605,7 +605,8 @@ def seldom(
     return call
 
 # %% ../../nbs/studies/04_report.ipynb #1bfd134e
-REPORTED = ("claims", "means", "baselines", "beside", "comparisons", "effects", "ease") # Tables of `report.json`
+# Tables of `report.json`
+REPORTED = ("claims", "means", "baselines", "beside", "comparisons", "effects", "ease")
 
 def report_facts(
     run: Run, # A run

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import (InputError, Manifest, atomic_write, check_files, data_folder, fingerprint, logger,
-                                make_artifact, package_versions, plain, read_manifest, source_fingerprint)
+from ..artifacts import (InputError, Manifest, atomic_write, check_files, data_folder, fingerprint,
+                                logger, make_artifact, package_versions, plain, read_manifest,
+                                source_fingerprint)
 from ..internals.threads import torch_threads, usable_cores
 from ..models.model import ModelConfig, build_model, model_size, process_memory, training_flops
 from ..models.blocks import open_blocks, pack_blocks
@@ -46,8 +47,8 @@ from ..scoring.baselines import baseline_size, train_ngram
 from ..scoring.gguf import check_gguf, convert_gguf, is_gguf
 from ..stories.lexicon import child_vocabulary
 from .languages import Languages, check_vocabulary, place, story_settings, vocabulary_source
-from .study import (SampleConfig, Study, claim_table, common_text_names, is_plain_number, load_study,
-                                    study_models, value_text)
+from .study import (SampleConfig, Study, claim_table, common_text_names, is_plain_number,
+                                    load_study, study_models, value_text)
 from ..text.corpus import Source, corpus_texts, open_sources
 from ..text.statistics import collect, describe
 from ..text.vocabulary import Vocabulary
@@ -187,8 +188,9 @@ def score_places(
     told = plain([version, evaluation, job.vocabulary.fingerprint, SCORES_FORMAT])
     kind = "fewshot" if evaluation.shots and not job.study.evaluation.shots else "scores"
     scores = job.run/f"{kind}-{name}-{fingerprint(told)[:8]}"
-    texts = job.run/f"texts-{name}-{fingerprint([*told, *(p.parent.name for p in job.texts.values())])[:8]}"
-    return scores, texts if job.texts else None
+    if not job.texts: return scores, None
+    read = [path.parent.name for path in job.texts.values()]
+    return scores, job.run/f"texts-{name}-{fingerprint([*told, *read])[:8]}"
 
 # %% ../../nbs/studies/02_running.ipynb #fc62bb84
 def model_places(
@@ -206,10 +208,12 @@ def model_places(
     samples = job.run/f"samples-{job.name}-{fingerprint([model.name, plain(study.samples)])[:8]}"
     reader, few_shot = model, None
     if asked := study.few_shot:
-        if asked.context: reader = job.run/f"extended-{job.name}-{fingerprint([model.name, asked.context])[:8]}"
+        if asked.context:
+            version = fingerprint([model.name, asked.context])[:8]
+            reader = job.run/f"extended-{job.name}-{version}"
         few_shot = score_places(job, job.name, reader.name, asked.asks(evaluation))[0]
-    return shape, config, evaluation, TrainedModel(job.language, job.size, job.seed, model, scores, texts, samples,
-                                                   reader, few_shot)
+    made = TrainedModel(job.language, job.size, job.seed, model, scores, texts, samples, reader, few_shot)
+    return shape, config, evaluation, made
 
 # %% ../../nbs/studies/02_running.ipynb #d7cdb9bb
 def _ask_items(job: ModelJob, model: Path, evaluation: EvaluationConfig, scores: Path):
@@ -650,7 +654,9 @@ def score_baselines(
     jobs = baseline_jobs([ModelJob(study, run, language, size, seed, ready.blocks[language], ready.vocabulary, ready.texts)
                           for language, size, seed in study_models(study)])
     if jobs: logger.info("%d baselines", len(jobs))
-    def is_done(job): return all((folder/"manifest.json").exists() for folder in baseline_places(job)[-1] if folder)
+    def is_done(job):
+        folders = [folder for folder in baseline_places(job)[-1] if folder]
+        return all((folder/"manifest.json").exists() for folder in folders)
     found = {str(job): made for job, made in pool.run(score_baseline, jobs, is_done)}
     return [found[str(job)] for job in jobs]
 
@@ -692,7 +698,8 @@ def find_baseline(
     model: str, # As the study names it
 ) -> Path: # A GGUF file, or a model folder
     "Where a pretrained baseline is; refused in one line if it cannot be scored"
-    local = next((p for p in (Path(model), (data_folder() or Path())/model) if p.exists()), None)
+    places = [Path(model), (data_folder() or Path())/model]
+    local = next((place for place in places if place.exists()), None)
     if is_gguf(local or model): return check_gguf(local or Path(model))
     folder = find_model(local or model)
     load_tokenizer(folder)
@@ -703,8 +710,8 @@ def find_baseline(
 # %% ../../nbs/studies/02_running.ipynb #06454fad
 def baseline_places(
     baseline: BaselineJob, # What to score
-) -> tuple[Path, EvaluationConfig, tuple[Path, Path|None, Path|None]]: # Model, how to score it, and where its scores go
-    "The settings of a baseline and the folders of its scores: of items, of common texts, of items with examples"
+) -> tuple[Path, EvaluationConfig, tuple[Path, Path|None, Path|None]]: # Model, settings, folders of scores
+    "How a baseline is scored, and where: on items, on common texts, on items with examples"
     job, asked = baseline.job, baseline.job.study.few_shot
     evaluation, model = model_places(job)[2], _baseline_folder(baseline)
     version = model.name if model.parent == job.run else source_fingerprint(model)
@@ -717,9 +724,12 @@ def baseline_places(
 def _baseline_folder(baseline: BaselineJob) -> Path:
     "The model folder of a baseline; that of an n-gram or a GGUF file may not be there yet"
     job, order = baseline.job, baseline.order
-    if order: return place(job.run, f"ngram{order}-{job.language}", [order, job.study.training.tokens], job.blocks)
+    if order:
+        reads = job.study.training.tokens
+        return place(job.run, f"ngram{order}-{job.language}", [order, reads], job.blocks)
     found = find_baseline(baseline.model)
-    return job.run/f"gguf-{found.stem}-{source_fingerprint(found)[:8]}" if is_gguf(found) else found
+    if not is_gguf(found): return found
+    return job.run/f"gguf-{found.stem}-{source_fingerprint(found)[:8]}"
 
 def _make_baseline(baseline: BaselineJob, model: Path):
     "Make the folder of an n-gram or of a GGUF file"
@@ -766,7 +776,8 @@ def baseline_tables(
 
 # %% ../../nbs/studies/02_running.ipynb #f58e4fd9
 KEYS = ["language", "size", "seed"] # The columns that name a model
-MODEL_COUNTS = ["parameters", "non_embedding_parameters", "tokens", "flops", "precision", "validation_loss", "bits_per_byte"]
+MODEL_COUNTS = ["parameters", "non_embedding_parameters", "tokens", "flops", "precision", "validation_loss",
+                "bits_per_byte"]
 
 def gather_tables(
     study: Study, # A study
@@ -788,11 +799,20 @@ def gather_tables(
     tables = {name: pd.concat([p[name] for p in parts if name in p], ignore_index=True) for name in names}
     if "languages" not in read: read["languages"] = language_table(study, run, ready)
     tables["languages"] = read["languages"]
-    if baselines: tables["baselines"] = pd.concat([baseline_tables(study, b) for b in baselines], ignore_index=True)
+    if baselines:
+        scored = [baseline_tables(study, b) for b in baselines]
+        tables["baselines"] = pd.concat(scored, ignore_index=True)
     tables["dials"] = dial_table(study)
-    stages = [*ready.blocks.values(), *(p.parent for p in ready.texts.values())]
-    stages += [p for t in trained for p in (t.model, t.scores, t.texts, t.few_shot) if p and p.exists()]
-    write_tables(run, study, tables, stages)
+    write_tables(run, study, tables, _stages(ready, trained))
+
+# %% ../../nbs/studies/02_running.ipynb #d51ab0e8
+def _stages(ready: Prepared, trained: list[TrainedModel]) -> list[Path]:
+    "The folders of a run that have a manifest"
+    stages = [*ready.blocks.values(), *(path.parent for path in ready.texts.values())]
+    for made in trained:
+        folders = made.model, made.scores, made.texts, made.few_shot
+        stages += [folder for folder in folders if folder and folder.exists()]
+    return stages
 
 # %% ../../nbs/studies/02_running.ipynb #d0f900bd
 def model_tables(
@@ -878,7 +898,8 @@ def pack_outcomes(
         values = item_values(part, metrics[task], str(folder)).sort_index()
         kind, data = pack_values(values.to_numpy(float))
         which = hashlib.sha256(repr(list(values.index)).encode()).hexdigest()[:16]
-        rows.append(dict(task=task, group=group_of(task), form=form, metric=metrics[task], items=which, count=len(values), kind=kind, data=data))
+        about = dict(task=task, group=group_of(task), form=form, metric=metrics[task], items=which)
+        rows.append(about | dict(count=len(values), kind=kind, data=data))
     return pd.DataFrame(rows)
 
 # %% ../../nbs/studies/02_running.ipynb #4a8f73a7

@@ -150,7 +150,8 @@ class Baseline:
 
     def __post_init__(self):
         check_types(self)
-        if not self.model: raise InputError("baselines: model is empty; name a Hub id, a folder or a GGUF file")
+        if not self.model:
+            raise InputError("baselines: model is empty; name a Hub id, a folder or a GGUF file")
         last = self.model.rstrip("/").rsplit("/", 1)[-1]
         if not self.name: object.__setattr__(self, "name", last.removesuffix(".gguf"))
 
@@ -162,7 +163,7 @@ class StudyEvaluation(EvaluationConfig):
     text_documents: int = 200 # Documents of each of them
     vocabulary: str = "" # The language whose vocabulary decides which items are simple
     ngrams: tuple[int, ...] = (1, 2, 3) # Baselines of each language's own text: unigram, bigram, trigram
-    groups: dict[str, tuple[str, ...]] = field(default_factory=dict) # Name -> tasks that are averaged under it
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict) # Name -> tasks to average
 
     def __post_init__(self):
         super().__post_init__()
@@ -202,7 +203,7 @@ class FewShot:
     tasks: tuple[str, ...] # Names of tasks or groups
     shots: int = 5 # Examples before each question
     draws: int = 1 # How often examples are drawn; an item's value is the mean over draws
-    context: int|None = None # Tokens that trained models are extended to before; by default they stay as they are
+    context: int|None = None # Tokens that trained models are extended to before; by default unchanged
 
     def __post_init__(self):
         check_types(self)
@@ -413,9 +414,11 @@ def _check_few_shot(study: Study):
     asked, trained = study.few_shot, study.packing.context
     if asked is None: return
     if study.evaluation.shots:
-        raise InputError("evaluation: shots asks all tasks with examples; with a table [few_shot], leave it out")
+        raise InputError("evaluation: shots asks all tasks with examples; "
+                         "with a table [few_shot], leave it out")
     if asked.context is not None and asked.context <= trained:
-        raise InputError(f"few_shot: context is {asked.context}; models are trained on {trained} tokens, so give more")
+        raise InputError(f"few_shot: context is {asked.context}; "
+                         f"models are trained on {trained} tokens, so give more")
 
 # %% ../../nbs/studies/01_study.ipynb #a8d8a983
 def _check_world(study: Study, name: str, language: LanguageConfig):
