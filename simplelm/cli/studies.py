@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 import tyro
 from tyro.conf import Positional
 
-from ..artifacts import check_place, logger
+from ..artifacts import check_place
 from ..leftovers import find_leftovers, remove_leftover
 from .options import Command
 
@@ -52,7 +52,6 @@ class RunCommand(Command):
         started = time.monotonic()
         study = _load(self.study, self.seeds)
         folder = self.out or Path("runs")/study.name
-        logger.info("report: %s, written again as models finish", folder/"report.html")
         run_study(study, folder, self.workers, self.jobs, self.outcomes, report.seldom(report.write_report))
         page = report.write_report(found := report.load_run(folder))
         for line in report.report_lines(found): print(line)
@@ -146,6 +145,9 @@ def _print_plan(
     print(_show(shown, COUNTS | forms))
     for baseline in study.baselines:
         print(f"baseline {baseline.name}: {baseline.model}, scored and not trained")
+    if asked := study.few_shot:
+        longer = f", read at a context of {asked.context:,} tokens" if asked.context else ""
+        print(f"with {asked.shots} examples{longer}: {', '.join(asked.tasks)}")
     models = f"{len(plan)} models of {plan.language.nunique()} languages"
     flops, hours = plan.flops.sum(), plan.hours.sum()
     print(f"{models}, {flops:.3g} FLOPs, {hours:.1f} hours of {where}")

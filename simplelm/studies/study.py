@@ -22,6 +22,7 @@ from ..models.blocks import PackingConfig
 from ..models.plan import TrainingConfig, usual_precision
 from ..models.tokenizer import TokenizerConfig
 from ..scoring.evaluation import EvaluationConfig
+from ..scoring.public_tasks import TASKS
 from .languages import LanguageConfig, SourceConfig, check_languages, story_settings
 from ..stories.dials import StoryWorldConfig
 
@@ -30,9 +31,9 @@ if TYPE_CHECKING: import pandas as pd
 # %% auto #0
 __all__ = ['CLAIM_KINDS', 'ABOUT_ONE', 'WITH_MARGIN', 'OF_ONE_KIND', 'LEAST_SIZES', 'LEAST_SEEDS', 'STUDIES', 'ACCELERATORS',
            'ONLY_FLOAT16', 'ModelGrid', 'Dial', 'is_plain_number', 'value_text', 'Position', 'SampleConfig',
-           'CommonText', 'Baseline', 'StudyEvaluation', 'Claim', 'claim_table', 'Study', 'turn_dials', 'dial_reference',
-           'check_study', 'common_text_names', 'read_study', 'load_study', 'training_speed', 'study_models',
-           'plan_study']
+           'CommonText', 'Baseline', 'StudyEvaluation', 'FewShot', 'Claim', 'claim_table', 'Study', 'turn_dials',
+           'dial_reference', 'check_study', 'common_text_names', 'read_study', 'load_study', 'training_speed',
+           'study_models', 'plan_study']
 
 # %% ../../nbs/studies/01_study.ipynb #07088bef
 @dataclass(frozen=True)
@@ -144,13 +145,15 @@ class CommonText:
 @dataclass(frozen=True)
 class Baseline:
     "A pretrained model that is shown beside the family, and never judged as if it were a language"
-    model: str # A Hub id or a model folder
+    model: str # A Hub id, a model folder or a GGUF file; folders and files also below $SIMPLELM_DATA
     name: str = "" # What tables call it; by default the last part of `model`
 
     def __post_init__(self):
         check_types(self)
-        if not self.model: raise InputError("baselines: model is empty; name a Hub id or a folder")
-        if not self.name: object.__setattr__(self, "name", self.model.rstrip("/").rsplit("/", 1)[-1])
+        if not self.model:
+            raise InputError("baselines: model is empty; name a Hub id, a folder or a GGUF file")
+        last = self.model.rstrip("/").rsplit("/", 1)[-1]
+        if not self.name: object.__setattr__(self, "name", last.removesuffix(".gguf"))
 
 # %% ../../nbs/studies/01_study.ipynb #74cfab63
 @dataclass(frozen=True)
@@ -160,10 +163,12 @@ class StudyEvaluation(EvaluationConfig):
     text_documents: int = 200 # Documents of each of them
     vocabulary: str = "" # The language whose vocabulary decides which items are simple
     ngrams: tuple[int, ...] = (1, 2, 3) # Baselines of each language's own text: unigram, bigram, trigram
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict) # Name -> tasks to average
 
     def __post_init__(self):
         super().__post_init__()
         check_least(self, text_documents=2)
+        for name, tasks in self.groups.items(): _check_group(name, tasks, self.tasks)
         if wrong := [n for n in self.ngrams if n not in (1, 2, 3)]:
             raise InputError(f"ngrams has {wrong[0]}; choose of 1, 2 and 3")
 
@@ -171,6 +176,45 @@ class StudyEvaluation(EvaluationConfig):
     def items(self) -> EvaluationConfig: # What `evaluate_model` takes
         "The settings of scoring alone"
         return EvaluationConfig(**{f.name: getattr(self, f.name) for f in fields(EvaluationConfig)})
+
+    def group_of(self, task: str) -> str: # Empty for a task that stands alone
+        "The group that a task is averaged in"
+        own = next((name for name, tasks in self.groups.items() if task in tasks), "")
+        return own or (TASKS[task].group if task in TASKS else "")
+
+# %% ../../nbs/studies/01_study.ipynb #e09824f8
+def _check_group(name: str, tasks: tuple[str, ...], asked: tuple[str, ...]):
+    "Refuse a group of tasks that cannot be averaged under a name of their own"
+    where = f"groups: {name}"
+    if name == "text" or not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"{where}: is no name of a group; use letters, digits, _ and -, and not `text`")
+    if name in {task.group for task in TASKS.values()} | {*TASKS, *asked}:
+        raise InputError(f"{where}: is the name of tasks already; choose another")
+    _check_list(where, tasks)
+    for task in tasks:
+        if task not in asked: raise InputError(f"{where}: {task} is not among the tasks; add it there")
+        if task not in TASKS or TASKS[task].group:
+            raise InputError(f"{where}: {task} is a group or belongs to one; name single tasks")
+
+# %% ../../nbs/studies/01_study.ipynb #834c7a65
+@dataclass(frozen=True)
+class FewShot:
+    "Tasks that are asked a second time, with answered examples before each question"
+    tasks: tuple[str, ...] # Names of tasks or groups
+    shots: int = 5 # Examples before each question
+    draws: int = 1 # How often examples are drawn; an item's value is the mean over draws
+    context: int|None = None # Tokens that trained models are extended to before; by default unchanged
+
+    def __post_init__(self):
+        check_types(self)
+        check_least(self, shots=1, draws=1, context=2)
+        _check_list("tasks", self.tasks)
+
+    def form(self, form: str) -> str: return f"{form}-{self.shots}shot" # Such as "simple-5shot"
+
+    def asks(self, items: EvaluationConfig) -> EvaluationConfig: # What `evaluate_model` takes
+        "The settings of scoring, with examples"
+        return replace(items, tasks=self.tasks, shots=self.shots, draws=self.draws)
 
 # %% ../../nbs/studies/01_study.ipynb #cde7a97a
 CLAIM_KINDS = ("difference", "equivalence", "non-inferiority", "size_factor", "power_law", "forecast")
@@ -268,6 +312,7 @@ class Study:
     models: ModelGrid # Sizes and seeds
     training: TrainingConfig # The same for every model; its seed is taken from the grid
     evaluation: StudyEvaluation # Tasks and common texts
+    few_shot: FewShot|None = None # Tasks that are also asked with examples
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig) # One tokenizer a language
     packing: PackingConfig = field(default_factory=PackingConfig) # Context and validation split
     texts: tuple[CommonText, ...] = () # Common texts that no language comes from
@@ -360,7 +405,20 @@ def check_study(
             raise InputError(f"texts: {text.name}: give `sources`; with a story world, `world`")
         if study.source.storyworld: story_settings(f"texts: {text.name}", plain(study.source.storyworld), text.world)
         if text.name in study.languages: raise InputError(f"texts: {text.name!r} is a language; choose another name")
+    _check_few_shot(study)
     for claim in study.claims: _check_claim(study, claim)
+
+# %% ../../nbs/studies/01_study.ipynb #40df6887
+def _check_few_shot(study: Study):
+    "Refuse examples that are requested twice, or a context that is none to extend to"
+    asked, trained = study.few_shot, study.packing.context
+    if asked is None: return
+    if study.evaluation.shots:
+        raise InputError("evaluation: shots asks all tasks with examples; "
+                         "with a table [few_shot], leave it out")
+    if asked.context is not None and asked.context <= trained:
+        raise InputError(f"few_shot: context is {asked.context}; "
+                         f"models are trained on {trained} tokens, so give more")
 
 # %% ../../nbs/studies/01_study.ipynb #a8d8a983
 def _check_world(study: Study, name: str, language: LanguageConfig):
@@ -385,9 +443,9 @@ def _check_claim(study: Study, claim: Claim):
     "Refuse a claim about what the study does not have"
     where = f"claim {claim.name!r}"
     for language in claim.compare: _known(where, language, study.languages)
-    pairs = [size if isinstance(size, tuple) else (size,) for size in claim.sizes]
-    for size in {s for pair in pairs for s in pair}: _known(f"{where}: sizes", size, study.models.sizes)
-    few = [s for s in study.models.sizes if len(study.models.seeds_of(s)) < LEAST_SEEDS]
+    named = [s for size in claim.sizes for s in (size if isinstance(size, tuple) else (size,))]
+    for size in named: _known(f"{where}: sizes", size, study.models.sizes)
+    few = [s for s in (named or study.models.sizes) if len(study.models.seeds_of(s)) < LEAST_SEEDS]
     if few: raise InputError(f"{where}: a verdict needs {LEAST_SEEDS} seeds of each size, and {few[0]} has "
                              f"{len(study.models.seeds_of(few[0]))}; add seeds, or leave the claim out")
     _check_sizes(study, claim)
