@@ -20,10 +20,10 @@ def simplelm(*arguments):
     main()
 
 
-def notebook(path):
-    """The command `nbdev_test` on one notebook."""
+def notebook(path, flags=""):
+    """The command `nbdev_test` on one notebook, cells of the flags included."""
     from nbdev.test import nbdev_test
-    nbdev_test(path=path, n_workers=0)
+    nbdev_test(path=path, flags=flags, n_workers=0)
 
 
 def current_umask():

@@ -17,10 +17,21 @@ NOTEBOOKS = sorted(path for path in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_che
 PARTS = ("text", "stories", "models", "scoring", "laws", "studies", "cli") # each imports from those before it
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT/"nbs").with_suffix("").as_posix())
-def test_runs(notebook):
-    done = processes.run(processes.notebook, notebook, cwd=ROOT, environment=os.environ | {"IN_TEST": "1"}, timeout=600)
+def name(path): return path.relative_to(ROOT/"nbs").with_suffix("").as_posix()
+
+
+def check(notebook, flags=""):
+    done = processes.run(processes.notebook, notebook, flags, cwd=ROOT, environment=os.environ | {"IN_TEST": "1"}, timeout=600)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=name)
+def test_runs(notebook): check(notebook)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", [path for path in NOTEBOOKS if '"#| slow' in path.read_text(encoding="utf-8")], ids=name)
+def test_runs_with_slow_cells(notebook): check(notebook, "slow")
 
 
 def test_modules_equal_exports(tmp_path):
@@ -106,7 +117,7 @@ def test_imports_are_seen(loaded): assert loaded["torch"] == {"torch"} and loade
 MACHINE = re.compile(r"(?<![\w.:/])/(?:tmp|work|home|root|usr|opt|var|Users)/|site-packages|ipykernel_\d")
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT/"nbs").with_suffix("").as_posix())
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_outputs_are_the_same_on_every_machine(path):
     """No output names a folder of one machine, and no progress bar is saved as a widget that a reader cannot open."""
     notebook = json.loads(path.read_text(encoding="utf-8"))

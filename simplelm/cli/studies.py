@@ -15,7 +15,8 @@ from typing import Annotated, Any, ClassVar
 import tyro
 from tyro.conf import Positional
 
-from ..artifacts import check_place, find_leftovers, remove_leftover
+from ..artifacts import check_place
+from ..leftovers import find_leftovers, remove_leftover
 from .options import Command
 
 # %% ../../nbs/cli/06_studies.ipynb #e0057556
