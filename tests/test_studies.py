@@ -364,4 +364,18 @@ def test_committed_numbers_follow_from_committed_outcomes(tmp_path, folder):
     assert sum(p.stat().st_size for p in folder.rglob("*")) < 3_000_000
 
 
+def test_the_default_study_gives_the_same_verdicts_with_other_seeds():
+    """Of two committed runs that share no seed; README quotes both."""
+    one, two = (ROOT/"nbs"/"results"/name for name in ("tiny", "tiny_again"))
+    seeds = [set(pd.read_parquet(f/"outcomes.parquet").seed) for f in (one, two)]
+    assert min(map(len, seeds)) >= 3 and not seeds[0] & seeds[1]
+    claims = [pd.read_csv(f/"claims.csv").set_index("name") for f in (one, two)]
+    assert dict(claims[0].verdict) == dict(claims[1].verdict)
+    readme = (ROOT/"README.md").read_text(encoding="utf-8").replace("−", "-")
+    for table in claims:
+        items, losses = table[table.measure == "storyworld/simple"].iloc[0], table[table.measure == "text/plain"].iloc[0]
+        assert f"{items.estimate:+.3f}" in readme and f"{-losses.estimate:.3f}" in readme
+        assert f"{items.low:.3f} to {items.high:+.3f}" in readme and f"{-losses.high:.3f} to {-losses.low:.3f}" in readme
+
+
 def test_a_study_is_committed(): assert "tiny" in {f.name for f in COMMITTED}
