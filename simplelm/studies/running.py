@@ -43,7 +43,6 @@ from ..scoring.public_tasks import register, task_names
 from ..scoring.items import load_items
 from ..scoring.evaluation import SCORES_FORMAT, EvaluationConfig, evaluate_model, settle_scoring
 from ..scoring.loading import find_model, load_model
-from ..scoring.baselines import baseline_size, train_ngram
 from ..scoring.gguf import check_gguf, convert_gguf, is_gguf
 from ..stories.lexicon import child_vocabulary
 from .languages import Languages, check_vocabulary, place, story_settings, vocabulary_source
@@ -733,6 +732,7 @@ def _baseline_folder(baseline: BaselineJob) -> Path:
 
 def _make_baseline(baseline: BaselineJob, model: Path):
     "Make the folder of an n-gram or of a GGUF file"
+    from simplelm.scoring.baselines import train_ngram
     if baseline.order:
         train_ngram(baseline.job.blocks, model, baseline.order, baseline.job.study.training.tokens)
     elif is_gguf(found := find_baseline(baseline.model)): convert_gguf(found, model)
@@ -742,6 +742,7 @@ def score_baseline(
     baseline: BaselineJob, # What to score
 ) -> ScoredBaseline:
     "Score a baseline on the items and texts of the study"
+    from simplelm.scoring.baselines import baseline_size
     job, ngram = baseline.job, bool(baseline.order)
     model, evaluation, (scores, texts, few_shot) = baseline_places(baseline)
     _make_baseline(baseline, model)
