@@ -28,7 +28,8 @@ def test_contents(wheel):
     with zipfile.ZipFile(wheel) as z:
         names = z.namelist()
         metadata = z.read(next(n for n in names if n.endswith("METADATA"))).decode()
-    assert {f"simplelm/studies/{n}.toml" for n in ("tiny", "child_directed", "paper")} <= set(names)
+    packaged = [f for f in (ROOT/"simplelm").rglob("*") if f.is_file() and "__pycache__" not in f.parts]
+    assert {str(f.relative_to(ROOT)) for f in packaged} <= set(names)
     assert "simplelm/studies/report.html.jinja" in names
     assert any(n.startswith("simplelm/lexicon/") for n in names)
     assert not [n for n in names if n.startswith(("nbs", "tests"))]

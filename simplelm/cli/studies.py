@@ -115,9 +115,9 @@ def _plan_here(
     "Plan a study for this machine"
     from simplelm.studies.running import choose_jobs, measure_speeds
     from simplelm.studies.study import plan_study
-    plan = plan_study(study, speeds=measure_speeds(study, jobs))
     count = choose_jobs(study, jobs)
-    return plan, f"this machine, {count} models at once, as measured now; scoring comes on top"
+    plan = plan_study(study, speeds=measure_speeds(study, count))
+    return plan, f"this machine, {count} at once, as measured now; scoring comes on top"
 
 # %% ../../nbs/cli/06_studies.ipynb #57bdda01
 COUNTS = dict(parameters="{:,}", non_embedding_parameters="{:,}", tokens="{:.3g}", flops="{:.3g}")

@@ -48,10 +48,10 @@ class SourceConfig:
     storyworld: StoryWorldConfig|None = None # Generate the story world's corpus with these settings
     sources: tuple[str, ...] = () # Or read these: files, globs, folders, names below $SIMPLELM_DATA, Hub ids
     text_column: str = "text" # The column of the sources that holds the text
-    split: str|None = None # The split of folders and Hub data sets to read, train by default
+    split: str|None = None # The split to read; by default train, where there are splits
     reading: Reading = Reading() # Format, encoding and separator where the files do not show them
     held_out: float = 0.01 # Share of the documents that no language is made from, 0 to 0.5
-    held_out_sources: tuple[str, ...] = () # Hold out these texts instead of a share of the sources
+    held_out_sources: tuple[str, ...] = () # Held out instead of a share; sources are then read whole
     held_out_split: str|None = None # The split of `held_out_sources`, such as validation
 
     def __post_init__(self):

@@ -421,7 +421,7 @@ def choose_jobs(
     each, free = max(process_memory(shape, sequences, precision) for shape in shapes), available_memory()
     fits = wanted if free is None else max(1, min(wanted, int(free//each)))
     if fits < wanted:
-        logger.warning("%d models at once instead of %d: each takes up to %.1f GiB, and %.1f GiB are free",
+        logger.warning("%d at once instead of %d: a model takes up to %.1f GiB, and %.1f GiB are free",
                        fits, wanted, each/2**30, free/2**30)
     return fits
 

@@ -563,7 +563,7 @@ def plan_study(
     count: int=1, # How many of them train one model together
     utilization: float=0.3, # Share of the peak FLOP/s that is reached, an assumption
     speeds: dict[str, float]|None=None, # Size -> FLOP/s that were measured; then no accelerator is assumed
-) -> pd.DataFrame: # A row a model: parameters, tokens, FLOPs, bytes of memory, hours
+) -> pd.DataFrame: # A row a model; `memory` and `process_memory` in bytes, `hours` of training
     "What every model of a study needs, computed from sizes alone: no data, no accelerator"
     import pandas as pd
     speed = training_speed(accelerator, count, utilization)
