@@ -124,7 +124,7 @@ def times_read(
 @dataclass(frozen=True)
 class Curriculum:
     "Read blocks by their difficulty"
-    by: str="difficulty" # A measure of `measure_difficulty`; by default the mean rank of several
+    by: str="difficulty" # A measure, such as trigram; by default the mean rank of several
     direction: Literal["easy_first", "hard_first"]="easy_first" # What is read first
     pacing: Literal["sorted", "linear", "sqrt", "interleaved", "groups"]="sorted" # How strictly
     start: float=0.1 # linear, sqrt: the share of blocks that the first step draws from, 0 to 1
