@@ -85,6 +85,7 @@ def read_outcomes(
         raise InputError(f"{path}: {model} has {r.task} ({r.form}) twice; run the study again")
     return Outcomes(table, str(path))
 
+# %% ../../nbs/studies/03_claims.ipynb #bcddc660
 def _measure_names(task: str, group: str, form: str) -> list[str]:
     if task.startswith("text_"): return [f"text/{task[5:]}"]
     own = f"{task}/{form}"

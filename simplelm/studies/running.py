@@ -48,12 +48,12 @@ from ..models.model import ModelConfig, build_model, model_size, process_memory,
 from ..models.plan import TrainingConfig, settle_training, usual_precision
 from ..models.tokenizer import load_tokenizer, train_tokenizer
 from ..models.training import TRAIN_FORMAT, train, training_device
-from ..scoring.comparison import item_values
 from ..scoring.evaluation import SCORES_FORMAT, EvaluationConfig, evaluate_model, settle_scoring
+from ..scoring.folders import item_values
 from ..scoring.gguf import check_gguf, convert_gguf, is_gguf
 from ..scoring.items import load_items
 from ..scoring.loading import find_model, load_model
-from ..scoring.public_tasks import register, task_names
+from ..scoring.public_tasks import TASKS, register, task_names
 from ..scoring.tasks import Task
 from ..stories.lexicon import child_vocabulary
 from ..stories.story import write_stories
@@ -991,7 +991,17 @@ def read_scores(
 ) -> pd.DataFrame: # The columns of scores.csv
     "The scores of a model, in all forms"
     import pandas as pd
-    return _all_forms(study, lambda folder: pd.read_csv(folder/"scores.csv"), scores, texts, few_shot)
+    table = _all_forms(study, lambda folder: pd.read_csv(folder/"scores.csv"), scores, texts, few_shot)
+    return _regroup(table, study.evaluation.group_of)
+
+# %% ../../nbs/studies/02_running.ipynb #4c78219b
+def _regroup(table: pd.DataFrame, group_of: Callable[[str], str]) -> pd.DataFrame:
+    "The rows of single tasks, and the means of the groups of a study"
+    import pandas as pd
+    from simplelm.scoring.metrics import group_rows
+    named = {task.group for task in TASKS.values()}
+    single = table[~table.task.isin(named)]
+    return pd.concat([single, *group_rows(single, group_of)], ignore_index=True)
 
 def _all_forms(study: Study, read: Callable, scores: Path, texts: Path|None, few_shot: Path|None):
     import pandas as pd
