@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 # %% auto #0
-__all__ = ['KEYS', 'MODEL_COUNTS', 'GIVEN', 'SAMPLE', 'make_blocks', 'check_tokens', 'choose_texts', 'make_text', 'ModelJob',
+__all__ = ['KEYS', 'MODEL_COUNTS', 'GIVEN', 'SAMPLE', 'make_blocks', 'check_tokens', 'make_text', 'choose_texts', 'ModelJob',
            'TrainedModel', 'score_places', 'model_places', 'make_model', 'write_samples', 'Pool', 'side_by_side',
            'available_memory', 'choose_jobs', 'SpeedJob', 'measure_speed', 'measure_speeds', 'register_claims',
            'check_inputs', 'settle_study', 'evaluation_vocabulary', 'Prepared', 'prepare', 'schedule', 'run_study',
@@ -96,38 +96,6 @@ def check_tokens(
         "give the source more text, lower training.tokens, "
         f"or set languages.{language}.repeat = true")
 
-# %% ../../nbs/studies/02_running.ipynb #7910f0c5
-def choose_texts(
-    texts: Iterable[str], # A corpus
-    count: int, # How many
-) -> list[str]: # Different texts, ordered by their hash
-    "A sample of a corpus that does not depend on its order"
-    ranked = ((_text_hash(text), text) for text in texts if text.strip())
-    chosen = {}
-    for digest, text in heapq.nsmallest(2*count, ranked):
-        chosen.setdefault(digest, text)
-    return list(chosen.values())[:count]
-
-def _text_hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-# %% ../../nbs/studies/02_running.ipynb #d843c952
-def _text_source(study: Study, languages: Languages, name: str) -> tuple:
-    "Corpus, column and number of documents of a common text"
-    if name in study.languages:
-        corpus = languages.corpus(name, held_out=True)
-        return corpus, languages.column(name), study.evaluation.text_documents
-    text = next(t for t in study.texts if t.name == name)
-    if text.sources: return tuple(open_sources(text.sources)), text.text_column, text.documents
-    base = plain(study.source.storyworld)
-    # a seed that no language uses
-    unused = 2 + max(languages.world(other).seed for other in study.languages)
-    fixed = {"documents": text.documents, "seed": unused}
-    world = story_settings(f"texts: {name}", base, text.world, fixed)
-    stories = place(languages.run, f"stories-{name}", world)
-    write_stories(stories, world)
-    return (stories,), "text", text.documents
-
 # %% ../../nbs/studies/02_running.ipynb #2169c6c2
 def make_text(
     study: Study, # A study
@@ -148,6 +116,38 @@ def make_text(
         return dict(texts=len(texts), bytes=size)
     make_artifact(folder, "text", count, build)
     return folder/"texts.jsonl"
+
+# %% ../../nbs/studies/02_running.ipynb #d843c952
+def _text_source(study: Study, languages: Languages, name: str) -> tuple:
+    "Corpus, column and number of documents of a common text"
+    if name in study.languages:
+        corpus = languages.corpus(name, held_out=True)
+        return corpus, languages.column(name), study.evaluation.text_documents
+    text = next(t for t in study.texts if t.name == name)
+    if text.sources: return tuple(open_sources(text.sources)), text.text_column, text.documents
+    base = plain(study.source.storyworld)
+    # a seed that no language uses
+    unused = 2 + max(languages.world(other).seed for other in study.languages)
+    fixed = {"documents": text.documents, "seed": unused}
+    world = story_settings(f"texts: {name}", base, text.world, fixed)
+    stories = place(languages.run, f"stories-{name}", world)
+    write_stories(stories, world)
+    return (stories,), "text", text.documents
+
+# %% ../../nbs/studies/02_running.ipynb #7910f0c5
+def choose_texts(
+    texts: Iterable[str], # A corpus
+    count: int, # How many
+) -> list[str]: # Different texts, ordered by their hash
+    "A sample of a corpus that does not depend on its order"
+    ranked = ((_text_hash(text), text) for text in texts if text.strip())
+    chosen = {}
+    for digest, text in heapq.nsmallest(2*count, ranked):
+        chosen.setdefault(digest, text)
+    return list(chosen.values())[:count]
+
+def _text_hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 # %% ../../nbs/studies/02_running.ipynb #abbe5a5e
 @dataclass(frozen=True)
