@@ -56,8 +56,8 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .scoring.evaluation import EvaluationConfig as EvaluationConfig
     from .scoring.evaluation import evaluate_model as evaluate_model
     from .scoring.evaluation import evaluate_models as evaluate_models
-    from .scoring.comparison import compare_scores as compare_scores
     from .scoring.contamination import check_contamination as check_contamination
+    from .scoring.folders import compare_scores as compare_scores
     from .laws.scaling import fit_parametric as fit_parametric
     from .laws.scaling import fit_power_law as fit_power_law
     from .studies.study import Study as Study
@@ -96,8 +96,8 @@ _NAMES = {
     "scoring.loading": "load_model",
     "scoring.likelihood": "Scorer",
     "scoring.evaluation": "EvaluationConfig evaluate_model evaluate_models",
-    "scoring.comparison": "compare_scores",
     "scoring.contamination": "check_contamination",
+    "scoring.folders": "compare_scores",
     "laws.scaling": "fit_parametric fit_power_law",
     "studies.study": "Study load_study plan_study",
     "studies.running": "run_study",

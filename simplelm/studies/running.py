@@ -37,7 +37,7 @@ from ..models.loss import training_module
 from ..models.plan import settle_training, usual_precision
 from ..models.tokenizer import load_tokenizer, train_tokenizer
 from ..models.training import TRAIN_FORMAT, train, training_device
-from ..scoring.comparison import item_values
+from ..scoring.folders import item_values
 from ..scoring.tasks import Task
 from ..scoring.public_tasks import TASKS, register, task_names
 from ..scoring.items import load_items
