@@ -19,10 +19,10 @@ import pyarrow as pa
 # %% auto #0
 __all__ = ['STEPS', 'SourceConfig', 'is_held_out', 'split_source', 'place', 'StepJob', 'LanguageStep', 'register_step',
            'parse_step', 'LanguageConfig', 'Languages', 'story_settings', 'language_steps', 'languages_needed',
-           'check_languages', 'MixtureTable', 'parse_order', 'language_order', 'text_language', 'SimplifyStep',
-           'simplification', 'make_simple', 'vocabulary_source', 'check_vocabulary', 'LikeSettings', 'make_documents',
-           'make_passages', 'ShuffleSettings', 'make_shuffled', 'SampleSettings', 'make_sample', 'make_unique',
-           'make_short_sentences']
+           'check_languages', 'MixtureTable', 'parse_order', 'language_order', 'text_language', 'has_own_text',
+           'SimplifyStep', 'simplification', 'make_simple', 'vocabulary_source', 'check_vocabulary', 'LikeSettings',
+           'make_documents', 'make_passages', 'ShuffleSettings', 'make_shuffled', 'SampleSettings', 'make_sample',
+           'make_unique', 'make_short_sentences']
 
 # %% ../../nbs/studies/00_languages.ipynb #52341379
 from ..artifacts import (InputError, find_data, fingerprint, is_artifact, make_artifact, plain,
@@ -420,6 +420,14 @@ def text_language(
     at_random = [other for other in same if languages[other].order == "random"]
     return (at_random or same)[0]
 
+def has_own_text(
+    languages: dict[str, LanguageConfig], # Name -> language
+    name: str, # One of them
+) -> bool: # Not so for the text of another language, or of two
+    "Whether a language has a text that no language before it has"
+    return text_language(languages, name) == name and not isinstance(language_order(languages, name), Mixture)
+
+# %% ../../nbs/studies/00_languages.ipynb #f46386f7
 def _has_text_of(languages: dict, name: str, own: LanguageConfig, order: object) -> bool:
     "Whether a language has the same text as another"
     other, mixed = languages[name], language_order(languages, name)
