@@ -20,9 +20,8 @@ import pyarrow as pa
 __all__ = ['STEPS', 'SourceConfig', 'is_held_out', 'split_source', 'place', 'StepJob', 'LanguageStep', 'register_step',
            'parse_step', 'LanguageConfig', 'Languages', 'story_settings', 'language_steps', 'languages_needed',
            'check_languages', 'MixtureTable', 'parse_order', 'language_order', 'text_language', 'has_own_text',
-           'SimplifyStep', 'simplification', 'make_simple', 'vocabulary_source', 'check_vocabulary', 'LikeSettings',
-           'make_documents', 'make_passages', 'ShuffleSettings', 'make_shuffled', 'SampleSettings', 'make_sample',
-           'make_unique', 'make_short_sentences']
+           'SimplifyStep', 'simplification', 'vocabulary_source', 'check_vocabulary', 'LikeSettings', 'ShuffleSettings',
+           'make_shuffled', 'SampleSettings', 'make_sample']
 
 # %% ../../nbs/studies/00_languages.ipynb #52341379
 from ..artifacts import (InputError, find_data, fingerprint, is_artifact, make_artifact, plain,
