@@ -63,7 +63,7 @@ def whereabouts(t: Teller, thing: Thing) -> tuple[Being|None, Word|None]:
 def introduce(t: Teller, thing: Thing) -> str:
     "The first sentence about a thing: what it is like, who has it or where it is"
     turn(t)
-    thing.left = t.choose(t.people).place
+    thing.left, thing.changed = t.choose(t.people).place, t.number
     owner, spot = whereabouts(t, thing)
     while owner is None and spot is None: # a small lexicon has few places, and all may be held out
         thing.noun = t.pick("thing")
@@ -98,8 +98,8 @@ def begin(t: Teller) -> str:
     return sentence(adorn(t, once + gather(t)) if not once else once + gather(t))
 
 # %% ../../nbs/stories/05_story.ipynb #e0c9832b
-EVENTS = (put,)*6 + (take,)*5 + (give,)*3 + (paint,)*3 + (go,)*4 + (ask,)*7 + (remark,) + (happen,)*5 + (begin_script,)*3 + (explain,)*4 + (observe,)*8 + (
-    deny,)*4 + (rank,)*3 + (know,)*3 + (use,)*5 + (fly_by, rumor, rumor)
+EVENTS = ((put,)*7 + (take,)*6 + (give,)*3 + (paint,)*3 + (go,)*5 + (ask,)*7 + (remark,) + (happen,)*8 + (begin_script,)*4
+          + (explain,)*4 + (observe,)*10 + (deny,)*6 + (rank,)*5 + (know,)*4 + (use,)*5 + (fly_by, rumor, rumor))
 
 def next_sentence(
     t: Teller, # The story
@@ -118,7 +118,7 @@ def tell(
     told += [introduce(t, thing) for thing in t.things[:t.dials.story_length - 2]]
     t.things = t.things[:len(told) - 1] # those that there is room for
     while len(told) < t.dials.story_length: told.append(next_sentence(t, told[-1]))
-    return told + [asked for thing in t.things if t.chance(.4) and (asked := ask(t, thing)) not in told]
+    return told + [asked for thing in t.things if t.chance(.7) and (asked := ask(t, thing)) not in told]
 
 # %% ../../nbs/stories/05_story.ipynb #044c688f
 class Story(NamedTuple):
@@ -181,7 +181,7 @@ def write_stories(
             for source in table["source"].to_pylist(): counts[source] += 1
         write_card(folder)
         return counts
-    return make_artifact(out, "stories", config, build, seed=config.seed, format=3)
+    return make_artifact(out, "stories", config, build, seed=config.seed, format=4)
 
 def story_table(
     numbers: Sequence[int], # Which documents
