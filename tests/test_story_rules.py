@@ -4,7 +4,7 @@ import re
 import pytest
 
 from simplelm.stories.lexicon import lexicon, read_words
-from simplelm.stories.tasks import LONGEST, STORYWORLD_TASKS, storyworld_items
+from simplelm.stories.tasks import ITEM_WORDS, STORYWORLD_TASKS, storyworld_items
 from simplelm.stories.world import REASONS
 
 POLES = {form: tag[-1] for word in read_words() for tag in word.tags if tag.startswith("scale:") for form in (word.more, word.most)}
@@ -117,4 +117,4 @@ def test_a_reader_answers_every_item(task, form):
 def test_items_are_short(task):
     """The text of an item with any of its choices."""
     texts = [f"{item['context']} {choice}" for item in storyworld_items(task, "standard", 64) for choice in item["choices"]]
-    assert max(len(text.split()) for text in texts) <= LONGEST
+    assert max(len(text.split()) for text in texts) <= ITEM_WORDS

@@ -22,11 +22,11 @@ from .story import distinct, gather, person
 from ..text.vocabulary import split_words
 
 # %% auto #0
-__all__ = ['STORYWORLD_TASKS', 'FORM_DIALS', 'GOALS', 'MAKERS', 'LONGEST', 'StoryWorldTask', 'examiner', 'scene_setter', 'item',
-           'rotate', 'agreement_items', 'reflexive_items', 'determiner_items', 'held_out_words', 'negation_items',
-           'retold', 'cause_items', 'pronoun_items', 'continuation_items', 'goals', 'move', 'moving_items',
-           'tracking_items', 'color_items', 'steps_items', 'property_items', 'answers', 'comparison_items',
-           'is_childish', 'is_short', 'storyworld_items', 'guess']
+__all__ = ['STORYWORLD_TASKS', 'FORM_DIALS', 'GOALS', 'ITEM_WORDS', 'MAKERS', 'StoryWorldTask', 'examiner', 'scene_setter',
+           'item', 'rotate', 'agreement_items', 'reflexive_items', 'determiner_items', 'held_out_words',
+           'negation_items', 'retold', 'cause_items', 'pronoun_items', 'continuation_items', 'goals', 'move',
+           'moving_items', 'tracking_items', 'color_items', 'steps_items', 'property_items', 'answers',
+           'comparison_items', 'is_short', 'is_childish', 'storyworld_items', 'guess']
 
 # %% ../../nbs/stories/06_tasks.ipynb #214b29a6
 class StoryWorldTask(NamedTuple):
@@ -258,18 +258,19 @@ def comparison_items(t: Teller, i: int) -> list[dict]:
     return [item(t, " ".join([*told, question]), [f"The {w.text}." for w in (right, *(n for n in nouns if n is not right))], i%4)]
 
 # %% ../../nbs/stories/06_tasks.ipynb #451812c2
+ITEM_WORDS = 75 # Words of an item, so that a window of 192 tokens holds it
+
+def is_short(item: dict) -> bool:
+    "Whether the context with its longest choice suits a small window"
+    words = max(len(choice.split()) for choice in item["choices"])
+    return len(item["context"].split()) + words <= ITEM_WORDS
+
+# %% ../../nbs/stories/06_tasks.ipynb #df4d459a
 MAKERS = {f"storyworld_{name}": maker for name, maker in dict(agreement=agreement_items, reflexive=reflexive_items, determiner=determiner_items, negation=negation_items,
     cause=cause_items, pronoun=pronoun_items, continuation=continuation_items, tracking=tracking_items, color=color_items, steps=steps_items, property=property_items,
     comparison=comparison_items).items()}
 
 def is_childish(item: dict) -> bool: return all(w in child_vocabulary() for w in split_words(" ".join([item["context"], *item["choices"]]).lower()))
-
-LONGEST = 75 # Words of an item, so that a window of 192 tokens holds it
-
-def is_short(item: dict) -> bool:
-    "Whether the context with its longest choice suits a small window"
-    words = max(len(choice.split()) for choice in item["choices"])
-    return len(item["context"].split()) + words <= LONGEST
 
 def storyworld_items(
     task: str, # A name of `STORYWORLD_TASKS`

@@ -16,7 +16,7 @@ from .lexicon import Word, lexicon
 from .teller import Being, Keyed, Teller, Thing, held_out
 
 # %% auto #0
-__all__ = ['SHALLOW', 'DEEP', 'WHOLE', 'CAUSES', 'SCRIPTS', 'REASONS', 'UNLIKE_THINGS', 'CHAIN', 'DIAMOND', 'PAIRS', 'FACTS',
+__all__ = ['SHALLOW', 'DEEP', 'WHOLE', 'CAUSES', 'SCRIPTS', 'REASONS', 'UNLIKE_THINGS', 'IN_A_ROW', 'DIAMOND', 'PAIRS', 'FACTS',
            'USES', 'Clause', 'tell_put', 'tell_take', 'tell_give', 'tell_paint', 'tell_go', 'active', 'passive',
            'cleft', 'reported', 'denied', 'asked', 'asked_what', 'quoted', 'say', 'persons', 'actor', 'receiver', 'put',
            'take', 'paint', 'give', 'go', 'state', 'steps', 'at_rest', 'topic', 'ask', 'remark', 'keyed', 'usable',
@@ -411,9 +411,9 @@ def order(
     return [sentence(s) for s in sorted(said, key=lambda _: t.random())]
 
 # %% ../../nbs/stories/04_world.ipynb #6c88a15e
-CHAIN = ((0, 1), (1, 2)) # Each greater than the next
+IN_A_ROW = ((0, 1), (1, 2)) # Each greater than the next
 DIAMOND = ((0, 1), (0, 2), (1, 3), (2, 3)) # The greatest and the least, with two things between them
-PAIRS = {2: CHAIN[:1], 3: CHAIN, 4: DIAMOND} # Number of things -> which of them are compared
+PAIRS = {2: IN_A_ROW[:1], 3: IN_A_ROW, 4: DIAMOND} # Number of things -> which of them are compared
 
 def rank(t: Teller) -> str:
     "Two to four things in order, and mostly the question which comes first"
