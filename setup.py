@@ -23,7 +23,7 @@ setup(
     packages=find_packages(include=["simplelm*"]),
     package_data={"simplelm": ["py.typed", "studies/*.toml", "studies/*.jinja", "lexicon/*"]},
     install_requires=settings["requirements"].split(),
-    extras_require={extra: settings[f"{extra}_requirements"].split() for extra in ("cluster", "dev", "docs", "harness", "readability", "tracking", "twins")},
+    extras_require={key.removesuffix("_requirements"): settings[key].split() for key in settings if key.endswith("_requirements")},
     entry_points={"console_scripts": settings["console_scripts"].split(), "nbdev": ["simplelm=simplelm._modidx:d"]},
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -20,7 +20,7 @@ from .artifacts import InputError
 __all__ = ['declared_types', 'SEED_LIMIT', 'alternatives', 'settle', 'check_types', 'check_least', 'check_seeds', 'parse_config']
 
 # %% ../nbs/01_configuration.ipynb #e1b0c86d
-declared_types = lru_cache(get_type_hints) # of the fields of a dataclass; to evaluate them takes longer than to check them
+declared_types = lru_cache(get_type_hints) # of the fields of a dataclass; kept, since evaluating them is slow
 
 def alternatives(
     hint: object, # A type, as `declared_types` gives it
@@ -29,12 +29,15 @@ def alternatives(
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 # %% ../nbs/01_configuration.ipynb #a2d69bc3
-NAMES = {int: "a whole number", float: "a finite number", str: "a text", bool: "true or false", tuple: "a list", dict: "a table", NoneType: "nothing"}
+NAMES = {
+    int: "a whole number", float: "a finite number", str: "a text", bool: "true or false",
+    tuple: "a list", dict: "a table", NoneType: "nothing",
+}
 
 def type_words(
     hint: object, # A type
 ) -> str: # For example "a list of texts"
-    "What values of a type are, in words"
+    "The values of a type, in words"
     inner = [t for t in get_args(hint) if t is not ...]
     if len(options := alternatives(hint)) > 1:
         return " or ".join(type_words(t) for t in options if t is not NoneType)
@@ -49,30 +52,33 @@ def type_words(
 # %% ../nbs/01_configuration.ipynb #d1c71194
 def fits(
     value: object, # Of a field
-    hint: object, # What it should be
-) -> bool: # Whether it is
-    "Whether a value has a type, with all that it holds"
+    hint: object, # A type
+) -> bool: # Also for the items of lists and tables
+    "Whether a value has a type"
     if len(options := alternatives(hint)) > 1: return any(fits(value, t) for t in options)
     origin, inner = get_origin(hint), get_args(hint)
-    if origin is Literal: return any(type(value) is type(v) and value == v for v in inner)
+    if origin is Literal: return (type(value), value) in [(type(v), v) for v in inner]
     if origin is dict:
-        return isinstance(value, dict) and all(fits(k, inner[0]) and fits(v, inner[1]) for k, v in value.items())
+        if not isinstance(value, dict): return False
+        keys, values = inner
+        if not all(fits(key, keys) for key in value): return False
+        return all(fits(v, values) for v in value.values())
     if origin is tuple:
         if not isinstance(value, tuple): return False
-        wanted = inner[:1]*len(value) if ... in inner else inner
-        return len(value) == len(wanted) and all(map(fits, value, wanted))
+        hints = inner[:1]*len(value) if ... in inner else inner
+        return len(value) == len(hints) and all(map(fits, value, hints))
     if hint is object: return True
-    if hint is int: return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if hint in (int, float) and isinstance(value, bool): return False
+    if hint is int: return isinstance(value, int) and abs(value) < 2**63
+    if hint is float: return isinstance(value, (int, float)) and math.isfinite(value)
     return isinstance(value, origin or hint)
 
 # %% ../nbs/01_configuration.ipynb #a0f28f6a
 def settle(
-    value: object, # As a user or TOML gave it
-    hint: object, # What it should be
-) -> object: # The same; a list is a tuple where the type is a tuple
-    "Give a value the form in which a configuration holds it"
+    value: object, # Of a user or of TOML
+    hint: object, # Its type
+) -> object: # The same; a list becomes a tuple where the type is a tuple
+    "Convert a value to the form that a configuration holds"
     if isinstance(value, Integral) and not isinstance(value, bool): return int(value)
     for option in alternatives(hint):
         inner = [t for t in get_args(option) if t is not ...]
@@ -86,11 +92,12 @@ def settle(
 def check_types(
     config: object, # A dataclass; called in its `__post_init__`
 ) -> None: # Nothing, or an error that names the first field that is wrong
-    "Refuse a configuration of which a field has not its type"
+    "Refuse a configuration with a field of another type"
     for name, hint in declared_types(type(config)).items():
         value = settle(getattr(config, name), hint)
         if not fits(value, hint):
-            shown = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:60]}…"
+            shown = repr(value)
+            if len(shown) > 100: shown = f"{shown[:60]}…"
             huge = isinstance(value, int) and abs(value) >= 2**63
             raise InputError(f"{name} is {shown}; it must be {type_words(hint)}{' below 2^63' * huge}")
         if value is not getattr(config, name): object.__setattr__(config, name, value)
@@ -109,8 +116,8 @@ def check_least(
             raise InputError(f"{name} is {value}; it must be at least {low}")
 
 def check_seeds(
-    name: str, # What an error calls them
-    *seeds: int, # Of chance
+    name: str, # Their name in an error
+    *seeds: int, # Seeds
 ) -> None: # Nothing, or an error
     "Refuse seeds that a generator of random numbers does not take"
     for seed in seeds:
@@ -119,52 +126,53 @@ def check_seeds(
 
 # %% ../nbs/01_configuration.ipynb #c22eb565
 def read_value(
-    value: object, # As TOML gives it
-    hint: object, # What it should be
-    path: str, # What an error calls it
+    value: object, # Of TOML
+    hint: object, # The type of the field
+    path: str, # Its name in an error
 ) -> object: # The value of a field
     "Turn one value of a table into the value of a field"
     for option in alternatives(hint):
-        inner = get_args(option)
-        if is_dataclass(option) and isinstance(value, dict): return read_table(option, value, f"{path}.")
-        if get_origin(option) is dict and is_dataclass(inner[1]) and isinstance(value, dict):
-            where = {key: f"{path}.{key}" for key in value}
-            return {key: read_value(value[key], inner[1], where[key]) for key in value}
-        if get_origin(option) is tuple and is_dataclass(inner[0]) and isinstance(value, list) and all(isinstance(v, dict) for v in value):
-            return tuple(read_table(inner[0], v, f"{path}.") for v in value)
-        if get_origin(option) is tuple and isinstance(value, list) and inner[0] is float and all(fits(v, float) for v in value):
-            value = tuple(map(float, value))
+        origin, inner = get_origin(option), get_args(option)
+        if isinstance(value, dict):
+            if is_dataclass(option): return read_table(option, value, f"{path}.")
+            if origin is dict and is_dataclass(inner[1]):
+                return {key: read_value(value[key], inner[1], f"{path}.{key}") for key in value}
+        if origin is tuple and isinstance(value, list):
+            if is_dataclass(inner[0]) and all(isinstance(v, dict) for v in value):
+                return tuple(read_table(inner[0], v, f"{path}.") for v in value)
+            if inner[0] is float and all(fits(v, float) for v in value):
+                value = tuple(map(float, value))
         if option is float and fits(value, float) and int not in alternatives(hint): value = float(value)
     value = settle(value, hint)
-    if not fits(value, hint): raise InputError(f"`{path}` is {value!r}; it must be {type_words(hint)}")
-    return value
+    if fits(value, hint): return value
+    raise InputError(f"`{path}` is {value!r}; it must be {type_words(hint)}")
 
 # %% ../nbs/01_configuration.ipynb #c26cd860
 def read_table(
     kind: type, # A dataclass
     table: dict, # Field -> value
-    path: str="", # What stands before its keys in an error
+    path: str="", # Comes before its keys in an error
 ) -> object: # Of that class
     "Turn a table into a dataclass"
     known = [f.name for f in fields(kind)]
     for key in table:
         if key in known: continue
         near = get_close_matches(key, known, n=1)
-        raise InputError(f"unknown key `{path}{key}`; "
-                         f"" + (f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"))
+        remedy = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
+        raise InputError(f"unknown key `{path}{key}`; {remedy}")
     needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
     if missing := [name for name in needed if name not in table]:
         raise InputError(f"`{path}{missing[0]}` is missing; needed are {', '.join(needed)}")
     hints = declared_types(kind)
-    values = {key: read_value(value, hints[key], f"{path}{key}") for key, value in table.items()}
+    values = {key: read_value(table[key], hints[key], f"{path}{key}") for key in table}
     try: return kind(**values)
     except InputError as e: raise InputError(f"{path.rstrip('.')}: {e}") if path else e from None
 
 # %% ../nbs/01_configuration.ipynb #53bba33d
 def parse_config(
     kind: type, # A dataclass, such as `Study`
-    table: dict, # As TOML gives it
-    where: str, # What error messages call it
+    table: dict, # Of TOML
+    where: str, # Its name in errors
 ) -> object: # Of that class, checked in every key
     "Turn nested tables into a configuration"
     try: return read_table(kind, table)

@@ -40,18 +40,17 @@ def launch(processes, *arguments, cwd, program=("-m", "simplelm")):
 
 def kill_when(condition, *arguments, cwd, timeout=120):
     """Start `simplelm ARGUMENTS` and `kill -9` it once `condition()` holds; fail if it ends or takes too long before."""
-    process = subprocess.Popen([sys.executable, "-m", "simplelm", *map(str, arguments)], cwd=cwd,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = processes.Running(processes.simplelm, *arguments, cwd=cwd)
     until = time.monotonic() + timeout
     try:
         while not condition():
-            assert process.poll() is None, f"ended before it could be killed: {process.stderr.read()}"
+            assert process.poll() is None, f"ended before it could be killed: {process.communicate(timeout)[1]}"
             assert time.monotonic() < until, "the moment to kill never came"
             time.sleep(0.002)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert process.returncode == -signal.SIGKILL
+        if process.poll() is None: process.send_signal(signal.SIGKILL)
+        process.process.join()
+    assert process.poll() == -signal.SIGKILL
 
 
 def hashes(folder):

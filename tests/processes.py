@@ -20,10 +20,10 @@ def simplelm(*arguments):
     main()
 
 
-def notebook(path):
-    """The command `nbdev_test` on one notebook."""
+def notebook(path, flags=""):
+    """The command `nbdev_test` on one notebook, cells of the flags included."""
     from nbdev.test import nbdev_test
-    nbdev_test(path=path, n_workers=0)
+    nbdev_test(path=path, flags=flags, n_workers=0)
 
 
 def current_umask():
@@ -43,18 +43,31 @@ def begin(program, arguments, folder, environment, umask, said):
     program(*arguments)
 
 
+class Running:
+    """A program that runs, with the methods of `subprocess.Popen`."""
+    def __init__(self, program, *arguments, cwd=None, environment=None):
+        self.arguments, self.folder = tuple(map(str, arguments)), tempfile.TemporaryDirectory()
+        self.said = [Path(self.folder.name)/name for name in ("stdout", "stderr")]
+        inherited = str(cwd or os.getcwd()), dict(environment or os.environ), current_umask()
+        self.process = FORKS.Process(target=begin, args=(program, self.arguments, *inherited, self.said))
+        self.process.start()
+
+    def poll(self): return self.process.exitcode
+
+    def send_signal(self, number): os.kill(self.process.pid, number)
+
+    def communicate(self, timeout):
+        """Wait for the end, and give what the program said on its two streams."""
+        self.process.join(timeout)
+        if self.poll() is None:
+            self.process.kill()
+            self.process.join()
+            raise subprocess.TimeoutExpired(self.arguments, timeout)
+        with self.folder: return tuple(path.read_text(encoding="utf-8") for path in self.said)
+
+
 def run(program, *arguments, cwd=None, environment=None, timeout=300):
     """Run a program to its end, and give what `subprocess.run` gives."""
-    arguments = tuple(map(str, arguments))
-    with tempfile.TemporaryDirectory() as folder:
-        said = [Path(folder)/name for name in ("stdout", "stderr")]
-        inherited = str(cwd or os.getcwd()), dict(environment or os.environ), current_umask()
-        process = FORKS.Process(target=begin, args=(program, arguments, *inherited, said))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(arguments, timeout)
-        out, err = (path.read_text(encoding="utf-8") for path in said)
-        return subprocess.CompletedProcess(arguments, process.exitcode, out, err)
+    running = Running(program, *arguments, cwd=cwd, environment=environment)
+    said = running.communicate(timeout)
+    return subprocess.CompletedProcess(running.arguments, running.poll(), *said)

@@ -15,8 +15,8 @@ from simplelm.text import corpus
 from simplelm.text import parts
 from simplelm.text import simplified
 from simplelm.text import formats
-from simplelm.artifacts import (InputError, atomic_write, check_files, find_leftovers, make_artifact, read_manifest, remove_leftover,
-                                restarting, source_fingerprint)
+from simplelm.artifacts import InputError, atomic_write, check_files, make_artifact, read_manifest, restarting, source_fingerprint
+from simplelm.leftovers import find_leftovers, remove_leftover
 from simplelm.text.simplification import SimplificationConfig
 from simplelm.text.vocabulary import Vocabulary
 

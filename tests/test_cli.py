@@ -8,7 +8,7 @@ import time
 import pandas as pd
 import pytest
 
-from conftest import ROOT, call, hashes
+from conftest import call
 from simplelm.cli.commands import COMMANDS
 from simplelm.cli.options import command_options, description, help_page
 
@@ -55,26 +55,6 @@ def test_plan_paper_needs_nothing():
     # 2·15000·1024 + 8·(16·1024² + 2·1024) + 1024, the closed form of the largest model
     assert "164,955,136" in done.stdout
     assert "36 models" in lines[-1]
-
-
-def test_miniature_study(tmp_path):
-    first = call("run", ROOT/"tests"/"miniature.toml", "--out", tmp_path/"run")
-    assert first.returncode == 0, first.stderr
-    assert "report:" in first.stdout and "storyworld/simple" in first.stdout
-    page = (tmp_path/"run"/"report.html").read_text(encoding="utf-8")
-    assert "<svg" in page
-    assert not [tag for tag in ('src="http', 'href="http', "@import", "<script") if tag in page], "the report must stand alone"
-    models = pd.read_csv(tmp_path/"run"/"models.csv")
-    assert sorted(zip(models.language, models["size"])) == [("regular", "32x2"), ("regular", "64x2"), ("simple", "32x2"), ("simple", "64x2")]
-
-    before = hashes(tmp_path/"run")
-    second = call("run", ROOT/"tests"/"miniature.toml", "--out", tmp_path/"run")
-    assert second.returncode == 0 and hashes(tmp_path/"run") == before
-
-    fit = call("fit", tmp_path/"run")
-    assert fit.returncode == 0 and "refused" in fit.stdout.lower() # two sizes do not determine three parameters
-    assert call("report", tmp_path/"run", "--out", tmp_path/"again.html").returncode == 0
-    assert (tmp_path/"again.html").read_text(encoding="utf-8") == page
 
 
 def test_stage_by_stage(tmp_path, stories, words, blocks):

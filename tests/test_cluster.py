@@ -68,6 +68,7 @@ def test_local_processes(corpus, tmp_path):
     assert len(list((tmp_path/"logs"/"completions").iterdir())) == 3 and not left_behind(tmp_path/"local")
 
 
+@pytest.mark.slow
 def test_two_attempts_at_one_group(corpus, tmp_path):
     """Every process makes every group, at the same time and in the same folder."""
     from datatrove.executor import LocalPipelineExecutor
@@ -133,12 +134,14 @@ def strike(out, blow):
     return thread
 
 
+@pytest.mark.slow
 def test_two_ray_nodes(corpus, ray_cluster, tmp_path):
     from simplelm.text.cluster import run_ray
     assert hashes(make(corpus, tmp_path/"ray", run_ray(2, tmp_path/"logs"))) == corpus.whole
     assert len(list((tmp_path/"logs"/"completions").iterdir())) == 2 and not left_behind(tmp_path/"ray")
 
 
+@pytest.mark.slow
 def test_ray_worker_killed(corpus, ray_cluster, tmp_path):
     """Ray starts another one; the process that the dead one kept may go on, so that two make the same group."""
     from simplelm.text.cluster import run_ray
@@ -154,6 +157,7 @@ def test_ray_worker_killed(corpus, ray_cluster, tmp_path):
     assert hashes(made) == corpus.whole and not left_behind(made)
 
 
+@pytest.mark.slow
 def test_ray_node_lost(corpus, ray_cluster, tmp_path):
     """The other node makes what the lost one was to make."""
     from simplelm.text.cluster import run_ray
@@ -252,6 +256,7 @@ def test_slurm_scripts_hold_safe_names_alone(corpus, slurm, tmp_path, place, mor
     assert not list(slurm.glob("*.script")) and not (tmp_path/"b").exists() and not (tmp_path/place).exists()
 
 
+@pytest.mark.slow
 def test_slurm_jobs_make_the_corpus(corpus, slurm, tmp_path):
     """One task of the array is never run, and the last job makes its group."""
     assert submit(corpus, tmp_path/"out").returncode == 0
@@ -264,6 +269,7 @@ def test_slurm_jobs_make_the_corpus(corpus, slurm, tmp_path):
     assert again.returncode == 0 and "spans" in again.stdout and len(list(slurm.glob("*.script"))) == 4
 
 
+@pytest.mark.slow
 def test_slurm_same_command_again(corpus, slurm, tmp_path):
     """While the jobs are there nothing is submitted; once they have failed, what is left is."""
     assert submit(corpus, tmp_path/"out").returncode == 0
@@ -280,6 +286,7 @@ def test_slurm_same_command_again(corpus, slurm, tmp_path):
     assert execute(slurm, 7).returncode == 0 and hashes(tmp_path/"out") == corpus.whole
 
 
+@pytest.mark.slow
 def test_slurm_refuses(corpus, slurm, tmp_path, words):
     """A job that is not taken loses nothing; a bad record is one line in the last job's log."""
     assert submit(corpus, tmp_path/"out").returncode == 0

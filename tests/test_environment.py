@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import processes
 from conftest import ROOT, call, write_jsonl
 
 TEXT = "The dog sat on the mat. The cat sat on the dog. "
@@ -93,13 +94,12 @@ def test_sigterm_is_one_line(tmp_path, words, blocks, stage):
     else:
         arguments = ("train", blocks, "--size", "32x2", "--batch-size", 16, "--tokens", 50_000_000, "--tracker", "none", "--out", "out")
         begun = lambda: any((tmp_path/".out.partial").rglob("*.safetensors"))
-    process = subprocess.Popen([sys.executable, "-m", "simplelm", *map(str, arguments)], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
-                               env=os.environ | {"TQDM_DISABLE": "1", "ACCELERATE_USE_CPU": "true"})
+    process = processes.Running(processes.simplelm, *arguments, cwd=tmp_path, environment=os.environ | {"TQDM_DISABLE": "1", "ACCELERATE_USE_CPU": "true"})
     until = time.monotonic() + 120
     while not begun() and time.monotonic() < until: time.sleep(.01)
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=120)[1]
-    assert process.returncode == 143 and "Traceback" not in told, told
+    assert process.poll() == 143 and "Traceback" not in told, told
     assert len([line for line in told.splitlines() if "stopped" in line]) == 1, told
     assert not (tmp_path/"out").exists() and (tmp_path/".out.partial").exists()
 

@@ -31,7 +31,7 @@ print("peak", int(re.search(r"VmHWM:\\s+([0-9]+)", Path("/proc/self/status").rea
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of memory from /proc")
-@pytest.mark.parametrize("ending", [".jsonl", ".txt"])
+@pytest.mark.parametrize("ending", [".jsonl", pytest.param(".txt", marks=pytest.mark.slow)])
 def test_memory_does_not_grow_with_files(tmp_path, words, ending):
     write_files(tmp_path/"many", 20_000, ending)
     command = ["simplify", tmp_path/"many", "--out", tmp_path/"out", "--vocabulary", words, "--min-words", 4, "--max-oov", 1.0]

@@ -17,10 +17,21 @@ NOTEBOOKS = sorted(path for path in (ROOT/"nbs").rglob("*.ipynb") if ".ipynb_che
 PARTS = ("text", "stories", "models", "scoring", "laws", "studies", "cli") # each imports from those before it
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT/"nbs").with_suffix("").as_posix())
-def test_runs(notebook):
-    done = processes.run(processes.notebook, notebook, cwd=ROOT, environment=os.environ | {"IN_TEST": "1"}, timeout=600)
+def name(path): return path.relative_to(ROOT/"nbs").with_suffix("").as_posix()
+
+
+def check(notebook, flags=""):
+    done = processes.run(processes.notebook, notebook, flags, cwd=ROOT, environment=os.environ | {"IN_TEST": "1"}, timeout=600)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=name)
+def test_runs(notebook): check(notebook)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", [path for path in NOTEBOOKS if '"#| slow' in path.read_text(encoding="utf-8")], ids=name)
+def test_runs_with_slow_cells(notebook): check(notebook, "slow")
 
 
 def test_modules_equal_exports(tmp_path):
@@ -61,17 +72,52 @@ def test_modules_import_only_what_comes_before():
             assert own or earlier or other == "" and part != "" or other == "internals" and part != "", f"{module} imports {imported}"
 
 
-@pytest.mark.parametrize("module", ["artifacts", "text.vocabulary", "text.simplification", "text.statistics", "text.corpus", "text.parts", "text.simplified", "stories.lexicon", "stories.dials", "stories.teller", "stories.grammar", "stories.world", "stories.story", "stories.tasks", "scoring.tasks", "scoring.public_tasks", "scoring.twins", "scoring.items", "scoring.requests", "scoring.metrics", "scoring.evaluation", "scoring.contamination", "laws.scaling", "studies.languages", "studies.study", "studies.running", "studies.claims", "studies.report", "cli.commands"])
-def test_imports_without_torch(module):
-    code = f"import sys, simplelm.{module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+WITHOUT_TORCH = [
+    "artifacts", "text.vocabulary", "text.simplification", "text.statistics", "text.corpus", "text.parts", "text.simplified",
+    "stories.lexicon", "stories.dials", "stories.teller", "stories.grammar", "stories.world", "stories.story", "stories.tasks",
+    "scoring.tasks", "scoring.public_tasks", "scoring.twins", "scoring.items", "scoring.requests", "scoring.metrics", "scoring.evaluation",
+    "scoring.contamination", "laws.scaling", "studies.languages", "studies.study", "studies.running", "studies.claims", "studies.report",
+    "cli.commands"]
+WITHOUT_CHARTS = [f"laws.{name}" for name in ("fitting", "rivals", "frontier", "emergence", "forecast", "size_factor")]
+
+# Each module is imported by a fork of a process that has imported libraries which all of them may use
+IMPORT = """
+import importlib, os, sys
+import numba, numpy, pandas, pyarrow.parquet, scipy.stats
+for module in sys.argv[1:]:
+    sys.stdout.flush()
+    if os.fork(): os.wait()
+    else:
+        importlib.import_module(module)
+        print(module, *({"torch", "altair.vegalite"} & {*sys.modules}), flush=True)
+        os._exit(0)
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """Module -> which of the two large libraries its import loads."""
+    modules = [f"simplelm.{name}" for name in (*WITHOUT_TORCH, *WITHOUT_CHARTS)]
+    done = subprocess.run([sys.executable, "-c", IMPORT, *modules, "torch", "altair"], capture_output=True, text=True)
+    return {module: set(large) for module, *large in map(str.split, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("module", WITHOUT_TORCH)
+def test_imports_without_torch(module, loaded): assert "torch" not in loaded[f"simplelm.{module}"]
+
+
+@pytest.mark.parametrize("module", WITHOUT_CHARTS)
+def test_imports_without_torch_and_charts(module, loaded): assert not loaded[f"simplelm.{module}"]
+
+
+def test_imports_are_seen(loaded): assert loaded["torch"] == {"torch"} and loaded["altair"] == {"altair.vegalite"}
 
 
 # A folder of the machine that ran a page, the packages installed on it, or the number of a kernel's process
 MACHINE = re.compile(r"(?<![\w.:/])/(?:tmp|work|home|root|usr|opt|var|Users)/|site-packages|ipykernel_\d")
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.relative_to(ROOT/"nbs").with_suffix("").as_posix())
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_outputs_are_the_same_on_every_machine(path):
     """No output names a folder of one machine, and no progress bar is saved as a widget that a reader cannot open."""
     notebook = json.loads(path.read_text(encoding="utf-8"))

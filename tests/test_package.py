@@ -18,15 +18,24 @@ def wheel(tmp_path_factory):
     return next(folder.glob("simplelm-*.whl"))
 
 
+def read_settings():
+    settings = configparser.ConfigParser(delimiters=["="])
+    settings.read(ROOT/"settings.ini")
+    return settings["DEFAULT"]
+
+
 def test_contents(wheel):
     with zipfile.ZipFile(wheel) as z:
         names = z.namelist()
         metadata = z.read(next(n for n in names if n.endswith("METADATA"))).decode()
-    assert {f"simplelm/studies/{n}.toml" for n in ("tiny", "child_directed", "paper")} <= set(names)
+    packaged = [f for f in (ROOT/"simplelm").rglob("*") if f.is_file() and "__pycache__" not in f.parts]
+    assert {str(f.relative_to(ROOT)) for f in packaged} <= set(names)
     assert "simplelm/studies/report.html.jinja" in names
     assert any(n.startswith("simplelm/lexicon/") for n in names)
     assert not [n for n in names if n.startswith(("nbs", "tests"))]
     needed = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
+    asked = {key.removesuffix("_requirements") for key in read_settings() if key.endswith("_requirements")}
+    assert {line.split(": ")[1] for line in metadata.splitlines() if line.startswith("Provides-Extra")} == asked
     assert needed and not [line for line in needed if any(tool in line for tool in ("nbdev", "pytest", "jupyter", "smalldocs"))]
 
 
@@ -39,10 +48,9 @@ def test_runs_away_from_the_checkout(wheel, tmp_path):
 
 
 def test_every_requirement_is_pinned():
-    settings = configparser.ConfigParser(delimiters=["="])
-    settings.read(ROOT/"settings.ini")
+    settings = read_settings()
     pins = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT/"constraints.txt").read_text().splitlines() if "==" in line}
-    for key in ("requirements", "dev_requirements", "docs_requirements", "tracking_requirements"):
-        for requirement in settings["DEFAULT"][key].split():
+    for key in (k for k in settings if k.endswith("requirements")):
+        for requirement in settings[key].split():
             name = re.split(r"[<>=!~\[]", requirement)[0].lower().replace("_", "-")
             assert name in pins, f"{name} of {key} is not pinned in constraints.txt"

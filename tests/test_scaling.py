@@ -2,8 +2,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -335,9 +333,3 @@ def test_fit_of_a_file_with_parameters_and_tokens(tmp_path):
     for options, said in ((("--parameters", "M", "--tokens", "D"), "has no column 'M'"), (("--parameters", "N", "--tokens", "D", "--drop", 36), "--drop 36"), (("--x", "N", "--bootstraps", -1), "--bootstraps")):
         refused = call("fit", tmp_path/"runs.csv", *options)
         assert refused.returncode == 2 and said in refused.stderr and len(refused.stderr.splitlines()) == 1
-
-
-@pytest.mark.parametrize("module", ["fitting", "rivals", "frontier", "emergence", "forecast", "size_factor"])
-def test_imports_without_torch(module):
-    code = f"import sys, simplelm.laws.{module}; sys.exit('torch._C' in sys.modules or 'altair.vegalite' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

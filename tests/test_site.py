@@ -177,6 +177,7 @@ def faults(measured, *more):
     return {what: measured[what] for what in (*FAULTS, *more) if measured[what]}
 
 
+@pytest.mark.slow
 def test_browser_shows_every_page(site, browser, home):
     """At a desk's and a phone's width, light, and dark by the switch of the page."""
     problems, charts = {}, 0

@@ -27,10 +27,29 @@ def run(tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ: base = base.parent # of all workers: the first makes it, the others find it
     folder = base/"four_languages"
-    with FileLock(base/"four_languages.lock"): done = call("run", STUDY, "--out", folder, "--jobs", 2)
+    with FileLock(base/"four_languages.lock"): done = call("run", STUDY, "--out", folder, "--jobs", 2, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "report:" in done.stdout and "Simple text teaches more" in done.stdout
     return folder
+
+
+def test_baselines_stand_beside_the_languages(run):
+    """A pretrained model and the n-grams of each language answer the same items, and are no languages."""
+    names = {f"{gram} of {language}" for gram in ("unigram", "bigram", "trigram") for language in ("regular", "simple", "random", "shuffled")}
+    table = pd.read_parquet(run/"baselines.parquet")
+    assert set(table.baseline) == names | {"small_model"}
+    own, beside = pd.read_parquet(run/"outcomes.parquet"), pd.read_csv(run/"beside.csv")
+    asked = set(zip(own.task, own.form, own["items"]))
+    assert all(set(zip(t.task, t.form, t["items"])) == asked for _, t in table.groupby("baseline"))
+    assert set(beside.baseline) == {"small_model"} and set(beside.language) == {"regular", "simple", "random", "shuffled"}
+
+
+def test_a_run_has_all_models_and_is_read_by_fit(run):
+    models = pd.read_csv(run/"models.csv")
+    wanted = {(language, size, seed) for language in ("regular", "simple", "random", "shuffled") for size in ("16x2", "32x2") for seed in range(3)}
+    assert set(zip(models.language, models["size"], models.seed)) == wanted and len(models) == len(wanted)
+    fit = call("fit", run)
+    assert fit.returncode == 0 and "refused" in fit.stdout.lower() # two sizes do not determine three parameters
 
 
 def texts(folder):
@@ -137,7 +156,7 @@ def test_order_of_rows_changes_nothing(run, tmp_path):
 def test_again_makes_nothing(run):
     before, times = hashes(run), {p: p.stat().st_mtime_ns for p in run.rglob("*.safetensors")}
     assert len(times) >= 24
-    assert call("run", STUDY, "--out", run).returncode == 0
+    assert call("run", STUDY, "--out", run, cwd=ROOT).returncode == 0
     assert hashes(run) == before and {p: p.stat().st_mtime_ns for p in run.rglob("*.safetensors")} == times
 
 
@@ -187,19 +206,19 @@ def test_given_outcomes_stand_for_models(run, tmp_path):
     given = tmp_path/"given"
     given.mkdir()
     for name in ("models.csv", "curves.csv", "scores.csv", "outcomes.parquet", "samples.json"): (given/name).write_bytes((run/name).read_bytes())
-    done = call("run", STUDY, "--out", tmp_path/"again", "--outcomes", given)
+    done = call("run", STUDY, "--out", tmp_path/"again", "--outcomes", given, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert not list((tmp_path/"again").glob("model-*"))
     for name in ("claims.csv", "comparisons.csv"): assert (tmp_path/"again"/name).read_bytes() == (run/name).read_bytes()
     (given/"models.csv").write_text("language,size,seed\n")
-    done = call("run", STUDY, "--out", tmp_path/"never", "--outcomes", given)
+    done = call("run", STUDY, "--out", tmp_path/"never", "--outcomes", given, cwd=ROOT)
     assert done.returncode == 2 and "lacks the column model" in done.stderr and not (tmp_path/"never").exists()
 
 
 @pytest.mark.slow
 def test_as_many_models_at_once_as_one_likes(run, tmp_path):
     """One after another in one process, the results are the same to the bit."""
-    assert call("run", STUDY, "--out", tmp_path/"run", "--jobs", 1).returncode == 0
+    assert call("run", STUDY, "--out", tmp_path/"run", "--jobs", 1, cwd=ROOT).returncode == 0
     for name in ("models.csv", "outcomes.parquet", "claims.csv", "scores.csv"): assert (tmp_path/"run"/name).read_bytes() == (run/name).read_bytes()
 
 
@@ -213,7 +232,7 @@ def children(process):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_leaves_no_process_and_continues(run, tmp_path, how):
     # A shell that starts tests in the background lets them ignore Ctrl-C, which a user's terminal does not.
-    process = subprocess.Popen([sys.executable, "-m", "simplelm", "run", STUDY, "--out", tmp_path/"run", "--jobs", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    process = subprocess.Popen([sys.executable, "-m", "simplelm", "run", STUDY, "--out", tmp_path/"run", "--jobs", "2"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     until = time.monotonic() + 120
     while not list((tmp_path/"run").glob("model-*/manifest.json")):
@@ -227,7 +246,7 @@ def test_a_stopped_run_leaves_no_process_and_continues(run, tmp_path, how):
     while any(Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in workers):
         assert time.monotonic() < until, "a worker outlived its parent"
         time.sleep(0.2)
-    assert call("run", STUDY, "--out", tmp_path/"run").returncode == 0
+    assert call("run", STUDY, "--out", tmp_path/"run", cwd=ROOT).returncode == 0
     assert (tmp_path/"run"/"outcomes.parquet").read_bytes() == (run/"outcomes.parquet").read_bytes()
 
 
@@ -351,6 +370,20 @@ def test_committed_numbers_follow_from_committed_outcomes(tmp_path, folder):
     for name in ("claims.csv", "comparisons.csv", "means.csv"):
         pd.testing.assert_frame_equal(pd.read_csv(copy/name), pd.read_csv(folder/name), rtol=1e-6)
     assert sum(p.stat().st_size for p in folder.rglob("*")) < 3_000_000
+
+
+def test_the_default_study_gives_the_same_verdicts_with_other_seeds():
+    """Of two committed runs that share no seed; README quotes both."""
+    one, two = (ROOT/"nbs"/"results"/name for name in ("tiny", "tiny_again"))
+    seeds = [set(pd.read_parquet(f/"outcomes.parquet").seed) for f in (one, two)]
+    assert min(map(len, seeds)) >= 3 and not seeds[0] & seeds[1]
+    claims = [pd.read_csv(f/"claims.csv").set_index("name") for f in (one, two)]
+    assert dict(claims[0].verdict) == dict(claims[1].verdict)
+    readme = (ROOT/"README.md").read_text(encoding="utf-8").replace("−", "-")
+    for table in claims:
+        items, losses = table[table.measure == "storyworld/simple"].iloc[0], table[table.measure == "text/plain"].iloc[0]
+        assert f"{items.estimate:+.3f}" in readme and f"{-losses.estimate:.3f}" in readme
+        assert f"{items.low:.3f} to {items.high:+.3f}" in readme and f"{-losses.high:.3f} to {-losses.low:.3f}" in readme
 
 
 def test_a_study_is_committed(): assert "tiny" in {f.name for f in COMMITTED}

@@ -19,8 +19,9 @@ from simplelm.text.vocabulary import Vocabulary, character_classes, split_words,
 KNOWN = Vocabulary.from_words("the cat sat on a mat and it was hot don't café".split())
 RULE = SimplificationConfig(min_words=3)
 CATEGORIES = ("Cf", "Pd", "Pi", "Pf", "Ps", "Pe", "Po")
-SEPARATORS = [chr(c) for c in range(sys.maxunicode + 1)
-              if unicodedata.category(chr(c)) in CATEGORIES or regex.fullmatch(r"\p{White_Space}", chr(c))]
+CHARACTERS = "".join(map(chr, range(sys.maxunicode + 1)))
+WHITE = set(regex.findall(r"\p{White_Space}", CHARACTERS))
+SEPARATORS = [c for c in CHARACTERS if unicodedata.category(c) in CATEGORIES or c in WHITE]
 EVERYTHING = SimplificationConfig(min_words=0, max_oov=1, from_sentence_start=False)
 
 

@@ -15,7 +15,8 @@ from typing import Annotated, Any, ClassVar
 import tyro
 from tyro.conf import Positional
 
-from ..artifacts import check_place, find_leftovers, logger, remove_leftover
+from ..artifacts import check_place
+from ..leftovers import find_leftovers, remove_leftover
 from .options import Command
 
 # %% ../../nbs/cli/06_studies.ipynb #e0057556
@@ -29,7 +30,7 @@ def _peak_memory() -> str: # Such as ", peak memory 1.3 GiB"; empty where the sy
 # %% ../../nbs/cli/06_studies.ipynb #d0bd26e7
 @dataclass(frozen=True, kw_only=True)
 class RunCommand(Command):
-    """Run a whole study, or what is left of it; its report is written again after every finished model.
+    """Run a whole study, or what is left of it; its report is written again as models finish.
 
     $ simplelm run
     $ simplelm run mine.toml --out runs/mine --jobs 4
@@ -51,8 +52,7 @@ class RunCommand(Command):
         started = time.monotonic()
         study = _load(self.study, self.seeds)
         folder = self.out or Path("runs")/study.name
-        logger.info("report: %s, written again after every finished model", folder/"report.html")
-        run_study(study, folder, self.workers, self.jobs, self.outcomes, report.write_report)
+        run_study(study, folder, self.workers, self.jobs, self.outcomes, report.seldom(report.write_report))
         page = report.write_report(found := report.load_run(folder))
         for line in report.report_lines(found): print(line)
         print(f"{time.monotonic() - started:.0f} s{_peak_memory()}\nreport: {page}")
@@ -115,9 +115,9 @@ def _plan_here(
     "Plan a study for this machine"
     from simplelm.studies.running import choose_jobs, measure_speeds
     from simplelm.studies.study import plan_study
-    plan = plan_study(study, speeds=measure_speeds(study, jobs))
     count = choose_jobs(study, jobs)
-    return plan, f"this machine, {count} models at once, as measured now; scoring comes on top"
+    plan = plan_study(study, speeds=measure_speeds(study, count))
+    return plan, f"this machine, {count} at once, as measured now; scoring comes on top"
 
 # %% ../../nbs/cli/06_studies.ipynb #57bdda01
 COUNTS = dict(parameters="{:,}", non_embedding_parameters="{:,}", tokens="{:.3g}", flops="{:.3g}")
@@ -145,6 +145,9 @@ def _print_plan(
     print(_show(shown, COUNTS | forms))
     for baseline in study.baselines:
         print(f"baseline {baseline.name}: {baseline.model}, scored and not trained")
+    if asked := study.few_shot:
+        longer = f", read at a context of {asked.context:,} tokens" if asked.context else ""
+        print(f"with {asked.shots} examples{longer}: {', '.join(asked.tasks)}")
     models = f"{len(plan)} models of {plan.language.nunique()} languages"
     flops, hours = plan.flops.sum(), plan.hours.sum()
     print(f"{models}, {flops:.3g} FLOPs, {hours:.1f} hours of {where}")

@@ -42,15 +42,20 @@ def forecast_loss(
 ) -> tuple[float, float, float, PowerLaw]: # The loss to expect, the ends of the interval, the law
     "Fit what is at hand and say where one more model will come out"
     x, loss = np.asarray(x, float), np.asarray(loss, float)
-    if not (np.isfinite(at) and at > 0): raise InputError(f"the x to forecast at is {at}; it must be a positive number")
+    if not (np.isfinite(at) and at > 0):
+        raise InputError(f"the x to forecast at is {at}; it must be a positive number")
     offset = len(np.unique(x)) > 5
     law = fit_power_law(x, loss, offset=offset, bootstraps=bootstraps, seed=seed)
-    if not law.determined: raise FitRefused(f"{len(np.unique(x))} sizes leave nothing to tell how far a forecast may err; train one more")
+    if not law.determined:
+        raise FitRefused(f"{len(np.unique(x))} sizes leave nothing to tell how far a forecast may err; "
+                         "train one more")
     rng, freedom = np.random.default_rng(seed + 1), len(x) - (3 if offset else 2)
     noise = law.residual*np.sqrt(len(x)/rng.chisquare(freedom, bootstraps))
-    draws = np.log(law_values(law, [at])[1:, 0]) + noise*rng.standard_normal(bootstraps)
-    low, high = np.exp(np.quantile(draws, (0.5 - level/2, 0.5 + level/2)))
-    return float(law_values(law, [at])[0, 0]), float(low), float(high), law
+    values = law_values(law, [at])[:, 0]                             # (1 + bootstraps,) the fit, then redraws
+    draws = np.log(values[1:]) + noise*rng.standard_normal(bootstraps)
+    tail = (1 - level)/2
+    low, high = np.exp(np.quantile(draws, (tail, 1 - tail)))
+    return float(values[0]), float(low), float(high), law
 
 # %% ../../nbs/laws/05_forecast.ipynb #b23c0fb5
 @dataclass(frozen=True)
@@ -119,7 +124,8 @@ def fingerprint_of(
     forecast: Forecast, # A forecast
 ) -> str: # Hexadecimal
     "SHA-256 of everything but the fingerprint"
-    return hashlib.sha256(json.dumps(asdict(replace(forecast, fingerprint="")), sort_keys=True).encode()).hexdigest()
+    rest = asdict(replace(forecast, fingerprint=""))
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 # %% ../../nbs/laws/05_forecast.ipynb #9b7cf83d
 def parameters_of(
@@ -132,7 +138,9 @@ def parameters_of(
     inner = non_embedding_parameter_count(shape)
     if x == "parameters": return inner
     first = models.iloc[0]
-    return inner + round((first.parameters - first.non_embedding_parameters)/model_size(first["size"]).hidden)*shape.hidden
+    tables = first.parameters - first.non_embedding_parameters
+    rows = round(tables/model_size(first["size"]).hidden)            # of both embedding tables
+    return inner + rows*shape.hidden
 
 # %% ../../nbs/laws/05_forecast.ipynb #1df02c77
 def make_forecast(
@@ -147,37 +155,56 @@ def make_forecast(
     check_conventions(models)
     if x not in X: raise InputError(f"x {x!r}: must be one of {', '.join(X)}")
     known = models[models.language == language].dropna(subset=["bits_per_byte"])
-    if known.empty: raise InputError(f"language {language!r}: no model with a loss; the run has {', '.join(map(repr, dict.fromkeys(models.language)))}")
-    if size in set(known["size"]): raise InputError(f"{language} {size} is trained already; a forecast is made before")
+    if known.empty:
+        there = ", ".join(map(repr, dict.fromkeys(models.language)))
+        raise InputError(f"language {language!r}: no model with a loss; the run has {there}")
+    if size in set(known["size"]):
+        raise InputError(f"{language} {size} is trained already; a forecast is made before")
     at = parameters_of(known, size, x)
     loss, low, high, law = forecast_loss(known[X[x]], known.bits_per_byte, at, level)
-    rows = [dict(size=r.size_, seed=int(r.seed), x=float(r.x), loss=float(r.loss)) for r in known.assign(x=known[X[x]], loss=known.bits_per_byte).rename(columns={"size": "size_"}).itertuples()]
     made = made or datetime.now(UTC).isoformat(timespec="seconds")
-    about = {k: str(v) for k, v in (law.made | dict(x=f"{x} of the model", loss="validation loss, bits per byte", kind="ends of runs")).items()}
-    forecast = Forecast(made, language, size, x, float(at), loss, low, high, level, law.made["form"], rows, about)
+    how = law.made | dict(x=f"{x} of the model", loss="validation loss, bits per byte", kind="ends of runs")
+    about = {name: str(value) for name, value in how.items()}
+    interval = float(at), loss, low, high, level
+    forecast = Forecast(made, language, size, x, *interval, law.made["form"], _points(known, x), about)
     return replace(forecast, fingerprint=fingerprint_of(forecast))
 
 # %% ../../nbs/laws/05_forecast.ipynb #c4ca515a
+def _points(
+    models: pd.DataFrame, # models.csv, of one language
+    x: str, # A key of `X`
+) -> list[dict]: # size, seed, x and loss of each
+    "What a forecast rests on"
+    columns = {"size": str, "seed": int, X[x]: float, "bits_per_byte": float}
+    points = models[list(columns)].astype(columns)
+    points.columns = ["size", "seed", "x", "loss"]
+    return points.to_dict("records")
+
+# %% ../../nbs/laws/05_forecast.ipynb #9703feb6
 def write_forecast(
     forecast: Forecast, # A forecast
     folder: str|Path, # Where its file goes
 ) -> Path: # forecast-LANGUAGE-SIZE-DATE.json
     "Write a forecast once; the same language, size and date are not written again"
-    path = Path(folder)/f"forecast-{forecast.language}-{forecast.size}-{forecast.made[:10]}.json"
+    day = forecast.made[:10]
+    path = Path(folder)/f"forecast-{forecast.language}-{forecast.size}-{day}.json"
     if not path.parent.is_dir(): raise InputError(f"{path.parent}: no such folder; make it first")
     if path.exists(): raise InputError(f"{path}: that forecast is made already; it is not changed afterwards")
     with atomic_write(path) as f: json.dump(asdict(forecast), f, ensure_ascii=False, indent=1)
     return path
 
-# %% ../../nbs/laws/05_forecast.ipynb #9703feb6
+# %% ../../nbs/laws/05_forecast.ipynb #da517989
 def read_forecast(
     path: str|Path, # As `write_forecast` names it
 ) -> Forecast:
     "Read a forecast and refuse one that was changed after it was made"
     try: forecast = Forecast(**json.loads(Path(path).read_text(encoding="utf-8")))
     except FileNotFoundError: raise InputError(f"{path}: no such file") from None
-    except (ValueError, TypeError, OSError) as e: raise InputError(f"{path}: not a forecast ({str(e).splitlines()[0]})") from None
-    if fingerprint_of(forecast) != forecast.fingerprint: raise InputError(f"{path}: was changed after it was made; its fingerprint does not fit")
+    except (ValueError, TypeError, OSError) as e:
+        why = str(e).splitlines()[0]
+        raise InputError(f"{path}: not a forecast ({why})") from None
+    if fingerprint_of(forecast) != forecast.fingerprint:
+        raise InputError(f"{path}: was changed after it was made; its fingerprint does not fit")
     return forecast
 
 # %% ../../nbs/laws/05_forecast.ipynb #86b5d41d
@@ -188,20 +215,38 @@ def interval_score(
     level: float=0.95, # Of the interval
 ) -> float: # In the unit of the value; lower is better
     "Length of an interval plus a penalty for missing (Gneiting and Raftery 2007, section 6.2)"
-    return (high - low) + 2/(1 - level)*(max(low - value, 0) + max(value - high, 0))
+    missed = max(low - value, value - high, 0)
+    return (high - low) + 2/(1 - level)*missed
 
 # %% ../../nbs/laws/05_forecast.ipynb #f65260bd
+def _judged(
+    low: float, # The interval
+    high: float, # Upper end of the interval
+    forecast: float, # The loss to expect
+    measured: float, # The loss that came
+    level: float, # Of the interval
+) -> dict: # error (measured over forecast minus 1), inside, score
+    "How far a forecast erred"
+    inside = low*(1 - EQUAL) <= measured <= high*(1 + EQUAL)
+    score = interval_score(low, high, measured, level)
+    return dict(error=measured/forecast - 1, inside=bool(inside), score=score)
+
+# %% ../../nbs/laws/05_forecast.ipynb #4f93ad34
 def score_forecast(
     path: str|Path, # The file of a forecast
     models: pd.DataFrame, # models.csv with the model in it
-) -> dict: # language, size, seed, made, forecast, low, high, measured, error (measured over forecast minus 1), inside, score; also written beside the forecast
+) -> dict: # language, size, seed, made, forecast, low, high, measured, error, inside, score
     "Compare a forecast with the model that was trained since"
     f = read_forecast(path)
-    found = models[(models.language == f.language) & (models["size"] == f.size)].dropna(subset=["bits_per_byte"])
-    if found.empty: raise InputError(f"{path}: {f.language} {f.size} is not trained yet, so there is nothing to score")
+    asked = (models.language == f.language) & (models["size"] == f.size)
+    found = models[asked].dropna(subset=["bits_per_byte"])
+    if found.empty:
+        raise InputError(f"{path}: {f.language} {f.size} is not trained yet, so there is nothing to score")
     measured = float(found.bits_per_byte.iloc[0])
-    row = dict(language=f.language, size=f.size, seed=int(found.seed.iloc[0]), made=f.made, forecast=f.loss, low=f.low, high=f.high, measured=measured,
-               error=measured/f.loss - 1, inside=bool(f.low*(1 - EQUAL) <= measured <= f.high*(1 + EQUAL)), score=interval_score(f.low, f.high, measured, f.level))
+    seed = int(found.seed.iloc[0])
+    row = dict(language=f.language, size=f.size, seed=seed, made=f.made)
+    row |= dict(forecast=f.loss, low=f.low, high=f.high, measured=measured)
+    row |= _judged(f.low, f.high, f.loss, measured, f.level)
     with atomic_write(Path(path).with_suffix(".score.json")) as out: json.dump(row, out, indent=1)
     return row
 
@@ -214,16 +259,21 @@ def calibrate(
 ) -> pd.DataFrame: # language, size, x, from_sizes, forecast, low, high, measured, error, inside, score
     "Forecast each size of a study from the smaller ones and score it"
     check_conventions(models)
-    rows = []
-    for language, t in models.dropna(subset=["bits_per_byte"]).sort_values(X[x], kind="stable").groupby("language", sort=False):
-        sizes = list(dict.fromkeys(t["size"]))
+    rows, known = [], models.dropna(subset=["bits_per_byte"]).sort_values(X[x], kind="stable")
+    for language, own in known.groupby("language", sort=False):
+        sizes = list(dict.fromkeys(own["size"]))
         for k in range(least, len(sizes)):
-            before, now = t[t["size"].isin(sizes[:k])], t[t["size"] == sizes[k]]
-            loss, low, high, _ = forecast_loss(before[X[x]], before.bits_per_byte, float(now[X[x]].iloc[0]), level)
-            for r in now.itertuples():
-                rows.append(dict(language=language, size=sizes[k], x=float(now[X[x]].iloc[0]), from_sizes=k, forecast=loss, low=low, high=high, measured=r.bits_per_byte, error=r.bits_per_byte/loss - 1,
-                                 inside=bool(low*(1 - EQUAL) <= r.bits_per_byte <= high*(1 + EQUAL)), score=interval_score(low, high, r.bits_per_byte, level)))
-    if not rows: raise FitRefused(f"{least + 1} sizes of one language are needed to forecast one from the others; the study has {models['size'].nunique()}")
+            before = own[own["size"].isin(sizes[:k])]
+            now = own[own["size"] == sizes[k]]
+            at = float(now[X[x]].iloc[0])
+            loss, low, high, _ = forecast_loss(before[X[x]], before.bits_per_byte, at, level)
+            about = dict(language=language, size=sizes[k], x=at, from_sizes=k)
+            about |= dict(forecast=loss, low=low, high=high)
+            for measured in now.bits_per_byte:
+                rows.append(about | dict(measured=measured) | _judged(low, high, loss, measured, level))
+    if not rows:
+        raise FitRefused(f"{least + 1} sizes of one language are needed to forecast one from the others; "
+                         f"the study has {models['size'].nunique()}")
     return pd.DataFrame(rows)
 
 # %% ../../nbs/laws/05_forecast.ipynb #f3076c92
@@ -235,8 +285,14 @@ def calibration_text(
     from scipy.stats import binomtest
     hits, n = int(table.inside.sum()), len(table)
     low, high = binomtest(hits, n).proportion_ci()
-    said = "as promised" if low <= level <= high else "fewer than promised" if hits/n < level else "more than promised"
-    return f"{hits} of {n} losses lay in their {level:.0%} interval ({low:.0%} to {high:.0%}: {said}); the forecasts erred by {table.error.abs().median():.1%} (median), the intervals reach {((table.high - table.low)/table.forecast/2).median():.1%} to each side (median)."
+    said = "as promised"
+    if not low <= level <= high: said = "fewer than promised" if hits/n < level else "more than promised"
+    error = table.error.abs().median()
+    half = (table.high - table.low)/2
+    reach = (half/table.forecast).median()
+    inside = f"{hits} of {n} losses lay in their {level:.0%} interval"
+    return (f"{inside} ({low:.0%} to {high:.0%}: {said}); the forecasts erred by {error:.1%} (median), "
+            f"the intervals reach {reach:.1%} to each side (median).")
 
 # %% ../../nbs/laws/05_forecast.ipynb #7071c7b4
 def calibration_chart(
@@ -249,10 +305,18 @@ def calibration_chart(
     import altair as alt
     languages = list(dict.fromkeys(table.language))
     marks = language_marks(languages)
-    table = table.assign(x=table.x*table.language.map({l: 1.06**(i - (len(languages) - 1)/2) for i, l in enumerate(languages)})) # a little sideways, so that none hides another
-    said = described(table.assign(hit=np.where(table.inside, "inside", "outside")), language="", size="", forecast=".3f", low=".3f", high=".3f", measured=".3f", hit="")
-    x = log_x(axis, table.x.max())
-    def y(column): return alt.Y(f"{column}:Q", title=unit, scale=alt.Scale(zero=False, nice=False, padding=10), axis=alt.Axis(tickCount=6))
-    base = alt.Chart(said).encode(x=x, color=marks["color"], tooltip="about:N", description="about:N")
-    return styled((base.mark_rule(strokeWidth=5, opacity=0.35).encode(y=y("low"), y2="high:Q") + base.mark_tick(orient="horizontal", width=14, thickness=2).encode(y=y("forecast"))
-                   + base.mark_point(filled=True, size=60, opacity=1).encode(y=y("measured"), shape=marks["shape"])).properties(width=width, height=220))
+    places = np.arange(len(languages)) - (len(languages) - 1)/2
+    aside = dict(zip(languages, 1.06**places))                       # so that no language hides another
+    hit = np.where(table.inside, "inside", "outside")
+    table = table.assign(x=table.x*table.language.map(aside), hit=hit)
+    numbers = dict.fromkeys(("forecast", "low", "high", "measured"), ".3f")
+    said = described(table, language="", size="", **numbers, hit="")
+    scale, axis_y = alt.Scale(zero=False, nice=False, padding=10), alt.Axis(tickCount=6)
+    def y(column): return alt.Y(f"{column}:Q", title=unit, scale=scale, axis=axis_y)
+    x, about = log_x(axis, table.x.max()), "about:N"
+    base = alt.Chart(said).encode(x=x, color=marks["color"], tooltip=about, description=about)
+    interval = base.mark_rule(strokeWidth=5, opacity=0.35).encode(y=y("low"), y2="high:Q")
+    middle = base.mark_tick(orient="horizontal", width=14, thickness=2).encode(y=y("forecast"))
+    points = base.mark_point(filled=True, size=60, opacity=1)
+    came = points.encode(y=y("measured"), shape=marks["shape"])
+    return styled((interval + middle + came).properties(width=width, height=220))

@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ..artifacts import InputError, Manifest, make_artifact
 from .model import write_older_keys
 from .tokenizer import copy_tokenizer
 from .blocks import TokenBlocks
+
+if TYPE_CHECKING: import torch
 
 # %% auto #0
 __all__ = ['MODEL_FILES', 'extend_context', 'loss_by_position', 'position_chart']
@@ -84,6 +86,7 @@ def loss_by_position(
     sequences: int=32, # How many blocks at most, from the first
 ) -> np.ndarray: # (context,), nats: the mean loss of the token after each position
     "How well each position's next token is predicted"
+    import torch
     total, n = torch.zeros(blocks.context), min(sequences, len(blocks))
     with torch.no_grad():
         for i in range(0, n, 4):

@@ -287,7 +287,7 @@ def settle_scoring(
     return replace(config, threads=choose_threads(width) if on_processor else 1)
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #d6efa2f3
-SCORES_FORMAT = 4 # Version of what is written; raised when scores for an old configuration change
+SCORES_FORMAT = 5 # Version of what is written; raised when scores for an old configuration change
 
 def write_scores(
     folder: Path, # Where the files go

@@ -165,11 +165,11 @@ def weight_state(
 
 def open_reader(
     scorer: Scorer, # Whose model it is
-) -> Reader: # Laid out once for each state of the weights
+) -> Reader: # Made once for each state of the weights
     "Split the model of a scorer"
     state = weight_state(scorer.model)
     if scorer.read is None or state != scorer.read_state:
-        parts = split_model(scorer.model.eval(), scorer.batch_tokens)
+        parts = split_model(scorer.model.eval())
         scorer.read, scorer.read_state = Reader(parts, text_reach(scorer.model), scorer.batch_tokens), state
     return scorer.read
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.functional import linear, silu
 
-from ..internals.kernels import fits_kernels, multiplier, rms_norm, target_logprobs, tree_attention
+from ..internals.kernels import fits_kernels, rms_norm, target_logprobs, tree_attention
 from .requests import Pair
 
 # %% auto #0
-__all__ = ['LAID_OUT', 'HEAD_ROWS', 'HEAD_COLUMNS', 'WINDOWS', 'FULL_LAYERS', 'PLAIN_LAYERS', 'TRIALS', 'NEIGHBOURS',
+__all__ = ['FOLDED', 'HEAD_ROWS', 'HEAD_COLUMNS', 'WINDOWS', 'FULL_LAYERS', 'PLAIN_LAYERS', 'TRIALS', 'NEIGHBOURS',
            'TREE_ROUNDING', 'REFUSALS', 'UNLIMITED', 'LENGTHS', 'cut_rows', 'Rows', 'lay_trees', 'tree_mask',
            'make_batches', 'Batch', 'spans', 'take_rows', 'pad_rows', 'usual_batch', 'lay_head', 'Parts', 'split_model',
            'token_logprobs', 'Reach', 'text_reach', 'trial_pairs', 'trees_agree', 'stated_length', 'context_length']
@@ -202,19 +203,18 @@ def pad_rows(
 
 # %% ../../nbs/scoring/05_trees.ipynb #8bdc2c78
 class Layer(NamedTuple):
-    "The matrices of a layer of LLaMA, ready to multiply by; queries, keys and values are one product"
-    asked: Callable # Queries, keys and values
-    out: Callable
-    gate: Callable
-    up: Callable
-    down: Callable
+    "The matrices of a layer of LLaMA, each (outputs, inputs); queries, keys and values are one product"
+    asked: torch.Tensor # Queries, keys and values
+    out: torch.Tensor
+    gate: torch.Tensor
+    up: torch.Tensor
+    down: torch.Tensor
 
 # %% ../../nbs/scoring/05_trees.ipynb #e381da84
-def lay_out(
+def fold_norms(
     model: PreTrainedModel, # A LLaMA
-    tokens: int, # As of `multiplier`
 ) -> list[Layer]: # From the first to the last
-    "Lay out the weights of a model; the scales of its norms are multiplied into the matrices after them"
+    "The weights of a model; the scales of its norms are multiplied into the matrices after them"
     layers = []
     for layer in model.model.layers:
         part, mlp = layer.self_attn, layer.mlp
@@ -222,13 +222,13 @@ def lay_out(
         asked = torch.cat([p.weight for p in (part.q_proj, part.k_proj, part.v_proj)])
         gate, up = mlp.gate_proj.weight*between, mlp.up_proj.weight*between
         weights = (asked*before, part.o_proj.weight, gate, up, mlp.down_proj.weight)
-        layers.append(Layer(*(multiplier(w, tokens) for w in weights)))
+        layers.append(Layer(*(weight.detach() for weight in weights)))
     return layers
 
 # %% ../../nbs/scoring/05_trees.ipynb #069251db
 def llama_states(
     model: PreTrainedModel, # A LLaMA
-    layers: Sequence[Layer], # Its weights, from `lay_out`
+    layers: Sequence[Layer], # Its weights, from `fold_norms`
     batch: Batch, # Rows; a text is a tree, too
 ) -> torch.Tensor: # [states, hidden width]
     "Hidden states of LLaMA (arXiv 2302.13971) as transformers computes them, by matrix products alone"
@@ -240,16 +240,17 @@ def llama_states(
     cos, sin = (angle[0].chunk(2, -1)[0] for angle in angles)
     kv_heads = model.config.num_key_value_heads
     for layer in layers:
-        asked = layer.asked(rms_norm(x, eps)).view(len(x), -1, part.head_dim)
+        asked = linear(rms_norm(x, eps), layer.asked).view(len(x), -1, part.head_dim)
         seen = tree_attention(asked, positions, starts, cos, sin, kv_heads, part.scaling).flatten(1)
         if layer is layers[-1]: x, seen = x[batch.states], seen[batch.states]
-        x = layer.out(seen, "add", x)
+        x = linear(seen, layer.out).add_(x)
         h = rms_norm(x, eps)
-        x = layer.down(layer.up(h, "mul", layer.gate(h, "swish")), "add", x)
+        gate = silu(linear(h, layer.gate), inplace=True)
+        x = linear(linear(h, layer.up).mul_(gate), layer.down).add_(x)
     return rms_norm(x, eps)*body.norm.weight
 
 # %% ../../nbs/scoring/05_trees.ipynb #3117f57b
-LAID_OUT = 2**29 # Parameters of the largest model whose weights are laid out, after which they exist twice
+FOLDED = 2**29 # Parameters of the largest model whose norms are multiplied into its matrices
 
 def usual_batch(
     device: torch.device, # Where a model is
@@ -263,17 +264,13 @@ HEAD_COLUMNS = 512 # Entries of the vocabulary, on a processor
 
 def lay_head(
     output: torch.nn.Module, # A model's output layer
-    laid: bool, # Whether its weights may be laid out
 ) -> Callable[[torch.Tensor], Iterable[torch.Tensor]]: # States -> their logits, a part of the vocabulary each
     "Make an output layer ready"
     if type(output) is not torch.nn.Linear: return lambda x: [output(x)]
     if output.weight.device.type != "cpu": return lambda x: [output(x)]
     weights = output.weight.split(HEAD_COLUMNS)
-    if laid and output.bias is None:
-        parts = [multiplier(w, HEAD_ROWS, in_parts=False) for w in weights] # no layer comes after this one
-    else:
-        biases = [None]*len(weights) if output.bias is None else output.bias.split(HEAD_COLUMNS)
-        parts = [partial(torch.nn.functional.linear, weight=w, bias=b) for w, b in zip(weights, biases)]
+    biases = [None]*len(weights) if output.bias is None else output.bias.split(HEAD_COLUMNS)
+    parts = [partial(linear, weight=w, bias=b) for w, b in zip(weights, biases)]
     return lambda x: (part(x) for part in parts)
 
 # %% ../../nbs/scoring/05_trees.ipynb #76902814
@@ -319,16 +316,14 @@ def logit_reader(
 def lean_parts(
     model: PreTrainedModel, # A LLaMA that the kernels fit
     head: Callable, # Its output layer
-    batch_tokens: int, # How many tokens it will mostly read at once
 ) -> Parts: # That compute what the model computes, if it has no biases and the usual activation
     "A LLaMA by our own kernels"
-    layers = lay_out(model, batch_tokens)
+    layers = fold_norms(model)
     return Parts(lambda batch, trees: llama_states(model, layers, batch), head, False)
 
 # %% ../../nbs/scoring/05_trees.ipynb #18a7d980
 def split_model(
     model: PreTrainedModel, # A causal model
-    batch_tokens: int=4096, # How many tokens it will mostly read at once
 ) -> Parts: # That compute what it computes
     "Split a model"
     output = model.get_output_embeddings()
@@ -337,10 +332,10 @@ def split_model(
     whole = Parts(logit_reader(model), lambda x: [x], True)
     expected = whole.states(glance, False).float()
     if output is None or model.base_model is model: return whole
-    fits = fits_kernels(output.weight) and model.num_parameters() <= LAID_OUT
-    head = lay_head(output, fits)
+    fits = fits_kernels(output.weight) and model.num_parameters() <= FOLDED
+    head = lay_head(output)
     if fits and type(model).__name__ == "LlamaForCausalLM":
-        lean = lean_parts(model, head, batch_tokens)
+        lean = lean_parts(model, head)
         difference = torch.cat([*head(lean.states(glance, True))], 1) - expected
         allowed = 1e-4 if model.dtype == torch.float32 else 0.1
         if difference.norm() < allowed*expected.norm(): return lean

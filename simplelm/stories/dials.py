@@ -16,58 +16,75 @@ from .lexicon import CHILD_TYPES, LARGEST, SMALLEST
 # %% auto #0
 __all__ = ['RANGES', 'MOST_DOCUMENTS', 'Dials', 'StoryWorldConfig', 'draw_dials']
 
-# %% ../../nbs/stories/01_dials.ipynb #ea49d7c6
+# %% ../../nbs/stories/01_dials.ipynb #aa4b2afe
 class Dials(NamedTuple):
-    "How complex one story is"
+    "The complexity of one story"
     lexicon: int=CHILD_TYPES # Word types to choose from
     depth: int=1 # Embedded or coordinated clauses of a sentence at most
     sentence_length: float=8 # Words a sentence is filled up to, on average
     story_length: int=8 # Sentences; questions at the end come on top
     entities: int=4 # People, animals and things that are tracked
-    reference: float=0.5 # How likely a pronoun stands for a name
+    reference: float=0.5 # How likely a pronoun replaces a name
     redundancy: float=0. # How likely a sentence is said again, or a story is a near copy
 
-RANGES = Dials((SMALLEST, LARGEST), (0, 3), (5, 20), (4, 15), (2, 8), (0, 1), (0, 0.5)) # Of each dial
+# Of each dial
+RANGES = Dials(lexicon=(SMALLEST, LARGEST), depth=(0, 3), sentence_length=(5, 20), story_length=(4, 15),
+               entities=(2, 8), reference=(0, 1), redundancy=(0, 0.5))
 
-# %% ../../nbs/stories/01_dials.ipynb #25d0029e
+# %% ../../nbs/stories/01_dials.ipynb #ea49d7c6
+def _check_dial(dial: str, value: object) -> None:
+    "Raise an InputError unless the value is a number, or two in order, within the range of the dial"
+    least, most = getattr(RANGES, dial)
+    low, high = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
+    numbers = isinstance(low, (int, float)) and isinstance(high, (int, float))
+    if numbers and least <= low <= high <= most: return
+    remedy = f"give a number, or two in order, from {least:,} to {most:,}"
+    raise InputError(f"story world: {dial} is {value}; {remedy}")
+
+# %% ../../nbs/stories/01_dials.ipynb #ce15847e
 MOST_DOCUMENTS = 10**12
 
 @dataclass(frozen=True)
 class StoryWorldConfig:
-    "What a corpus of the story world is like; a dial is a number, or two between which each document draws"
+    "A corpus of the story world; a dial is a number, or two between which each document draws"
     documents: int=32_000 # Number of documents; a thousand are about 0.6 MB of text
     seed: int=0 # Another seed is another corpus of the same language
     part_documents: int=4_000 # Documents in a file; a kill loses at most one file
-    lexicon: int|tuple[int, int]=RANGES.lexicon # Word types to choose from; drawn so that each doubling is equally likely
+    lexicon: int|tuple[int, int]=RANGES.lexicon # Word types to choose from; each doubling is equally likely
     depth: int|tuple[int, int]=RANGES.depth # Embedded or coordinated clauses of a sentence at most
-    sentence_length: float|tuple[float, float]=RANGES.sentence_length # Words a sentence is filled up to, on average
+    # Words a sentence is filled up to, on average
+    sentence_length: float|tuple[float, float]=RANGES.sentence_length
     story_length: int|tuple[int, int]=RANGES.story_length # Sentences
     entities: int|tuple[int, int]=RANGES.entities # People, animals and things that are tracked
-    reference: float|tuple[float, float]=RANGES.reference # How likely a pronoun stands for a name
-    redundancy: float|tuple[float, float]=0.05 # How likely a sentence is said again, or a story is a near copy
+    reference: float|tuple[float, float]=RANGES.reference # How likely a pronoun replaces a name
+    # How likely a sentence is said again, or a story is a near copy
+    redundancy: float|tuple[float, float]=0.05
 
     def __post_init__(self):
         check_types(self)
-        if self.documents < 1 or self.part_documents < 1: raise InputError("story world: documents and part_documents must be at least 1")
+        if self.documents < 1 or self.part_documents < 1:
+            raise InputError("story world: documents and part_documents must be at least 1")
         if self.documents > MOST_DOCUMENTS:
-            raise InputError(f"story world: documents is {self.documents:,}; {MOST_DOCUMENTS:,} are the most, about 600 TB of text")
-        for dial, (least, most) in RANGES._asdict().items():
-            value = getattr(self, dial)
-            low, high = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
-            if not all(isinstance(v, (int, float)) for v in (low, high)) or not least <= low <= high <= most:
-                raise InputError(f"story world: {dial} is {value}; give a number, or two in order, from {least:,} to {most:,}")
+            most = f"{MOST_DOCUMENTS:,} are the most, about 600 TB of text"
+            raise InputError(f"story world: documents is {self.documents:,}; {most}")
+        for dial in Dials._fields: _check_dial(dial, getattr(self, dial))
 
-# %% ../../nbs/stories/01_dials.ipynb #d97637da
+# %% ../../nbs/stories/01_dials.ipynb #25d0029e
 def draw_dials(
     config: StoryWorldConfig, # The ranges
     draw: Callable[[], float], # Uniform between 0 and 1
 ) -> Dials: # Of one document
-    "Draw what one document is like"
-    values = []
+    "Draw the dials of one document"
+    values = {}
     for dial in Dials._fields:
-        value = getattr(config, dial)
-        if not isinstance(value, tuple): values.append(value)
-        elif dial == "lexicon": values.append(round(value[0]*(value[1]/value[0])**(int(draw()*21)/20)))
-        elif all(isinstance(v, int) for v in value): values.append(value[0] + int(draw()*(value[1] - value[0] + 1)))
-        else: values.append(value[0] + draw()*(value[1] - value[0]))
-    return Dials(*values)
+        value = values[dial] = getattr(config, dial)
+        if not isinstance(value, tuple): continue
+        low, high = value
+        at = draw()
+        if dial == "lexicon":
+            step = int(at*21)/20
+            values[dial] = round(low*(high/low)**step)
+        elif isinstance(low, int) and isinstance(high, int):
+            values[dial] = low + int(at*(high - low + 1))
+        else: values[dial] = low + at*(high - low)
+    return Dials(**values)

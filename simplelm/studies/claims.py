@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,11 +32,12 @@ from .study import Claim
 if TYPE_CHECKING: import pandas as pd
 
 # %% auto #0
-__all__ = ['OUTCOME_COLUMNS', 'COUNTED', 'WARM_UP', 'Outcomes', 'read_outcomes', 'measure_arm', 'headline_measures',
-           'compare_languages', 'is_loss', 'Verdict', 'judge_difference', 'read_beside', 'claim_losses',
-           'judge_size_factor', 'judge_power_law', 'judge_forecast', 'judge_claims', 'comparison_table', 'corrected',
-           'slope_weights', 'dial_effects', 'dial_contrasts', 'weigh_languages', 'item_ease', 'mean_table',
-           'write_claims', 'read_settings', 'read_claims']
+__all__ = ['OUTCOME_COLUMNS', 'COUNTED', 'WARM_UP', 'BASELINE_COLUMNS', 'BESIDE_COLUMNS', 'Outcomes', 'read_outcomes',
+           'measure_arm', 'headline_measures', 'compare_languages', 'is_loss', 'Verdict', 'judge_difference',
+           'read_beside', 'claim_losses', 'judge_size_factor', 'judge_power_law', 'judge_forecast', 'judge_claims',
+           'comparison_table', 'corrected', 'slope_weights', 'dial_effects', 'dial_contrasts', 'weigh_languages',
+           'item_ease', 'mean_table', 'baseline_means', 'beside_baselines', 'write_claims', 'read_settings',
+           'read_claims']
 
 # %% ../../nbs/studies/03_claims.ipynb #ff5648ae
 OUTCOME_COLUMNS = ["language", "size", "seed", "task", "group", "form", "metric", "items", "count", "kind", "data"]
@@ -509,11 +511,64 @@ def mean_table(
                                  low=mean - reach, high=mean + reach, spread=spread))
     return pd.DataFrame(rows, columns=["language", "size", "measure", "seeds", "mean", "low", "high", "spread"])
 
+# %% ../../nbs/studies/03_claims.ipynb #40403879
+BASELINE_COLUMNS = ["baseline", "of", "language", "parameters", "non_embedding_parameters"]
+
+def baseline_means(
+    run: str|Path, # A run folder
+) -> pd.DataFrame: # The columns of `BASELINE_COLUMNS`, measure, mean; no row without baselines
+    "The mean of every baseline on every measure"
+    import pandas as pd
+    path, columns = Path(run)/"baselines.parquet", [*BASELINE_COLUMNS, "measure", "mean"]
+    if not path.is_file(): return pd.DataFrame(columns=columns)
+    try: table = pd.read_parquet(path)
+    except (OSError, ValueError) as e:
+        raise InputError(f"{path}: cannot be read ({str(e).splitlines()[0]}); run the study again") from None
+    if missing := [c for c in [*BASELINE_COLUMNS, *OUTCOME_COLUMNS[3:]] if c not in table]:
+        raise InputError(f"{path}: lacks the column {missing[0]}; run the study again")
+    means = [unpack_values(*packed).mean() for packed in zip(table.kind, table.data, table["count"])]
+    table, rows = table.assign(value=means), []
+    for measure, tasks in Outcomes(table, str(path)).measures.items():
+        own = table[[pair in tasks for pair in zip(table.task, table.form)]]
+        for about, part in own.groupby(BASELINE_COLUMNS, sort=False):
+            rows.append((*about, measure, float(part.value.mean())))
+    return pd.DataFrame(rows, columns=columns)
+
+# %% ../../nbs/studies/03_claims.ipynb #d85b849d
+BESIDE_COLUMNS = ["group", "form", "baseline", "parameters", "language", "size", "simple", "standard",
+                  "difference", "ease"]
+
+def beside_baselines(
+    outcomes: Outcomes, # Of a run
+    baselines: pd.DataFrame, # As of `baseline_means`
+) -> pd.DataFrame: # `BESIDE_COLUMNS`; ease is the baseline's own
+    "Models of the family on simple items beside pretrained models on standard items"
+    import pandas as pd
+    rows, pretrained = [], baselines[baselines.of == "pretrained"]
+    for measure in headline_measures(outcomes):
+        group, form = measure.rsplit("/", 1)
+        if not re.fullmatch(r"simple(-\d+shot)?", form): continue
+        other = f"{group}/{form.replace('simple', 'standard')}"
+        for (name, parameters), own in pretrained.groupby(["baseline", "parameters"], sort=False):
+            known = dict(zip(own.measure, own["mean"]))
+            if not {measure, other} <= {*known}: continue
+            for language, size, mean in _family(outcomes, measure):
+                standard = known[other]
+                rows.append((group, form, name, parameters, language, size, mean, standard, mean - standard,
+                             known[measure] - standard))
+    return pd.DataFrame(rows, columns=BESIDE_COLUMNS)
+
+# %% ../../nbs/studies/03_claims.ipynb #ca0a6b35
+def _family(outcomes: Outcomes, measure: str) -> list[tuple[str, str, float]]:
+    "The mean of every language and size on a measure"
+    return [(language, size, _mean(outcomes, language, size, measure))
+            for language in outcomes.languages for size in outcomes.sizes]
+
 # %% ../../nbs/studies/03_claims.ipynb #67152f8a
 def write_claims(
     run: str|Path, # A run folder
-) -> dict[str, pd.DataFrame]: # claims, comparisons, effects, ease, means
-    "Judge a run and write `claims.csv`, `comparisons.csv`, `effects.csv`, `ease.csv`, `means.csv`"
+) -> dict[str, pd.DataFrame]: # claims, comparisons, effects, ease, means, baselines, beside
+    "Judge a run and write `claims.csv`, `comparisons.csv`, `effects.csv`, `ease.csv`, `means.csv` and more"
     import pandas as pd
     run = Path(run)
     outcomes, study = read_outcomes(run), read_settings(run)
@@ -521,7 +576,8 @@ def write_claims(
     reference = study["reference"] if study["reference"] in outcomes.languages else outcomes.languages[0]
     tables = dict(claims=judge_claims(run, read_claims(study)).assign(registered_after=_registered(run)),
                   comparisons=comparison_table(outcomes, reference), ease=item_ease(outcomes),
-                  means=mean_table(outcomes, headline_measures(outcomes)))
+                  means=mean_table(outcomes, headline_measures(outcomes)), baselines=baseline_means(run))
+    tables["beside"] = beside_baselines(outcomes, tables["baselines"])
     if len(dials): tables["effects"] = dial_effects(outcomes, dials)
     for name, table in tables.items():
         with atomic_write(run/f"{name}.csv") as f: table.to_csv(f, index=False)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +16,11 @@ from typing import Literal, get_type_hints
 
 import pyarrow as pa
 
-from ..artifacts import InputError, find_data, fingerprint, is_artifact, make_artifact, plain, progress, source_fingerprint
+from ..artifacts import (InputError, find_data, fingerprint, is_artifact, make_artifact, plain,
+                                source_fingerprint)
 from ..configuration import check_least, check_seeds, check_types, parse_config
-from ..text.corpus import Source, corpus_texts, open_sources, read_corpus, readings, write_card, write_part
+from ..text.corpus import (Source, corpus_texts, open_sources, read_corpus, readings, write_card,
+                                  write_part)
 from ..text.simplified import simplify_corpus
 from ..text.formats import Reading
 from ..text.simplification import SimplificationConfig
@@ -27,7 +28,8 @@ from ..text.vocabulary import Vocabulary, count_words
 from ..text.deduplication import DeduplicationConfig, deduplicate_corpus
 from ..text.sentence_corpus import split_sentences
 from ..text.sentences import SplitConfig
-from ..text.controls import documents_of, match_lengths, passages_of, random_vocabulary, sample_documents, shuffle_sentences
+from ..text.controls import (documents_of, match_lengths, passages_of, random_vocabulary,
+                                    sample_documents, shuffle_sentences)
 from ..stories.lexicon import child_vocabulary
 from ..stories.dials import StoryWorldConfig
 from ..stories.story import write_stories
@@ -46,10 +48,10 @@ class SourceConfig:
     storyworld: StoryWorldConfig|None = None # Generate the story world's corpus with these settings
     sources: tuple[str, ...] = () # Or read these: files, globs, folders, names below $SIMPLELM_DATA, Hub ids
     text_column: str = "text" # The column of the sources that holds the text
-    split: str|None = None # The split of folders and Hub data sets to read; by default train, where they have splits
-    reading: Reading = Reading() # Format, encoding and separator, where names and contents of files do not say them
+    split: str|None = None # The split to read; by default train, where there are splits
+    reading: Reading = Reading() # Format, encoding and separator where the files do not show them
     held_out: float = 0.01 # Share of the documents that no language is made from, 0 to 0.5
-    held_out_sources: tuple[str, ...] = () # Hold out these texts instead of a share; the sources are then read as they are
+    held_out_sources: tuple[str, ...] = () # Held out instead of a share; sources are then read whole
     held_out_split: str|None = None # The split of `held_out_sources`, such as validation
 
     def __post_init__(self):
@@ -73,7 +75,8 @@ def is_held_out(
     share: float, # Of all documents, 0 to 1
 ) -> bool: # The same for equal texts
     "Whether a document belongs to the held-out share"
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, person=b"held out").digest()
+    encoded = text.encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(encoded, digest_size=8, person=b"held out").digest()
     return int.from_bytes(digest, "big") < share*2**64
 
 # %% ../../nbs/studies/00_languages.ipynb #228f9155
@@ -166,7 +169,7 @@ class LanguageStep:
     "A way to make a corpus from a corpus"
     name: str # As study files call it
     config: type # The dataclass of its settings
-    make: Callable[[StepJob, object], Path|tuple] # Makes the corpus and returns its folder, or what it is read from
+    make: Callable[[StepJob, object], Path|tuple] # Returns the folder of the corpus, or its sources
     main: str = "" # The setting that a bare value gives: `{ documents_of = "simple" }`
 
 STEPS: dict[str, LanguageStep] = {} # Name -> step
@@ -210,7 +213,7 @@ class LanguageConfig:
     "One language of a study: the source after some steps, read in some order"
     steps: tuple[object, ...] = () # In this order; none leaves the source as it is
     order: Literal["random"] = "random" # The order in which a model reads the blocks
-    world: dict[str, object] = field(default_factory=dict) # Settings of the story world that differ from the source's
+    world: dict[str, object] = field(default_factory=dict) # Story settings that differ from the source's
     repeat: bool = False # Whether models may read its text more than once
 
     def __post_init__(self): check_types(self)
@@ -241,7 +244,8 @@ class Languages:
 
     def world(self, name: str) -> StoryWorldConfig: # Of the training side
         "How the stories of a language are told"
-        return story_settings(f"languages.{name}.world", plain(self.source.storyworld), self.languages[name].world)
+        own = self.languages[name].world
+        return story_settings(f"languages.{name}.world", plain(self.source.storyworld), own)
 
 # %% ../../nbs/studies/00_languages.ipynb #7a41bf6a
 def story_settings(
@@ -273,7 +277,8 @@ def _stories(self: Languages, name: str, held_out: bool) -> Path:
     world = self.world(name)
     if held_out:
         unused = 1 + max(self.world(other).seed for other in self.languages)
-        world = replace(world, seed=unused, documents=max(LEAST_HELD_OUT, round(world.documents*self.source.held_out)))
+        share = round(world.documents*self.source.held_out)
+        world = replace(world, seed=unused, documents=max(LEAST_HELD_OUT, share))
     out = place(self.run, "held-out-stories" if held_out else "stories", world)
     write_stories(out, world)
     return out
@@ -312,8 +317,11 @@ def _inherit(languages: dict[str, LanguageConfig], entry: object) -> object:
     own = entry.get("simplify") if isinstance(entry, dict) else None
     like = languages.get(own.get("like")) if isinstance(own, dict) else None
     if not like: return entry
-    others = [e["simplify"] for e in like.steps if isinstance(e, dict) and isinstance(e.get("simplify"), dict)]
-    given = {k: v for other in others for k, v in other.items() if k not in ("vocabulary", "like", "seed")}
+    given = {}
+    for step in like.steps:
+        other = step.get("simplify") if isinstance(step, dict) else None
+        if isinstance(other, dict): given |= other
+    for key in ("vocabulary", "like", "seed"): given.pop(key, None)
     return {"simplify": given | own}
 
 # %% ../../nbs/studies/00_languages.ipynb #2a5fa351
@@ -334,13 +342,16 @@ def check_languages(
             raise InputError(f"languages: {name!r} is no name; use letters, digits, _, . and -")
         for other in languages_needed(languages, name):
             if other not in languages:
-                raise InputError(f"languages.{name}: like = {other!r} is no language; {_nearest(other, languages)}")
+                near = _nearest(other, languages)
+                raise InputError(f"languages.{name}: like = {other!r} is no language; {near}")
     for name in languages: _follow(languages, [name])
 
 def _follow(languages: dict[str, LanguageConfig], path: list[str]):
     "Follow `like` from a language and refuse a circle"
     for other in languages_needed(languages, path[-1]):
-        if other in path: raise InputError(f"languages: {' → '.join([*path, other])} is a circle of `like`; break it")
+        if other in path:
+            circle = " → ".join([*path, other])
+            raise InputError(f"languages: {circle} is a circle of `like`; break it")
         _follow(languages, [*path, other])
 
 # %% ../../nbs/studies/00_languages.ipynb #c6273ee5
@@ -355,7 +366,8 @@ class SimplifyStep(SimplificationConfig):
         super().__post_init__()
         check_seeds("seed", self.seed)
         if (self.vocabulary == "random") != bool(self.like):
-            raise InputError('a random vocabulary needs `like`, a language to match; no other vocabulary takes one')
+            raise InputError("a random vocabulary needs `like`, a language to match; "
+                             "no other vocabulary takes one")
 
 # %% ../../nbs/studies/00_languages.ipynb #7877a791
 def simplification(
@@ -373,8 +385,10 @@ def _vocabulary_of(config: SimplifyStep, job: StepJob) -> Vocabulary:
     job.other(config.like) # its vocabulary is known once its corpus is made
     like = job.languages.vocabularies.get(config.like)
     if like is None:
-        raise InputError(f"languages.{job.language}: {config.like} has no step `simplify`, so no vocabulary to match")
-    folder = place(job.run, f"vocabulary-{job.language}", [like.fingerprint, config.seed, job.column], *job.corpus)
+        raise InputError(f"languages.{job.language}: {config.like} has no step `simplify`, "
+                         "so no vocabulary to match")
+    settings = [like.fingerprint, config.seed, job.column]
+    folder = place(job.run, f"vocabulary-{job.language}", settings, *job.corpus)
     def build(folder: Path) -> dict:
         drawn = random_vocabulary(count_words(corpus_texts(list(job.corpus), job.column)), like, config.seed)
         drawn.to_csv(folder/"words.csv")
@@ -405,7 +419,8 @@ def vocabulary_source(
     name: str, # One of them
 ) -> str: # "storyworld", "random", a file, or "" for a language that is not simplified
     "Where the words of a language come from"
-    found = [config.vocabulary for _, config in language_steps(languages, name) if isinstance(config, SimplifyStep)]
+    configs = [config for _, config in language_steps(languages, name)]
+    found = [config.vocabulary for config in configs if isinstance(config, SimplifyStep)]
     return found[-1] if found else ""
 
 def check_vocabulary(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,9 +21,8 @@ from ..artifacts import InputError, atomic_write
 from ..charts import language_marks, language_scales, styled
 from ..configuration import parse_config
 from ..laws.scaling import fit_study, read_csv
-from .claims import (Outcomes, headline_measures, is_loss, mean_table, read_claims,
+from .claims import (baseline_means, headline_measures, is_loss, mean_table, read_claims,
                                      read_outcomes, read_settings, write_claims)
-from .running import unpack_values
 from .study import LEAST_SEEDS, ModelGrid
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ['TABLE_COLUMNS', 'DIFFERENCES', 'REPORTED', 'Run', 'planned_models', 'is_finished', 'load_run', 'read_table',
            'claim_evidence', 'claim_sentence', 'comparison_sentences', 'ability_table', 'ability_chart', 'main_measure',
            'main_chart', 'curve_chart', 'chart_svg', 'headline_picture', 'report_html', 'short_count', 'scope_sentence',
-           'law_rows', 'write_report', 'report_facts', 'report_lines']
+           'law_rows', 'write_report', 'seldom', 'report_facts', 'report_lines']
 
 # %% ../../nbs/studies/04_report.ipynb #e30ca556
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def load_run(
     tables = {name: read_table(folder, name) for name in TABLE_COLUMNS}
     if tables["models"].empty: raise InputError(f"{folder/'models.csv'}: holds no model; train one first")
     found = Run(folder, read_settings(folder), tables, _read_samples(folder/"samples.json"))
-    tables["baselines"] = _read_baselines(folder)
+    tables["baselines"] = baseline_means(folder)
     judged = write_claims(folder) if is_finished(found) else _means_alone(folder)
     return replace(found, tables=tables | judged)
 
@@ -138,25 +138,6 @@ def _first_models(table: pd.DataFrame) -> str:
     more = f" and {len(named) - 3} more" if len(named) > 3 else ""
     return ", ".join(named[:3]) + more
 
-# %% ../../nbs/studies/04_report.ipynb #b7dad13c
-def _read_baselines(folder: Path) -> pd.DataFrame:
-    "The mean of every baseline on every measure"
-    import pandas as pd
-    path = folder/"baselines.parquet"
-    about = ["baseline", "of", "language", "parameters", "non_embedding_parameters"]
-    columns = [*about, "measure", "mean"]
-    if not path.is_file(): return pd.DataFrame(columns=columns)
-    try: table = pd.read_parquet(path)
-    except (OSError, ValueError) as e:
-        raise InputError(f"{path}: cannot be read ({str(e).splitlines()[0]}); run the study again") from None
-    values = [unpack_values(*packed).mean() for packed in zip(table.kind, table.data, table["count"])]
-    whole = Outcomes(table.assign(size="32x2", seed=0), str(path)) # for its measures
-    table, rows = table.assign(value=values), []
-    for measure, tasks in whole.measures.items():
-        own = table[[pair in tasks for pair in zip(table.task, table.form)]]
-        for known, t in own.groupby(about, sort=False, dropna=False):
-            rows.append((*known, measure, t.value.mean()))
-    return pd.DataFrame(rows, columns=columns)
 
 def _read_samples(path: Path) -> list[dict]:
     "The texts that the models wrote"
@@ -539,7 +520,7 @@ def _measured(run: Run) -> dict:
     shown = [sample for sample in texts if sample["seed"] == first]
     languages = run.tables["languages"].dropna(axis=1, how="all")
     return dict(sizes=sizes[::-1], names=run.languages,
-                baselines=_baseline_tables(run), ease=_rows(run.ease),
+                baselines=_baseline_tables(run), ease=_rows(run.ease), beside=_rows(run.tables.get("beside")),
                 described=_rows(languages), properties=list(languages)[1:], laws=law_rows(run),
                 shown=shown, samples=[sample for sample in run.samples if sample not in shown])
 
@@ -606,8 +587,26 @@ def write_report(
         with atomic_write(path.with_name(name)) as f: f.write(text)
     return path
 
+# %% ../../nbs/studies/04_report.ipynb #078305c7
+def seldom(
+    act: Callable, # What to call; what it returns is dropped
+    share: float=0.1, # Of the time, at most
+    clock: Callable[[], float]=time.monotonic, # In seconds
+) -> Callable[..., None]: # Takes what `act` takes
+    "A function that skips calls, so that they take at most a share of the time"
+    due = clock()
+    def call(*given):
+        nonlocal due
+        begun = clock()
+        if begun < due: return
+        act(*given)
+        ended = clock()
+        due = ended + (ended - begun)*(1/share - 1)
+    return call
+
 # %% ../../nbs/studies/04_report.ipynb #1bfd134e
-REPORTED = ("claims", "means", "baselines", "comparisons", "effects", "ease") # Tables of `report.json`
+# Tables of `report.json`
+REPORTED = ("claims", "means", "baselines", "beside", "comparisons", "effects", "ease")
 
 def report_facts(
     run: Run, # A run

@@ -26,25 +26,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ..artifacts import (InputError, Manifest, atomic_write, check_files, fingerprint, logger, make_artifact,
-                                package_versions, plain, read_manifest)
+from ..artifacts import (InputError, Manifest, atomic_write, check_files, data_folder, fingerprint,
+                                logger, make_artifact, package_versions, plain, read_manifest,
+                                source_fingerprint)
 from ..internals.threads import torch_threads, usable_cores
 from ..models.model import ModelConfig, build_model, model_size, process_memory, training_flops
 from ..models.blocks import open_blocks, pack_blocks
+from ..models.context import extend_context
 from ..models.loss import training_module
 from ..models.plan import settle_training, usual_precision
 from ..models.tokenizer import load_tokenizer, train_tokenizer
 from ..models.training import TRAIN_FORMAT, train, training_device
 from ..scoring.comparison import item_values
 from ..scoring.tasks import Task
-from ..scoring.public_tasks import TASKS, register, task_names
+from ..scoring.public_tasks import register, task_names
 from ..scoring.items import load_items
 from ..scoring.evaluation import SCORES_FORMAT, EvaluationConfig, evaluate_model, settle_scoring
 from ..scoring.loading import find_model, load_model
+from ..scoring.gguf import check_gguf, convert_gguf, is_gguf
 from ..stories.lexicon import child_vocabulary
 from .languages import Languages, check_vocabulary, place, story_settings, vocabulary_source
-from .study import (SampleConfig, Study, claim_table, common_text_names, is_plain_number, load_study,
-                                    study_models, value_text)
+from .study import (SampleConfig, Study, claim_table, common_text_names, is_plain_number,
+                                    load_study, study_models, value_text)
 from ..text.corpus import Source, corpus_texts, open_sources
 from ..text.statistics import collect, describe
 from ..text.vocabulary import Vocabulary
@@ -54,12 +57,13 @@ if TYPE_CHECKING: import pandas as pd
 
 # %% auto #0
 __all__ = ['KEYS', 'MODEL_COUNTS', 'GIVEN', 'SAMPLE', 'make_blocks', 'check_tokens', 'choose_texts', 'make_text', 'ModelJob',
-           'TrainedModel', 'model_places', 'make_model', 'write_samples', 'side_by_side', 'available_memory',
-           'choose_jobs', 'SpeedJob', 'measure_speed', 'measure_speeds', 'register_claims', 'evaluation_vocabulary',
-           'check_inputs', 'settle_study', 'Prepared', 'prepare', 'schedule', 'run_study', 'train_models',
-           'score_baselines', 'BaselineJob', 'ScoredBaseline', 'score_baseline', 'baseline_jobs', 'baseline_tables',
-           'gather_tables', 'model_tables', 'artifact_names', 'read_given', 'is_given', 'pack_outcomes', 'pack_values',
-           'unpack_values', 'describe_texts', 'language_table', 'dial_table', 'write_tables']
+           'TrainedModel', 'score_places', 'model_places', 'make_model', 'write_samples', 'Pool', 'side_by_side',
+           'available_memory', 'choose_jobs', 'SpeedJob', 'measure_speed', 'measure_speeds', 'register_claims',
+           'evaluation_vocabulary', 'check_inputs', 'settle_study', 'Prepared', 'prepare', 'schedule', 'run_study',
+           'train_models', 'score_baselines', 'BaselineJob', 'ScoredBaseline', 'find_baseline', 'baseline_places',
+           'score_baseline', 'baseline_jobs', 'baseline_tables', 'gather_tables', 'model_tables', 'artifact_names',
+           'read_given', 'is_given', 'pack_outcomes', 'study_outcomes', 'read_scores', 'pack_values', 'unpack_values',
+           'describe_texts', 'language_table', 'dial_table', 'write_tables']
 
 # %% ../../nbs/studies/02_running.ipynb #7910f0c5
 def make_blocks(
@@ -169,8 +173,25 @@ class TrainedModel:
     scores: Path # Of `evaluate_model` on the tasks
     texts: Path|None # Of `evaluate_model` on the common texts
     samples: Path # Text it wrote
+    reader: Path # The model that reads examples: extended, or the model itself
+    few_shot: Path|None # Of `evaluate_model` with examples
 
 # %% ../../nbs/studies/02_running.ipynb #ad22e183
+def score_places(
+    job: ModelJob, # What is asked
+    name: str, # Of the model that is asked
+    version: str, # What tells the model from others of its name
+    evaluation: EvaluationConfig, # Settings of scoring
+) -> tuple[Path, Path|None]: # Of the items, and of the common texts where there are any
+    "The folders of a model's scores"
+    told = plain([version, evaluation, job.vocabulary.fingerprint, SCORES_FORMAT])
+    kind = "fewshot" if evaluation.shots and not job.study.evaluation.shots else "scores"
+    scores = job.run/f"{kind}-{name}-{fingerprint(told)[:8]}"
+    if not job.texts: return scores, None
+    read = [path.parent.name for path in job.texts.values()]
+    return scores, job.run/f"texts-{name}-{fingerprint([*told, *read])[:8]}"
+
+# %% ../../nbs/studies/02_running.ipynb #fc62bb84
 def model_places(
     job: ModelJob, # A model
 ) -> tuple[ModelConfig, object, EvaluationConfig, TrainedModel]: # Shape, training, evaluation, and where everything goes
@@ -182,25 +203,42 @@ def model_places(
     items = study.evaluation.items
     evaluation = settle_scoring(replace(items, threads=items.threads or 1), shape.hidden)
     model = place(job.run, f"model-{job.name}", [shape, config, TRAIN_FORMAT], job.blocks)
-    told = [model.name, evaluation, job.vocabulary.fingerprint, SCORES_FORMAT]
-    scores = job.run/f"scores-{job.name}-{fingerprint(plain(told))[:8]}"
-    texts = job.run/f"texts-{job.name}-{fingerprint([*plain(told), *(p.parent.name for p in job.texts.values())])[:8]}"
+    scores, texts = score_places(job, job.name, model.name, evaluation)
     samples = job.run/f"samples-{job.name}-{fingerprint([model.name, plain(study.samples)])[:8]}"
-    return shape, config, evaluation, TrainedModel(job.language, job.size, job.seed, model, scores,
-                                                   texts if job.texts else None, samples)
+    reader, few_shot = model, None
+    if asked := study.few_shot:
+        if asked.context:
+            version = fingerprint([model.name, asked.context])[:8]
+            reader = job.run/f"extended-{job.name}-{version}"
+        few_shot = score_places(job, job.name, reader.name, asked.asks(evaluation))[0]
+    made = TrainedModel(job.language, job.size, job.seed, model, scores, texts, samples, reader, few_shot)
+    return shape, config, evaluation, made
 
-# %% ../../nbs/studies/02_running.ipynb #fc62bb84
+# %% ../../nbs/studies/02_running.ipynb #d7cdb9bb
+def _ask_items(job: ModelJob, model: Path, evaluation: EvaluationConfig, scores: Path):
+    "Ask a model the items of the tasks"
+    words = job.vocabulary
+    evaluate_model(model, scores, evaluation, words, cache=_cache(evaluation, words.fingerprint))
+
+def _score_model(job: ModelJob, model: Path, evaluation: EvaluationConfig, scores: Path, texts: Path|None):
+    "Ask a model the items of the tasks, and measure it on the common texts"
+    _ask_items(job, model, evaluation, scores)
+    if texts is None: return
+    names = _text_tasks(job.texts)
+    config = replace(evaluation, tasks=names, forms=("standard",), limit=None, shots=0, draws=1, style=None)
+    evaluate_model(model, texts, config, cache=_cache(config, [str(p) for p in job.texts.values()]))
+
+# %% ../../nbs/studies/02_running.ipynb #9d0a0293
 def make_model(
     job: ModelJob, # What to make
 ) -> TrainedModel: # Where everything is
     "Train, score and sample one model"
     shape, config, evaluation, made = model_places(job)
     train(shape, job.blocks, made.model, config)
-    evaluate_model(made.model, made.scores, evaluation, job.vocabulary, cache=_cache(evaluation, job.vocabulary.fingerprint))
-    if made.texts:
-        names = _text_tasks(job.texts)
-        config = replace(evaluation, tasks=names, forms=("standard",), limit=None, shots=0, draws=1, style=None)
-        evaluate_model(made.model, made.texts, config, cache=_cache(config, [str(p) for p in job.texts.values()]))
+    _score_model(job, made.model, evaluation, made.scores, made.texts)
+    if made.few_shot:
+        if made.reader != made.model: extend_context(made.model, made.reader, job.study.few_shot.context)
+        _ask_items(job, made.reader, job.study.few_shot.asks(evaluation), made.few_shot)
     samples = job.study.samples
     with torch_threads(evaluation.threads):
         make_artifact(made.samples, "samples", samples, lambda folder: write_samples(folder, made.model, samples),
@@ -284,26 +322,54 @@ class _Worker:
         except subprocess.TimeoutExpired: self.process.kill()
 
 # %% ../../nbs/studies/02_running.ipynb #0375c550
+class Pool:
+    "Processes that do jobs side by side, one thread each; they start with the first jobs, and end with a `with`"
+
+    def __init__(
+        self,
+        count: int, # How many; 1 does the jobs in this process
+    ):
+        self.count = count
+        self.workers: list[_Worker] = []
+
+    def __enter__(self) -> Pool: return self
+
+    def __exit__(self, *_):
+        for worker in self.workers: worker.stop()
+
+    def run(
+        self,
+        work: Callable, # A function of a job, of a module
+        jobs: Sequence, # What to do
+        is_done: Callable[[object], bool]=lambda job: False, # This process checks those that are
+    ) -> Iterator[tuple[object, object]]: # Job and result, as they are done
+        "Do jobs"
+        here, rest = [], []
+        for job in jobs: (here if is_done(job) else rest).append(job)
+        if min(self.count, len(rest)) < 2: here, rest = jobs, []
+        for job in here: yield job, work(job)
+        while len(self.workers) < min(self.count, len(rest)): self.workers.append(_Worker())
+        yield from _dealt(self.workers, work, rest)
+
+# %% ../../nbs/studies/02_running.ipynb #69b2d345
+def _dealt(workers: list[_Worker], work: Callable, jobs: Sequence) -> Iterator[tuple[object, object]]:
+    "Job and result, as workers do them"
+    waiting, busy, said = list(reversed(jobs)), {}, set()
+    for worker in workers: _give(worker, work, waiting, busy)
+    while busy:
+        for pipe in wait(list(busy)):
+            worker, job = busy.pop(pipe)
+            yield job, _answer(worker, job, said)
+            _give(worker, work, waiting, busy)
+
+# %% ../../nbs/studies/02_running.ipynb #998b0269
 def side_by_side(
     work: Callable, # A function of a job, of a module
     jobs: Sequence, # What to do
     count: int, # How many at once; 1 does them in this process
 ) -> Iterator[tuple[object, object]]: # Job and result, as they are done
     "Do jobs in several processes, one thread each"
-    if min(count, len(jobs)) < 2:
-        for job in jobs: yield job, work(job)
-        return
-    waiting, busy, said = list(reversed(jobs)), {}, set()
-    workers = [_Worker() for _ in range(min(count, len(jobs)))]
-    try:
-        for worker in workers: _give(worker, work, waiting, busy)
-        while busy:
-            for pipe in wait(list(busy)):
-                worker, job = busy.pop(pipe)
-                yield job, _answer(worker, job, said)
-                _give(worker, work, waiting, busy)
-    finally:
-        for worker in workers: worker.stop()
+    with Pool(count) as pool: yield from pool.run(work, jobs)
 
 # %% ../../nbs/studies/02_running.ipynb #4e4fe782
 def _give(worker: _Worker, work: Callable, waiting: list, busy: dict):
@@ -355,7 +421,7 @@ def choose_jobs(
     each, free = max(process_memory(shape, sequences, precision) for shape in shapes), available_memory()
     fits = wanted if free is None else max(1, min(wanted, int(free//each)))
     if fits < wanted:
-        logger.warning("%d models at once instead of %d: each takes up to %.1f GiB, and %.1f GiB are free",
+        logger.warning("%d at once instead of %d: a model takes up to %.1f GiB, and %.1f GiB are free",
                        fits, wanted, each/2**30, free/2**30)
     return fits
 
@@ -455,8 +521,10 @@ def check_inputs(
     for text in study.texts:
         if text.sources: open_sources(text.sources)
     for name in study.languages: check_vocabulary(study.languages, name)
-    for baseline in study.baselines: load_tokenizer(find_model(baseline.model))
-    for task in task_names(study.evaluation.tasks): load_items(task, limit=1)
+    for baseline in study.baselines: find_baseline(baseline.model)
+    shown = study.few_shot.tasks if study.few_shot else ()
+    for task in task_names((*study.evaluation.tasks, *shown)): load_items(task, limit=1)
+    for task in task_names(shown) if shown else (): load_items(task, limit=1, shots=study.few_shot.shots)
 
 # %% ../../nbs/studies/02_running.ipynb #f146e19f
 def settle_study(
@@ -533,12 +601,14 @@ def run_study(
     run.mkdir(parents=True, exist_ok=True)
     study = settle_study(study, run)
     register_claims(study, run)
+    if progress: logger.info("report: %s, written again as models finish", run/"report.html")
     ready, read = prepare(study, run, workers), {}
     def show(trained):
         gather_tables(study, run, ready, trained, [], given, read)
         progress(run)
-    trained = train_models(study, run, ready, count, given, show if progress else None)
-    baselines = score_baselines(study, run, ready, count)
+    with Pool(count) as pool:
+        trained = train_models(study, run, ready, pool, given, show if progress else None)
+        baselines = score_baselines(study, run, ready, pool)
     gather_tables(study, run, ready, trained, baselines, given, read)
     return run
 
@@ -547,7 +617,7 @@ def train_models(
     study: Study, # A study
     run: Path, # Its run folder
     ready: Prepared, # What its models need
-    count: int, # Models at once
+    pool: Pool, # What trains them
     given: dict[str, pd.DataFrame]|None=None, # Tables that stand for finished models
     show: Callable[[list[TrainedModel]], object]|None=None, # Called after each new one with all so far
 ) -> list[TrainedModel]: # In the order of the grid
@@ -561,8 +631,9 @@ def train_models(
     work = {str(j): training_flops(model_size(j.size), 1) for j in jobs}
     started, done = time.monotonic(), 0.0
     new = {point for point, made in places.items() if not (made.samples/"manifest.json").exists()}
-    if jobs: logger.info("%d models, %d at once", len(jobs), min(count, len(jobs)))
-    for number, (job, made) in enumerate(side_by_side(make_model, jobs, count), 1):
+    if jobs: logger.info("%d models, %d at once", len(jobs), min(pool.count, len(jobs)))
+    def is_done(job): return (job.language, job.size, job.seed) not in new
+    for number, (job, made) in enumerate(pool.run(make_model, jobs, is_done), 1):
         point = job.language, job.size, job.seed
         trained[point] = made
         done += work[str(job)]
@@ -576,13 +647,16 @@ def score_baselines(
     study: Study, # A study
     run: Path, # Its run folder
     ready: Prepared, # What its models need
-    count: int, # How many at once
+    pool: Pool, # What scores them
 ) -> list[ScoredBaseline]: # n-grams, then pretrained models
     "Score the baselines of a study"
     jobs = baseline_jobs([ModelJob(study, run, language, size, seed, ready.blocks[language], ready.vocabulary, ready.texts)
                           for language, size, seed in study_models(study)])
     if jobs: logger.info("%d baselines", len(jobs))
-    found = {str(job): made for job, made in side_by_side(score_baseline, jobs, count)}
+    def is_done(job):
+        folders = [folder for folder in baseline_places(job)[-1] if folder]
+        return all((folder/"manifest.json").exists() for folder in folders)
+    found = {str(job): made for job, made in pool.run(score_baseline, jobs, is_done)}
     return [found[str(job)] for job in jobs]
 
 # %% ../../nbs/studies/02_running.ipynb #59ffa963
@@ -600,7 +674,7 @@ class BaselineJob:
     "A model to score that is not of the family"
     job: ModelJob # A model of the family, for everything else that scoring needs
     name: str # What tables call it
-    model: str # A Hub id or a folder; empty for an n-gram
+    model: str # A Hub id, a folder or a GGUF file; empty for an n-gram
     order: int = 0 # Of an n-gram: 1, 2 or 3
 
     def __str__(self): return f"baseline {self.name}"
@@ -614,33 +688,68 @@ class ScoredBaseline:
     language: str # Of an n-gram's text, else empty
     parameters: int # All
     non_embedding_parameters: int # Those outside the tables of tokens
-    folders: tuple[Path, ...] # Of `evaluate_model`
+    scores: Path # Of `evaluate_model` on the tasks
+    texts: Path|None # Of `evaluate_model` on the common texts
+    few_shot: Path|None # Of `evaluate_model` with examples
 
-# %% ../../nbs/studies/02_running.ipynb #49437fd0
+# %% ../../nbs/studies/02_running.ipynb #1812c70b
+def find_baseline(
+    model: str, # As the study names it
+) -> Path: # A GGUF file, or a model folder
+    "Where a pretrained baseline is; refused in one line if it cannot be scored"
+    places = [Path(model), (data_folder() or Path())/model]
+    local = next((place for place in places if place.exists()), None)
+    if is_gguf(local or model): return check_gguf(local or Path(model))
+    folder = find_model(local or model)
+    load_tokenizer(folder)
+    if any(folder.glob("*.safetensors")): return folder
+    raise InputError(f"{model}: has no weights in safetensors, and pickled weights are not opened; "
+                     "save the model once with save_pretrained, and name that folder")
+
+# %% ../../nbs/studies/02_running.ipynb #06454fad
+def baseline_places(
+    baseline: BaselineJob, # What to score
+) -> tuple[Path, EvaluationConfig, tuple[Path, Path|None, Path|None]]: # Model, settings, folders of scores
+    "How a baseline is scored, and where: on items, on common texts, on items with examples"
+    job, asked = baseline.job, baseline.job.study.few_shot
+    evaluation, model = model_places(job)[2], _baseline_folder(baseline)
+    version = model.name if model.parent == job.run else source_fingerprint(model)
+    name = re.sub(r"[^\w.-]+", "-", baseline.name)
+    scores, texts = score_places(job, name, version, evaluation)
+    few_shot = score_places(job, name, version, asked.asks(evaluation))[0] if asked else None
+    return model, evaluation, (scores, texts, few_shot)
+
+# %% ../../nbs/studies/02_running.ipynb #3b1e401c
+def _baseline_folder(baseline: BaselineJob) -> Path:
+    "The model folder of a baseline; that of an n-gram or a GGUF file may not be there yet"
+    job, order = baseline.job, baseline.order
+    if order:
+        reads = job.study.training.tokens
+        return place(job.run, f"ngram{order}-{job.language}", [order, reads], job.blocks)
+    found = find_baseline(baseline.model)
+    if not is_gguf(found): return found
+    return job.run/f"gguf-{found.stem}-{source_fingerprint(found)[:8]}"
+
+def _make_baseline(baseline: BaselineJob, model: Path):
+    "Make the folder of an n-gram or of a GGUF file"
+    from simplelm.scoring.baselines import train_ngram
+    if baseline.order:
+        train_ngram(baseline.job.blocks, model, baseline.order, baseline.job.study.training.tokens)
+    elif is_gguf(found := find_baseline(baseline.model)): convert_gguf(found, model)
+
+# %% ../../nbs/studies/02_running.ipynb #70a64154
 def score_baseline(
     baseline: BaselineJob, # What to score
 ) -> ScoredBaseline:
     "Score a baseline on the items and texts of the study"
-    from simplelm.scoring.baselines import baseline_size, train_ngram
+    from simplelm.scoring.baselines import baseline_size
     job, ngram = baseline.job, bool(baseline.order)
-    _, config, evaluation, _ = model_places(job)
-    model = baseline.model
-    if ngram:
-        reads = job.study.training.tokens
-        model = place(job.run, f"ngram{baseline.order}-{job.language}", [baseline.order, reads], job.blocks)
-        train_ngram(job.blocks, model, baseline.order, reads)
-    told = [model.name if ngram else str(model), plain(evaluation), job.vocabulary.fingerprint, SCORES_FORMAT]
-    name = re.sub(r"[^\w.-]+", "-", baseline.name)
-    scores = job.run/f"scores-{name}-{fingerprint(told)[:8]}"
-    evaluate_model(model, scores, evaluation, job.vocabulary, cache=_cache(evaluation, job.vocabulary.fingerprint))
-    folders = [scores]
-    if job.texts:
-        texts = job.run/f"texts-{name}-{fingerprint([*told, *(p.parent.name for p in job.texts.values())])[:8]}"
-        config = replace(evaluation, tasks=_text_tasks(job.texts), forms=("standard",), limit=None, shots=0, draws=1, style=None)
-        evaluate_model(model, texts, config, cache=_cache(config, [str(p) for p in job.texts.values()]))
-        folders.append(texts)
-    total, inner = baseline_size(model)
-    return ScoredBaseline(baseline.name, "n-gram" if ngram else "pretrained", job.language if ngram else "", total, inner, tuple(folders))
+    model, evaluation, (scores, texts, few_shot) = baseline_places(baseline)
+    _make_baseline(baseline, model)
+    _score_model(job, model, evaluation, scores, texts)
+    if few_shot: _ask_items(job, model, job.study.few_shot.asks(evaluation), few_shot)
+    kind, language = ("n-gram", job.language) if ngram else ("pretrained", "")
+    return ScoredBaseline(baseline.name, kind, language, *baseline_size(model), scores, texts, few_shot)
 
 # %% ../../nbs/studies/02_running.ipynb #f61dfa63
 def baseline_jobs(
@@ -656,18 +765,20 @@ def baseline_jobs(
 
 # %% ../../nbs/studies/02_running.ipynb #fd48fcc8
 def baseline_tables(
-    scored: ScoredBaseline, # A baseline
+    study: Study, # A study
+    scored: ScoredBaseline, # One of its baselines
 ) -> pd.DataFrame: # Its name, kind, language, parameters, and the columns of `pack_outcomes`
     "The outcomes of a baseline"
     import pandas as pd
-    outcomes = pd.concat([pack_outcomes(f) for f in scored.folders], ignore_index=True)
+    outcomes = study_outcomes(study, scored.scores, scored.texts, scored.few_shot)
     about = dict(baseline=scored.name, of=scored.kind, language=scored.language, parameters=scored.parameters,
                  non_embedding_parameters=scored.non_embedding_parameters)
     return pd.DataFrame(about, index=outcomes.index).join(outcomes)
 
 # %% ../../nbs/studies/02_running.ipynb #f58e4fd9
 KEYS = ["language", "size", "seed"] # The columns that name a model
-MODEL_COUNTS = ["parameters", "non_embedding_parameters", "tokens", "flops", "precision", "validation_loss", "bits_per_byte"]
+MODEL_COUNTS = ["parameters", "non_embedding_parameters", "tokens", "flops", "precision", "validation_loss",
+                "bits_per_byte"]
 
 def gather_tables(
     study: Study, # A study
@@ -683,21 +794,31 @@ def gather_tables(
     read = {} if read is None else read
     for t in trained:
         if t in read: continue
-        read[t] = _given_rows(given, t) if given and not t.model.exists() else model_tables(t)
+        read[t] = _given_rows(given, t) if given and not t.model.exists() else model_tables(study, t)
     parts = [read[t] for t in trained]
     names = dict.fromkeys(name for part in parts for name in part)
     tables = {name: pd.concat([p[name] for p in parts if name in p], ignore_index=True) for name in names}
     if "languages" not in read: read["languages"] = language_table(study, run, ready)
     tables["languages"] = read["languages"]
-    if baselines: tables["baselines"] = pd.concat([baseline_tables(b) for b in baselines], ignore_index=True)
+    if baselines:
+        scored = [baseline_tables(study, b) for b in baselines]
+        tables["baselines"] = pd.concat(scored, ignore_index=True)
     tables["dials"] = dial_table(study)
-    stages = [*ready.blocks.values(), *(p.parent for p in ready.texts.values())]
-    stages += [p for t in trained for p in (t.model, t.scores, t.texts) if p and p.exists()]
-    write_tables(run, study, tables, stages)
+    write_tables(run, study, tables, _stages(ready, trained))
+
+# %% ../../nbs/studies/02_running.ipynb #d51ab0e8
+def _stages(ready: Prepared, trained: list[TrainedModel]) -> list[Path]:
+    "The folders of a run that have a manifest"
+    stages = [*ready.blocks.values(), *(path.parent for path in ready.texts.values())]
+    for made in trained:
+        folders = made.model, made.scores, made.texts, made.few_shot
+        stages += [folder for folder in folders if folder and folder.exists()]
+    return stages
 
 # %% ../../nbs/studies/02_running.ipynb #d0f900bd
 def model_tables(
-    trained: TrainedModel, # A finished model
+    study: Study, # A study
+    trained: TrainedModel, # One of its finished models
 ) -> dict[str, pd.DataFrame]: # models, curves, scores, outcomes, samples; each begins with language, size and seed
     "What was measured of one model"
     import pandas as pd
@@ -707,12 +828,12 @@ def model_tables(
     row = dict(hidden=shape.hidden, layers=shape.layers) | {name: made.counts.get(name) for name in MODEL_COUNTS}
     row |= dict(threads=made.config["training"].get("threads")) | artifact_names(trained)
     size = dict(parameters=made.counts["parameters"])
-    scored = [check_files(folder) and folder for folder in (trained.scores, trained.texts) if folder]
-    check_files(trained.samples)
+    folders = trained.scores, trained.texts, trained.few_shot
+    for folder in (*folders, trained.samples):
+        if folder: check_files(folder)
     samples = json.loads((trained.samples/"samples.json").read_text(encoding="utf-8"))
     found = dict(models=pd.DataFrame([row]), curves=pd.read_csv(trained.model/"metrics.csv").assign(**size),
-                 scores=pd.concat([pd.read_csv(f/"scores.csv") for f in scored], ignore_index=True).assign(**size),
-                 outcomes=pd.concat([pack_outcomes(f) for f in scored], ignore_index=True),
+                 scores=read_scores(study, *folders).assign(**size), outcomes=study_outcomes(study, *folders),
                  items=pd.read_parquet(trained.scores/"items.parquet"),
                  samples=pd.DataFrame(samples, columns=["prompt", "text"]))
     return {name: pd.DataFrame(point, index=t.index, columns=KEYS).join(t) for name, t in found.items()}
@@ -720,9 +841,10 @@ def model_tables(
 # %% ../../nbs/studies/02_running.ipynb #5ffb4d77
 def artifact_names(
     made: TrainedModel, # Where a model's artifacts are
-) -> dict[str, str]: # model, scored, texts: names of folders, each with its fingerprint
+) -> dict[str, str]: # model, scored, texts, few_shot: names of folders, each with its fingerprint
     "By what a later run knows a finished model"
-    return dict(model=made.model.name, scored=made.scores.name, texts=made.texts.name if made.texts else "")
+    names = dict(model=made.model.name, scored=made.scores.name, texts=made.texts.name if made.texts else "")
+    return names | ({"few_shot": made.few_shot.name} if made.few_shot else {})
 
 # %% ../../nbs/studies/02_running.ipynb #baae4a74
 GIVEN = ("models", "curves", "scores", "outcomes", "samples") # Tables that stand for finished models
@@ -748,8 +870,9 @@ def is_given(
     made: TrainedModel, # Where a model would be
 ) -> bool: # Whether the tables hold exactly this model
     "Whether tables stand for a model"
-    m = given["models"].fillna("")
-    return any((m[list(names)] == list(names.values())).all(axis=1).any() for names in [artifact_names(made)])
+    known, names = given["models"].fillna(""), artifact_names(made)
+    if not {*names} <= {*known}: return False
+    return bool((known[list(names)] == list(names.values())).all(axis=1).any())
 
 # %% ../../nbs/studies/02_running.ipynb #3daba0d7
 def _read_plain(path: Path) -> pd.DataFrame:
@@ -766,6 +889,7 @@ def _given_rows(given: dict[str, pd.DataFrame], made: TrainedModel) -> dict[str,
 # %% ../../nbs/studies/02_running.ipynb #e358df0c
 def pack_outcomes(
     folder: Path, # Made by `evaluate_model`
+    group_of: Callable[[str], str], # Task -> the group that it is averaged in, or ""
 ) -> pd.DataFrame: # task, group, form, metric, items: their fingerprint, count, kind, data
     "The values of all items of a model, packed"
     import pandas as pd
@@ -775,9 +899,40 @@ def pack_outcomes(
         values = item_values(part, metrics[task], str(folder)).sort_index()
         kind, data = pack_values(values.to_numpy(float))
         which = hashlib.sha256(repr(list(values.index)).encode()).hexdigest()[:16]
-        group = TASKS[task].group if task in TASKS else ""
-        rows.append(dict(task=task, group=group, form=form, metric=metrics[task], items=which, count=len(values), kind=kind, data=data))
+        about = dict(task=task, group=group_of(task), form=form, metric=metrics[task], items=which)
+        rows.append(about | dict(count=len(values), kind=kind, data=data))
     return pd.DataFrame(rows)
+
+# %% ../../nbs/studies/02_running.ipynb #4a8f73a7
+def study_outcomes(
+    study: Study, # A study
+    scores: Path, # Of `evaluate_model` on the tasks
+    texts: Path|None, # On the common texts
+    few_shot: Path|None, # With examples
+) -> pd.DataFrame: # The columns of `pack_outcomes`
+    "The values of all items of a model, in all forms"
+    import pandas as pd
+    group_of = study.evaluation.group_of
+    parts = [pack_outcomes(f, group_of) for f in (scores, texts) if f]
+    if few_shot: parts.append(_with_form(study, pack_outcomes(few_shot, group_of)))
+    return pd.concat(parts, ignore_index=True)
+
+def read_scores(
+    study: Study, # A study
+    scores: Path, # Of `evaluate_model` on the tasks
+    texts: Path|None, # On the common texts
+    few_shot: Path|None, # With examples
+) -> pd.DataFrame: # The columns of scores.csv
+    "The scores of a model, in all forms"
+    import pandas as pd
+    parts = [pd.read_csv(f/"scores.csv") for f in (scores, texts) if f]
+    if few_shot: parts.append(_with_form(study, pd.read_csv(few_shot/"scores.csv")))
+    return pd.concat(parts, ignore_index=True)
+
+# %% ../../nbs/studies/02_running.ipynb #a96196a5
+def _with_form(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    "Name the forms of answers after examples"
+    return table.assign(form=table.form.map(study.few_shot.form))
 
 # %% ../../nbs/studies/02_running.ipynb #0fc0dcc7
 def pack_values(

@@ -22,6 +22,7 @@ from ..models.blocks import PackingConfig
 from ..models.plan import TrainingConfig, usual_precision
 from ..models.tokenizer import TokenizerConfig
 from ..scoring.evaluation import EvaluationConfig
+from ..scoring.public_tasks import TASKS
 from .languages import LanguageConfig, SourceConfig, check_languages, story_settings
 from ..stories.dials import StoryWorldConfig
 
@@ -30,9 +31,9 @@ if TYPE_CHECKING: import pandas as pd
 # %% auto #0
 __all__ = ['CLAIM_KINDS', 'ABOUT_ONE', 'WITH_MARGIN', 'OF_ONE_KIND', 'LEAST_SIZES', 'LEAST_SEEDS', 'STUDIES', 'ACCELERATORS',
            'ONLY_FLOAT16', 'ModelGrid', 'Dial', 'is_plain_number', 'value_text', 'Position', 'SampleConfig',
-           'CommonText', 'Baseline', 'StudyEvaluation', 'Claim', 'claim_table', 'Study', 'turn_dials', 'dial_reference',
-           'check_study', 'common_text_names', 'read_study', 'load_study', 'training_speed', 'study_models',
-           'plan_study']
+           'CommonText', 'Baseline', 'StudyEvaluation', 'FewShot', 'Claim', 'claim_table', 'Study', 'turn_dials',
+           'dial_reference', 'check_study', 'common_text_names', 'read_study', 'load_study', 'training_speed',
+           'study_models', 'plan_study']
 
 # %% ../../nbs/studies/01_study.ipynb #07088bef
 @dataclass(frozen=True)
@@ -45,22 +46,14 @@ class ModelGrid:
     def __post_init__(self):
         check_types(self)
         if isinstance(self.seeds, int):
-            if not 1 <= self.seeds <= 1000: raise InputError(f"seeds is {self.seeds}; give 1 to 1,000, or a list")
-            object.__setattr__(self, "seeds", tuple(range(self.seeds)))
+            object.__setattr__(self, "seeds", _first_seeds(self.seeds))
         for key in ("sizes", "seeds"): _check_list(key, getattr(self, key))
         for size in self.sizes: model_size(size)
         check_seeds("seeds", *self.seeds)
-        for size, more in self.more_seeds.items(): self._check_more(size, more)
+        for size, more in self.more_seeds.items(): _check_more(self, size, more)
 
-    def _check_more(self, size: str, more: tuple[int, ...]):
-        "Refuse further seeds of a size that is not there, or that are not new"
-        check_seeds(f"more_seeds: {size}", *more)
-        if size not in self.sizes:
-            raise InputError(f"more_seeds: {size} is not among the sizes {', '.join(self.sizes)}")
-        if len({*more, *self.seeds}) < len(more) + len(self.seeds):
-            raise InputError(f"more_seeds: {size} has a seed twice")
-
-    def seeds_of(self, size: str) -> tuple[int, ...]: return self.seeds + tuple(self.more_seeds.get(size, ()))
+    def seeds_of(self, size: str) -> tuple[int, ...]:
+        return self.seeds + tuple(self.more_seeds.get(size, ()))
 
     @property
     def points(self) -> list[tuple[int, str]]: # Seed and size
@@ -69,10 +62,25 @@ class ModelGrid:
         return [(seed, size) for seed in every for size in self.sizes if seed in self.seeds_of(size)]
 
 # %% ../../nbs/studies/01_study.ipynb #cdb8c95f
+def _first_seeds(count: int) -> tuple[int, ...]:
+    "So many seeds, from 0"
+    if not 1 <= count <= 1000: raise InputError(f"seeds is {count}; give 1 to 1,000, or a list")
+    return tuple(range(count))
+
+def _check_more(grid: ModelGrid, size: str, more: tuple[int, ...]):
+    "Refuse further seeds of a size that is not there, or that are not new"
+    check_seeds(f"more_seeds: {size}", *more)
+    if size not in grid.sizes:
+        raise InputError(f"more_seeds: {size} is not among the sizes {', '.join(grid.sizes)}")
+    if len({*more, *grid.seeds}) < len(more) + len(grid.seeds):
+        raise InputError(f"more_seeds: {size} has a seed twice")
+
 def _check_list(key: str, values: tuple):
     "Refuse a list that is empty or names something twice"
     if not values: raise InputError(f"{key} is empty; name at least one")
-    if len({*values}) < len(values): raise InputError(f"{key} names one twice: {', '.join(map(str, values))}")
+    if len({*values}) < len(values):
+        named = ", ".join(map(str, values))
+        raise InputError(f"{key} names one twice: {named}")
 
 # %% ../../nbs/studies/01_study.ipynb #856e088e
 @dataclass(frozen=True)
@@ -87,14 +95,16 @@ class Dial:
 
     def __post_init__(self):
         check_types(self)
-        object.__setattr__(self, "values", tuple(plain(v) for v in self.values)) # a pair is a list, as in TOML
+        # A pair is a list, as in TOML.
+        object.__setattr__(self, "values", tuple(plain(v) for v in self.values))
         if not self.setting: object.__setattr__(self, "setting", self.name)
         if len(self.values) < 2: raise InputError(f"dial {self.name}: needs two values or more")
         if self.log and not all(is_plain_number(v) and v > 0 for v in self.values):
             raise InputError(f"dial {self.name}: with log, all values must be numbers above 0")
 
 # %% ../../nbs/studies/01_study.ipynb #7b7feba4
-def is_plain_number(value: object) -> bool: return isinstance(value, (int, float)) and not isinstance(value, bool)
+def is_plain_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 def value_text(
     value: object, # Of a dial
@@ -144,26 +154,30 @@ class CommonText:
 @dataclass(frozen=True)
 class Baseline:
     "A pretrained model that is shown beside the family, and never judged as if it were a language"
-    model: str # A Hub id or a model folder
+    model: str # A Hub id, a model folder or a GGUF file; folders and files also below $SIMPLELM_DATA
     name: str = "" # What tables call it; by default the last part of `model`
 
     def __post_init__(self):
         check_types(self)
-        if not self.model: raise InputError("baselines: model is empty; name a Hub id or a folder")
-        if not self.name: object.__setattr__(self, "name", self.model.rstrip("/").rsplit("/", 1)[-1])
+        if not self.model:
+            raise InputError("baselines: model is empty; name a Hub id, a folder or a GGUF file")
+        last = self.model.rstrip("/").rsplit("/", 1)[-1]
+        if not self.name: object.__setattr__(self, "name", last.removesuffix(".gguf"))
 
 # %% ../../nbs/studies/01_study.ipynb #74cfab63
 @dataclass(frozen=True)
 class StudyEvaluation(EvaluationConfig):
     "The tasks and texts of a study"
-    common_texts: tuple[str, ...]|None = None # Languages whose held-out documents are common texts; by default all
+    common_texts: tuple[str, ...]|None = None # Languages whose held-out documents are common; by default all
     text_documents: int = 200 # Documents of each of them
     vocabulary: str = "" # The language whose vocabulary decides which items are simple
     ngrams: tuple[int, ...] = (1, 2, 3) # Baselines of each language's own text: unigram, bigram, trigram
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict) # Name -> tasks to average
 
     def __post_init__(self):
         super().__post_init__()
         check_least(self, text_documents=2)
+        for name, tasks in self.groups.items(): _check_group(name, tasks, self.tasks)
         if wrong := [n for n in self.ngrams if n not in (1, 2, 3)]:
             raise InputError(f"ngrams has {wrong[0]}; choose of 1, 2 and 3")
 
@@ -171,6 +185,45 @@ class StudyEvaluation(EvaluationConfig):
     def items(self) -> EvaluationConfig: # What `evaluate_model` takes
         "The settings of scoring alone"
         return EvaluationConfig(**{f.name: getattr(self, f.name) for f in fields(EvaluationConfig)})
+
+    def group_of(self, task: str) -> str: # Empty for a task that stands alone
+        "The group that a task is averaged in"
+        own = next((name for name, tasks in self.groups.items() if task in tasks), "")
+        return own or (TASKS[task].group if task in TASKS else "")
+
+# %% ../../nbs/studies/01_study.ipynb #e09824f8
+def _check_group(name: str, tasks: tuple[str, ...], asked: tuple[str, ...]):
+    "Refuse a group of tasks that cannot be averaged under a name of their own"
+    where = f"groups: {name}"
+    if name == "text" or not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"{where}: is no name of a group; use letters, digits, _ and -, and not `text`")
+    if name in {task.group for task in TASKS.values()} | {*TASKS, *asked}:
+        raise InputError(f"{where}: is the name of tasks already; choose another")
+    _check_list(where, tasks)
+    for task in tasks:
+        if task not in asked: raise InputError(f"{where}: {task} is not among the tasks; add it there")
+        if task not in TASKS or TASKS[task].group:
+            raise InputError(f"{where}: {task} is a group or belongs to one; name single tasks")
+
+# %% ../../nbs/studies/01_study.ipynb #834c7a65
+@dataclass(frozen=True)
+class FewShot:
+    "Tasks that are asked a second time, with answered examples before each question"
+    tasks: tuple[str, ...] # Names of tasks or groups
+    shots: int = 5 # Examples before each question
+    draws: int = 1 # How often examples are drawn; an item's value is the mean over draws
+    context: int|None = None # Tokens that trained models are extended to before; by default unchanged
+
+    def __post_init__(self):
+        check_types(self)
+        check_least(self, shots=1, draws=1, context=2)
+        _check_list("tasks", self.tasks)
+
+    def form(self, form: str) -> str: return f"{form}-{self.shots}shot" # Such as "simple-5shot"
+
+    def asks(self, items: EvaluationConfig) -> EvaluationConfig: # What `evaluate_model` takes
+        "The settings of scoring, with examples"
+        return replace(items, tasks=self.tasks, shots=self.shots, draws=self.draws)
 
 # %% ../../nbs/studies/01_study.ipynb #cde7a97a
 CLAIM_KINDS = ("difference", "equivalence", "non-inferiority", "size_factor", "power_law", "forecast")
@@ -264,10 +317,11 @@ class Study:
     source: SourceConfig # What all languages are made from
     languages: dict[str, LanguageConfig] = field(default_factory=dict) # Name -> language
     dials: tuple[Dial, ...] = () # Further languages of the story world
-    reference: str = "" # The language that the others are compared with; by default "regular", or else the first
+    reference: str = "" # The others are compared with it; by default "regular", or else the first
     models: ModelGrid # Sizes and seeds
     training: TrainingConfig # The same for every model; its seed is taken from the grid
     evaluation: StudyEvaluation # Tasks and common texts
+    few_shot: FewShot|None = None # Tasks that are also asked with examples
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig) # One tokenizer a language
     packing: PackingConfig = field(default_factory=PackingConfig) # Context and validation split
     texts: tuple[CommonText, ...] = () # Common texts that no language comes from
@@ -306,7 +360,8 @@ def turn_dials(
 ) -> tuple[dict[str, LanguageConfig], list[Position]]: # All languages by name; the positions of the dials
     "The languages of a study, those of its dials included"
     if not study.dials: return dict(study.languages), []
-    if not study.source.storyworld: raise InputError("dials turn the story world; give a table [source.storyworld]")
+    if not study.source.storyworld:
+        raise InputError("dials turn the story world; give a table [source.storyworld]")
     base = plain(study.source.storyworld)
     languages = dict(study.languages) or {"reference": LanguageConfig()}
     known = {_likeness(base, l): name for name, l in languages.items()}
@@ -350,17 +405,36 @@ def check_study(
     for name, language in study.languages.items(): _check_world(study, name, language)
     _known("reference", study.reference, study.languages)
     for name in study.evaluation.common_texts or (): _known("evaluation: common_texts", name, study.languages)
-    if study.evaluation.vocabulary: _known("evaluation: vocabulary", study.evaluation.vocabulary, study.languages)
-    for what, names in (("texts", [t.name for t in study.texts]), ("claims", [c.name for c in study.claims]),
-                        ("dials", [d.name for d in study.dials]), ("baselines", [b.name for b in study.baselines])):
-        if twice := [name for name, n in Counter(names).items() if n > 1]:
+    words = study.evaluation.vocabulary
+    if words: _known("evaluation: vocabulary", words, study.languages)
+    for what in ("texts", "claims", "dials", "baselines"):
+        names = Counter(entry.name for entry in getattr(study, what))
+        if twice := [name for name, n in names.items() if n > 1]:
             raise InputError(f"{what}: {twice[0]!r} is named twice; choose another name")
-    for text in study.texts:
-        if bool(text.sources) == bool(study.source.storyworld):
-            raise InputError(f"texts: {text.name}: give `sources`; with a story world, `world`")
-        if study.source.storyworld: story_settings(f"texts: {text.name}", plain(study.source.storyworld), text.world)
-        if text.name in study.languages: raise InputError(f"texts: {text.name!r} is a language; choose another name")
+    for text in study.texts: _check_text(study, text)
+    _check_few_shot(study)
     for claim in study.claims: _check_claim(study, claim)
+
+# %% ../../nbs/studies/01_study.ipynb #40df6887
+def _check_text(study: Study, text: CommonText):
+    "Refuse a common text that the source does not allow, or that has the name of a language"
+    where, world = f"texts: {text.name}", study.source.storyworld
+    if bool(text.sources) == bool(world):
+        raise InputError(f"{where}: give `sources`; with a story world, `world`")
+    if world: story_settings(where, plain(world), text.world)
+    if text.name in study.languages:
+        raise InputError(f"texts: {text.name!r} is a language; choose another name")
+
+def _check_few_shot(study: Study):
+    "Refuse examples that are requested twice, or a context that is none to extend to"
+    asked, trained = study.few_shot, study.packing.context
+    if asked is None: return
+    if study.evaluation.shots:
+        raise InputError("evaluation: shots asks all tasks with examples; "
+                         "with a table [few_shot], leave it out")
+    if asked.context is not None and asked.context <= trained:
+        raise InputError(f"few_shot: context is {asked.context}; "
+                         f"models are trained on {trained} tokens, so give more")
 
 # %% ../../nbs/studies/01_study.ipynb #a8d8a983
 def _check_world(study: Study, name: str, language: LanguageConfig):
@@ -385,9 +459,9 @@ def _check_claim(study: Study, claim: Claim):
     "Refuse a claim about what the study does not have"
     where = f"claim {claim.name!r}"
     for language in claim.compare: _known(where, language, study.languages)
-    pairs = [size if isinstance(size, tuple) else (size,) for size in claim.sizes]
-    for size in {s for pair in pairs for s in pair}: _known(f"{where}: sizes", size, study.models.sizes)
-    few = [s for s in study.models.sizes if len(study.models.seeds_of(s)) < LEAST_SEEDS]
+    named = [s for size in claim.sizes for s in (size if isinstance(size, tuple) else (size,))]
+    for size in named: _known(f"{where}: sizes", size, study.models.sizes)
+    few = [s for s in (named or study.models.sizes) if len(study.models.seeds_of(s)) < LEAST_SEEDS]
     if few: raise InputError(f"{where}: a verdict needs {LEAST_SEEDS} seeds of each size, and {few[0]} has "
                              f"{len(study.models.seeds_of(few[0]))}; add seeds, or leave the claim out")
     _check_sizes(study, claim)
@@ -425,9 +499,10 @@ def read_study(
     study: str|Path="tiny", # Name of a study of the package, or path of a TOML file
 ) -> tuple[dict, str]: # Its tables, and what errors call it
     "Read the file of a study"
-    if str(study) in STUDIES:
-        text, name = (files("simplelm")/"studies"/f"{study}.toml").read_text(encoding="utf-8"), str(study)
-    else: text, name = _read_file(study), str(study)
+    name = str(study)
+    if name in STUDIES:
+        text = (files("simplelm")/"studies"/f"{name}.toml").read_text(encoding="utf-8")
+    else: text = _read_file(study)
     try: table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e: raise InputError(f"{name}: not valid TOML: {e}") from None
     except RecursionError: raise InputError(f"{name}: is nested too deeply; flatten it") from None
@@ -449,14 +524,14 @@ def load_study(
     "Read a study; an unknown or mistyped key is an error that names it"
     table, name = read_study(study)
     if "corpus" in table or "world" in table:
-        raise InputError(f"{name}: is written for an earlier version; give [source] and [languages.NAME] instead of "
-                         "[corpus], [world] and `vocabulary`")
+        raise InputError(f"{name}: is written for an earlier version; "
+                         "give [source] and [languages.NAME] instead of [corpus], [world] and `vocabulary`")
     return parse_config(Study, table, name)
 
 # %% ../../nbs/studies/01_study.ipynb #8074f3cc
 ACCELERATORS = {
-    "T4": 65e12, "V100": 125e12, "L4": 121e12, "A100": 312e12, "RTX4090": 165e12, "H100": 989e12, "H200": 989e12,
-    "MI300X": 1307e12,
+    "T4": 65e12, "V100": 125e12, "L4": 121e12, "A100": 312e12,
+    "RTX4090": 165e12, "H100": 989e12, "H200": 989e12, "MI300X": 1307e12,
 } # Name -> dense 16-bit FLOP/s at peak, from the makers' data sheets (SXM versions where there are several)
 ONLY_FLOAT16 = ("T4", "V100") # Their 16-bit hardware does not multiply bfloat16
 
@@ -478,7 +553,7 @@ def training_speed(
 def study_models(
     study: Study, # A study
 ) -> Iterator[tuple[str, str, int]]: # Language, size, seed
-    "The grid in the order of training: by seed, then size, so that early results already compare the languages"
+    "The grid by seed, then size, so that early results already compare the languages"
     return ((language, size, seed) for seed, size in study.models.points for language in study.languages)
 
 # %% ../../nbs/studies/01_study.ipynb #0a9202ad
@@ -488,7 +563,7 @@ def plan_study(
     count: int=1, # How many of them train one model together
     utilization: float=0.3, # Share of the peak FLOP/s that is reached, an assumption
     speeds: dict[str, float]|None=None, # Size -> FLOP/s that were measured; then no accelerator is assumed
-) -> pd.DataFrame: # A row a model: parameters, tokens, FLOPs, bytes (`memory`, `process_memory`), hours of training
+) -> pd.DataFrame: # A row a model; `memory` and `process_memory` in bytes, `hours` of training
     "What every model of a study needs, computed from sizes alone: no data, no accelerator"
     import pandas as pd
     speed = training_speed(accelerator, count, utilization)
@@ -513,6 +588,12 @@ def _size_cost(study: Study, size: str, sequences: int, there: str, here: str) -
     "What one model of a size needs"
     config = model_size(size, vocab_size=study.tokenizer.vocab_size, context=study.packing.context)
     tokens = study.training.tokens
-    return dict(parameters=parameter_count(config), non_embedding_parameters=non_embedding_parameter_count(config),
-                tokens=tokens, flops=training_flops(config, tokens), flops_kaplan=training_flops(config, tokens, "kaplan"),
-                memory=training_memory(config, sequences, there), process_memory=process_memory(config, sequences, here))
+    return dict(
+        parameters=parameter_count(config),
+        non_embedding_parameters=non_embedding_parameter_count(config),
+        tokens=tokens,
+        flops=training_flops(config, tokens),
+        flops_kaplan=training_flops(config, tokens, "kaplan"),
+        memory=training_memory(config, sequences, there),
+        process_memory=process_memory(config, sequences, here),
+    )

@@ -73,9 +73,11 @@ SPLIT_WORDS = {
 SHARD = re.compile(r"data/(\w+(?:\.\w+)*)-\d{5}-of-\d{5}[^/]*\.[^/]*")
 
 def _split_patterns(end: str) -> dict[str, re.Pattern]:
-    "Split -> pattern of a name that has one of its words between separators; `end` is what may stand behind the last one"
-    begin = r"(?:.*[-._ 0-9])?"
-    return {split: re.compile(f"{begin}(?:{'|'.join(words)}){end}", re.DOTALL) for split, words in SPLIT_WORDS.items()}
+    "Split -> pattern of a name with one of its words between separators; `end` may follow the last"
+    patterns = {}
+    for split, words in SPLIT_WORDS.items():
+        patterns[split] = re.compile(f"(?:.*[-._ 0-9])?(?:{'|'.join(words)}){end}", re.DOTALL)
+    return patterns
 
 FOLDER_SPLITS = _split_patterns("(?:[-._ 0-9].*)?")
 FILE_SPLITS = _split_patterns("[-._ 0-9].*") # a file name has an ending
@@ -83,16 +85,17 @@ FILE_SPLITS = _split_patterns("[-._ 0-9].*") # a file name has an ending
 # %% ../../nbs/text/04_corpus.ipynb #44ec2991
 def hub_splits(
     names: Sequence[str], # Paths below a folder, with `/`
-) -> dict[str, list[str]]: # Split -> its files; empty if no name tells of a split
+) -> dict[str, list[str]]: # Split -> its files; empty if no name says a split
     "Which files of a folder belong to which split, by the conventions of the Hub"
     found = {}
     for name in names:
         if shard := SHARD.fullmatch(name): found.setdefault(shard[1], []).append(name)
     if found: return found
-    for patterns, parts in ((FOLDER_SPLITS, lambda name: name.split("/")[:-1]), (FILE_SPLITS, lambda name: name.split("/")[-1:])):
+    folders, files = slice(None, -1), slice(-1, None) # of the parts of a path
+    for patterns, parts in ((FOLDER_SPLITS, folders), (FILE_SPLITS, files)):
         for split, pattern in patterns.items():
-            files = [name for name in names if any(pattern.fullmatch(part) for part in parts(name))]
-            if files: found[split] = files
+            chosen = [name for name in names if any(map(pattern.fullmatch, name.split("/")[parts]))]
+            if chosen: found[split] = chosen
         if found: return found
     return {}
 
@@ -101,14 +104,15 @@ def few(
     names: Sequence[str], # Names
 ) -> str: # The first five, and how many more
     "Some names on one line"
-    return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 def choose_split(
     folder: Path, # A folder
     names: list[str], # Its readable files
     split: str|None, # The split that the user named
 ) -> list[str]: # Those to read
-    "The files of the split wanted, by default of `train`"
+    "The files of the requested split, by default of `train`"
     splits = hub_splits(names)
     wanted = next((known for known, words in SPLIT_WORDS.items() if split in words), split or "train")
     if wanted == "all" or not splits and wanted == "train": return names
@@ -120,20 +124,25 @@ def choose_split(
     others = [name for name in names if name not in set(chosen)]
     if others:
         verb = "other files are" if len(others) > 1 else "other file is"
-        _say_once(f"{folder}: its split {wanted} is read ({few(chosen)}), and {len(others):,} {verb} left out ({few(others)}); "
-                  "choose with --split")
+        left = f"{len(others):,} {verb} left out ({few(others)})"
+        _say_once(f"{folder}: its split {wanted} is read ({few(chosen)}), and {left}; choose with --split")
     return chosen
 
 # %% ../../nbs/text/04_corpus.ipynb #31d9f681
+# Stages that do not make a corpus
 NOT_TEXT = ("tokenizer", "blocks", "train", "extend", "evaluate", "samples", "contamination", "statistics",
-            "vocabulary") # Stages that make no corpus
+            "vocabulary")
+# What a corpus keeps about itself
 OWN_FILES = ("manifest.json", "statistics.json", "missing_words.csv", "duplicates.parquet", "rejected.jsonl",
-             "README.md") # What a corpus keeps about itself
-SAVED_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json") # What `datasets` keeps beside the data it saves
+             "README.md")
+# What `datasets` keeps beside the data it saves
+SAVED_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 
+# %% ../../nbs/text/04_corpus.ipynb #d6c4c4e7
 def _unreadable(error: OSError) -> None:
-    "A folder that cannot be listed is no empty folder"
-    raise InputError(f"{error.filename}: cannot be read ({error.strerror}); correct its permissions, or name other files")
+    "Stop at a folder that cannot be listed: it is not empty"
+    remedy = "correct its permissions, or name other files"
+    raise InputError(f"{error.filename}: cannot be read ({error.strerror}); {remedy}")
 
 def _walk(
     folder: Path, # Where to begin
@@ -160,12 +169,13 @@ def _sort_files(
     kind: str|None, # The format of all files, if the user named it
 ) -> tuple[list[Path], list[str]]: # Readable files, and the names of all others
     "The files below a folder, each once"
-    files, others = {}, []
+    files, others, links_last = {}, [], lambda path: (path.is_symlink(), path)
     for root, names in _walk(folder, without):
         below = "" if root == folder else f"{root.relative_to(folder).as_posix()}/"
         stage = read_manifest(root).stage if is_artifact(root) else None
         if stage in NOT_TEXT:
-            if root == folder: raise InputError(f"{folder}: holds the result of the stage {stage}, which is no corpus")
+            if root == folder:
+                raise InputError(f"{folder}: holds the result of the stage {stage}, which is no corpus")
             others.append(f"{below} (the result of the stage {stage})")
             continue
         for name in names:
@@ -175,51 +185,55 @@ def _sort_files(
             real = os.path.realpath(path)
             if real in without: continue
             if not path.is_file(): others.append(f"{below}{name} (no file)")
-            elif name == "manifest.json" or not file_format(name, kind): others.append(f"{below}{name}") # somebody's list of files is no text
+            # A manifest of another program is a list of files, not text.
+            elif name == "manifest.json" or not file_format(name, kind): others.append(f"{below}{name}")
             elif real not in files: files[real] = path
             else:
-                first, second = sorted((files[real], path), key=lambda p: (p.is_symlink(), p))
-                files[real] = first
-                one, other = (p.relative_to(folder).as_posix() for p in (first, second))
+                files[real], second = sorted((files[real], path), key=links_last)
+                one, other = (p.relative_to(folder).as_posix() for p in (files[real], second))
                 others.append(f"{other} (the same file as {one})")
     return sorted(files.values()), sorted(others)
 
+# %% ../../nbs/text/04_corpus.ipynb #26e7cc12
 def _files_below(folder: Path, split: str|None, without: set[str], kind: str|None) -> list[Path]:
-    "The files of a folder to read, sorted; the user is told of those that are not"
+    "The files of a folder to read, sorted; a warning names the others"
     files, others = _sort_files(folder, without, kind)
     if not files: return []
     if others:
         verb = "files are" if len(others) > 1 else "file is"
-        _say_once(f"{folder}: {len(others):,} {verb} left out ({few(others)}); those that can be read end with {', '.join(FORMATS)}")
+        left = f"{len(others):,} {verb} left out ({few(others)})"
+        _say_once(f"{folder}: {left}; those that can be read end with {', '.join(FORMATS)}")
     names = [p.relative_to(folder).as_posix() for p in files]
     chosen = [folder/name for name in choose_split(folder, names, split)]
     for path in chosen: _check_name(path)
     return chosen
 
 def _check_name(path: Path) -> None:
-    "Documents are called after their file, so its name must be text"
+    "Stop at a file whose name is not text, since documents are named after their file"
     try: str(path).encode()
     except UnicodeEncodeError:
         shown = str(path).encode(errors="backslashreplace").decode()
         raise InputError(f"{shown}: its name is not UTF-8; rename it") from None
 
-# %% ../../nbs/text/04_corpus.ipynb #26e7cc12
+# %% ../../nbs/text/04_corpus.ipynb #3e0e214e
 def find_sources(
     source: str|Path|list, # A file, a pattern, a folder, a name below $SIMPLELM_DATA, or a list of these
-    split: str|None=None, # Split of folders that have some: "train", "validation", "test", another, or "all"; by default "train"
-    without: Sequence[str|Path]=(), # Files and folders inside the source that are not part of it, such as the result
+    split: str|None=None, # Split of folders that have some, such as "test", or "all"; by default "train"
+    without: Sequence[str|Path]=(), # Files and folders inside the source that do not belong to it
     kind: str|None=None, # The format of all files, as `Reading` names it; by default what their names say
 ) -> list[Path]: # At least one file, none twice
     "The files of a corpus, in the order given, and sorted within a pattern or folder"
     if isinstance(source, (list, tuple)):
         files = [p for s in source for p in find_sources(s, split, without, kind)]
-        twice = [str(p) for p, n in Counter(map(os.path.realpath, files)).items() if n > 1]
+        counts = Counter(map(os.path.realpath, files))
+        twice = [str(path) for path, n in counts.items() if n > 1]
         if twice: raise InputError(f"{twice[0]}: given twice; name each file once")
         if not files: raise InputError("no source given; name a file, a folder or a pattern")
         return files
     if any(c in str(source) for c in "*?[") and not Path(source).exists():
         found = sorted(glob.glob(str(source), recursive=True))
-        if not found and (data := data_folder()): found = sorted(glob.glob(str(data/str(source)), recursive=True))
+        if not found and (data := data_folder()):
+            found = sorted(glob.glob(str(data/str(source)), recursive=True))
         if not found: raise InputError(f"{source}: no file matches")
         return find_sources(found, split, without, kind)
     path = find_data(str(source))
@@ -242,12 +256,13 @@ def name_sources(
     names = [Path(stem(p)).name for p in files]
     if len(set(names)) < len(names):
         common = os.path.commonpath([p.resolve().parent for p in files])
-        names = [stem(p.resolve().relative_to(common).as_posix()) for p in files]
-    if len(set(names)) < len(names): names = [p.resolve().relative_to(common).as_posix() for p in files]
+        paths = [p.resolve().relative_to(common).as_posix() for p in files]
+        names = list(map(stem, paths))
+        if len(set(names)) < len(names): names = paths
     return dict(zip(names, files))
 
 # %% ../../nbs/text/04_corpus.ipynb #57100028
-CORPUS_COLUMNS = pa.schema([("text", pa.string()), ("document", pa.string()), ("source", pa.string())])
+CORPUS_COLUMNS = pa.schema({name: pa.string() for name in ("text", "document", "source")})
 
 @dataclass(frozen=True)
 class Rejected:
@@ -257,6 +272,7 @@ class Rejected:
     reason: str # Why
     record: str # Its first 200 characters
 
+# %% ../../nbs/text/04_corpus.ipynb #78418ebf
 def _field(record: dict, name: str) -> object:
     "A field of a record, also one within another, as `data.text`; KeyError if there is none"
     if name in record: return record[name]
@@ -272,25 +288,34 @@ def _parse_line(line: bytes, text_column: str) -> dict:
     except (ValueError, RecursionError) as e: raise ValueError(f"invalid JSON ({e})") from None
     if not isinstance(record, dict): raise ValueError("not a JSON object")
     try: text = _field(record, text_column)
-    except KeyError: raise ValueError(f"no {text_column!r} in it; its fields are {', '.join(map(repr, record))}") from None
-    if not isinstance(text, str): raise ValueError(f"its {text_column!r} is {'null' if text is None else 'no string'}")
+    except KeyError:
+        fields = ", ".join(map(repr, record))
+        raise ValueError(f"no {text_column!r} in it; its fields are {fields}") from None
+    if text is None: raise ValueError(f"its {text_column!r} is null")
+    if not isinstance(text, str): raise ValueError(f"its {text_column!r} is no string")
     try: text.encode()
-    except UnicodeEncodeError: raise ValueError(f"its {text_column!r} holds half of a surrogate pair, which is no text") from None
+    except UnicodeEncodeError:
+        raise ValueError(f"its {text_column!r} holds half of a surrogate pair, which is no text") from None
     return record
 
 # %% ../../nbs/text/04_corpus.ipynb #367ea3e4
 def _as_string(value: object) -> str|None:
     "A value as text: a string as it is, anything else as JSON"
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if value is None or isinstance(value, str): return value
+    return json.dumps(value, ensure_ascii=False, default=str)
 
-def _parse_left(block: Block, left: np.ndarray, text_column: str, names: list[str]) -> tuple[dict[str, list], list[int], list[Rejected]]:
-    "Columns and rows of the good ones of some lines of a block, and the bad ones; a line of white space is neither"
+Parsed = tuple[dict[str, list], list[int], list[Rejected]] # Columns and rows of good records; the bad ones
+
+def _parse_left(block: Block, left: np.ndarray, text_column: str, names: list[str]) -> Parsed:
+    "Read some lines of a block; a line of white space is neither good nor bad"
     found, rows, rejected = {name: [] for name in names}, [], []
     for row, begin, end in left.tolist():
         line = block.data[begin:end].tobytes()
         if not line.strip(): continue
         try: record = _parse_line(line, text_column)
-        except ValueError as e: rejected.append(Rejected(block.name, row, str(e), line[:200].decode(errors="replace")))
+        except ValueError as e:
+            shown = line[:200].decode(errors="replace")
+            rejected.append(Rejected(block.name, row, str(e), shown))
         else:
             rows.append(row)
             for name in names:
@@ -298,12 +323,13 @@ def _parse_left(block: Block, left: np.ndarray, text_column: str, names: list[st
                 except KeyError: found[name].append(None)
     return found, rows, rejected
 
-NO_FIELD = "\0" # a name that no field of valid JSON has as it stands
+# %% ../../nbs/text/04_corpus.ipynb #98556f17
+NO_FIELD = "\0" # a name that no field of valid JSON has
 
-def _parse_lines(block: Block, text_column: str, columns: tuple[str, ...]=()) -> tuple[dict[str, pa.Array], np.ndarray, list[Rejected]]:
-    "Columns and rows of the good records of a block of lines, and the bad ones"
+def _parse_lines(block: Block, text_column: str, columns: tuple[str, ...]=()) -> Parsed:
+    "Read a block of lines"
     names = list(dict.fromkeys((text_column, "document", "source", *columns)))
-    if any("." in name for name in names): # the kernel does not look into records within records: all lines are left to Python
+    if any("." in name for name in names):
         _, rows, left = read_strings(block.data, block.first, [NO_FIELD])
         found = {name: pa.array([], pa.string()) for name in names}
     else: found, rows, left = read_strings(block.data, block.first, names)
@@ -311,66 +337,95 @@ def _parse_lines(block: Block, text_column: str, columns: tuple[str, ...]=()) ->
     more, more_rows, rejected = _parse_left(block, left, text_column, names)
     rows = np.concatenate([rows, np.array(more_rows, np.int64)])
     order = np.argsort(rows)
-    return {name: pa.concat_arrays([found[name], pa.array(more[name], pa.string())]).take(order) for name in names}, rows[order], rejected
+    for name in names:
+        column = pa.concat_arrays([found[name], pa.array(more[name], pa.string())])
+        found[name] = column.take(order)
+    return found, rows[order], rejected
 
-# %% ../../nbs/text/04_corpus.ipynb #98556f17
+# %% ../../nbs/text/04_corpus.ipynb #8541d227
 def _as_strings(column: pa.Array) -> pa.Array:
     "A column as strings, whatever it holds"
     if pa.types.is_string(column.type): return column
     return pa.array(map(_as_string, column.to_pylist()), pa.string())
 
-def _corpus_table(block: Block, text: pa.Array, rows: Sequence[int], found: dict, columns: tuple[str, ...]=()) -> pa.Table:
-    "Text with its document and source, made up from the file's name where the record has none, and the further columns"
-    given = {c: _as_strings(found[c]) for c in ("document", "source") if c in found and found[c].null_count < len(text)}
-    document = pc.binary_join_element_wise(pa.scalar(block.name), pa.array(rows, pa.int64()).cast(pa.string()), ":")
+# %% ../../nbs/text/04_corpus.ipynb #cea1a865
+def _corpus_table(block: Block, text: pa.Array, rows: Sequence, found: dict, columns: tuple=()) -> pa.Table:
+    "Text with its document and source, and the further columns"
+    given = {}
+    for name in ("document", "source"):
+        column = found.get(name)
+        if column is not None and column.null_count < len(text): given[name] = _as_strings(column)
+    numbers = pa.array(rows, pa.int64()).cast(pa.string())
+    document = pc.binary_join_element_wise(pa.scalar(block.name), numbers, ":")
     if "document" in given: document = pc.coalesce(given["document"], document)
-    source = pc.coalesce(given["source"], pa.scalar(block.name)) if "source" in given else pa.repeat(block.name, len(text))
+    if "source" in given: source = pc.coalesce(given["source"], pa.scalar(block.name))
+    else: source = pa.repeat(block.name, len(text))
     table = pa.Table.from_arrays([text, document, source], schema=CORPUS_COLUMNS)
-    for c in columns: table = table.append_column(c, _as_strings(found[c]) if c in found else pa.nulls(len(document), pa.string()))
+    for name in columns:
+        column = _as_strings(found[name]) if name in found else pa.nulls(len(document), pa.string())
+        table = table.append_column(name, column)
     return table
 
-# %% ../../nbs/text/04_corpus.ipynb #8541d227
+# %% ../../nbs/text/04_corpus.ipynb #52448498
 def _is_text(kind: pa.DataType) -> bool:
     "Whether a column can hold text"
     if pa.types.is_dictionary(kind): return _is_text(kind.value_type)
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null,
-             pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+             pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
+             pa.types.is_fixed_size_binary)
     return any(test(kind) for test in tests)
 
-def _parse_rows(block: Block, text_column: str, columns: tuple[str, ...]=()) -> tuple[pa.Table, list[Rejected]]:
+# %% ../../nbs/text/04_corpus.ipynb #0d7098b9
+def _bad_rows(text: pa.Array, text_column: str) -> dict[int, str]:
+    "Row of a text that cannot be used -> why"
+    reasons = {}
+    if text.null_count:
+        for i in range(len(text)):
+            if not text[i].is_valid: reasons[i] = f"its {text_column!r} is null"
+    raw = text.cast(pa.binary())
+    try: raw.cast(pa.string())
+    except pa.ArrowInvalid:
+        for i, value in enumerate(raw.to_pylist()):
+            try: (value or b"").decode()
+            except UnicodeDecodeError as e:
+                reasons[i] = f"its {text_column!r} is invalid UTF-8 at its byte {e.start}"
+    lengths = pc.fill_null(pc.binary_length(text), 0).to_numpy()
+    too_long = np.flatnonzero(lengths > LINE_BYTES).tolist()
+    for i in too_long: reasons[i] = f"a text of more than {LINE_BYTES >> 20} MiB"
+    return reasons
+
+# %% ../../nbs/text/04_corpus.ipynb #1b0939c1
+def _parse_rows(block: Block, text_column: str, columns: tuple=()) -> tuple[pa.Table, list[Rejected]]:
     "Rows of Parquet; null and invalid UTF-8 are rejected"
-    batch, reasons = block.data, {}
-    if not _is_text(batch[text_column].type):
-        raise InputError(f"{block.path}: its column {text_column!r} holds {batch[text_column].type}, no text; "
-                         "name the column with --text-column")
+    batch, kind = block.data, block.data[text_column].type
+    if not _is_text(kind):
+        what = f"its column {text_column!r} holds {kind}, no text"
+        raise InputError(f"{block.path}: {what}; name the column with --text-column")
     try: text = batch[text_column].cast(pa.string())
     except pa.ArrowInvalid: text = batch[text_column].cast(pa.binary()) # binary that is not UTF-8
-    if text.null_count: reasons = {i: f"its {text_column!r} is null" for i in range(len(text)) if not text[i].is_valid}
-    try: text.cast(pa.binary()).cast(pa.string())
-    except pa.ArrowInvalid:
-        for i, value in enumerate(text.cast(pa.binary()).to_pylist()):
-            try: (value or b"").decode()
-            except UnicodeDecodeError as e: reasons[i] = f"its {text_column!r} is invalid UTF-8 at its byte {e.start}"
-    lengths = pc.fill_null(pc.binary_length(text), 0).to_numpy()
-    for i in np.flatnonzero(lengths > LINE_BYTES).tolist(): reasons[i] = f"a text of more than {LINE_BYTES >> 20} MiB"
+    reasons = _bad_rows(text, text_column)
     good = pa.array([i for i in range(len(batch)) if i not in reasons], pa.int64())
     if reasons: batch, text = batch.take(good), text.take(good)
-    table = _corpus_table(block, text.cast(pa.string()), block.first + good.to_numpy(), {c: batch[c] for c in batch.schema.names}, columns)
-    return table, [Rejected(block.name, block.first + i, reason, "") for i, reason in sorted(reasons.items())]
+    rows, found = block.first + good.to_numpy(), {name: batch[name] for name in batch.schema.names}
+    table = _corpus_table(block, text.cast(pa.string()), rows, found, columns)
+    bad = [Rejected(block.name, block.first + i, reasons[i], "") for i in sorted(reasons)]
+    return table, bad
 
-# %% ../../nbs/text/04_corpus.ipynb #cea1a865
+# %% ../../nbs/text/04_corpus.ipynb #ae02ba11
 def parse_block(
     block: Block, # Records of one file
     text_column: str="text", # Field or column that holds the text
-    columns: tuple[str, ...]=(), # Further fields or columns, as strings: what is none becomes its JSON
+    columns: tuple[str, ...]=(), # Further fields or columns, as strings; other values become their JSON
 ) -> tuple[pa.Table, list[Rejected]]: # text, document, source and `columns` of the good records; the bad ones
-    "Look into the records of a block"
+    "Read the records of a block"
     schema = pa.schema([*CORPUS_COLUMNS, *((c, pa.string()) for c in columns)])
     if block.data is None: return schema.empty_table(), [Rejected(block.name, block.first, block.problem, "")]
     if isinstance(block.data, pa.RecordBatch): return _parse_rows(block, text_column, columns)
     if isinstance(block.data, bytes):
         try: text = block.data.decode("utf-8-sig")
-        except UnicodeDecodeError as e: return schema.empty_table(), [Rejected(block.name, block.first, f"invalid UTF-8 at byte {e.start}", "")]
+        except UnicodeDecodeError as e:
+            reason = f"invalid UTF-8 at byte {e.start}"
+            return schema.empty_table(), [Rejected(block.name, block.first, reason, "")]
         return _corpus_table(block, pa.array([text]), [block.first], {}, columns), []
     found, rows, rejected = _parse_lines(block, text_column, columns)
     return _corpus_table(block, found[text_column], rows, found, columns), rejected
@@ -381,12 +436,15 @@ def checked(
     rejected: list[Rejected], # Its bad records
     bad_records: str, # "stop" or "set-aside"
 ) -> list[Rejected]: # The same
-    "Stop at the first bad record, unless they are to be set aside"
-    if bad_records not in ("stop", "set-aside"): raise InputError(f"bad_records={bad_records!r}: choose 'stop' or 'set-aside'")
+    "Stop at the first bad record, unless bad records are set aside"
+    if bad_records not in ("stop", "set-aside"):
+        raise InputError(f"bad_records={bad_records!r}: choose 'stop' or 'set-aside'")
     if rejected and bad_records == "stop":
         bad = rejected[0]
-        where = {"": "", "row": f" row {bad.row}:", "line": f" line {bad.row + 1}:"}[block.unit]
-        raise InputError(f"{block.path}:{where} {bad.reason}; correct it, or continue without it (--bad-records set-aside)")
+        number = bad.row + 1 if block.unit == "line" else bad.row
+        place = f" {block.unit} {number}:" if block.unit else ""
+        remedy = "correct it, or continue without it (--bad-records set-aside)"
+        raise InputError(f"{block.path}:{place} {bad.reason}; {remedy}")
     return rejected
 
 # %% ../../nbs/text/04_corpus.ipynb #fae8455b
@@ -403,36 +461,43 @@ class Source:
     def size(self) -> int: return self.path.stat().st_size if self.path else 0 # bytes
 
     @property
-    def version(self) -> str: return self.revision if self.split == "train" else f"{self.revision}:{self.split}" # of what the Hub holds
+    def version(self) -> str: # Of a data set of the Hub
+        return self.revision if self.split == "train" else f"{self.revision}:{self.split}"
 
     @property
-    def label(self) -> str: return f"{self.name}@{self.revision}" if self.revision else self.name # tells versions apart
+    def label(self) -> str: # Tells versions apart
+        return f"{self.name}@{self.revision}" if self.revision else self.name
 
     def __str__(self): return str(self.path or self.name)
 
+# %% ../../nbs/text/04_corpus.ipynb #cfde57ff
 def _hub_source(dataset: str, split: str|None=None) -> Source:
     "A data set of the Hub at its present commit"
     from huggingface_hub import HfApi
     split = next((known for known, words in SPLIT_WORDS.items() if split in words), split or "train")
-    try: return Source(dataset if split == "train" else f"{dataset}:{split}", None, HfApi().dataset_info(dataset).sha, split)
-    except Exception as e: # the Hub's client has many ways to fail, and none matters here but its name
-        raise InputError(f"{dataset}: not found here or below $SIMPLELM_DATA, and not available from the Hub ({type(e).__name__})") from None
+    name = dataset if split == "train" else f"{dataset}:{split}"
+    try: return Source(name, None, HfApi().dataset_info(dataset).sha, split)
+    except Exception as e: # the Hub's client fails in many ways, and the message needs only the error's name
+        where = "not found here or below $SIMPLELM_DATA, and not available from the Hub"
+        raise InputError(f"{dataset}: {where} ({type(e).__name__})") from None
 
 # %% ../../nbs/text/04_corpus.ipynb #7012c392
 def source_label(
     source: str|Path|list, # As given by the user
 ) -> str: # The same on one line
-    "What an error calls a corpus"
+    "The name of a corpus in errors"
     return few(list(map(str, source))) if isinstance(source, (list, tuple)) else str(source)
 
 # %% ../../nbs/text/04_corpus.ipynb #022f69a9
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
 def _is_hub(source: object) -> bool:
-    "Whether a source is an id of the Hub, owner/name, and nothing of that name is here"
-    if not isinstance(source, str) or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) or file_format(source): return False
+    "Whether a source is an id of the Hub, owner/name, and no file or folder has that name"
+    if not isinstance(source, str) or not HUB_ID.fullmatch(source) or file_format(source): return False
     return not Path(source).exists() and not ((data_folder() or Path("."))/source).exists()
 
 def _has_splits(source: object) -> bool:
-    "Whether a split of a source can be chosen: of the Hub's, of folders, and of patterns that match folders"
+    "Whether a source can have splits: a data set of the Hub, a folder, a pattern that matches folders"
     if _is_hub(source): return True
     places = (str(source), str((data_folder() or Path(""))/str(source)))
     matches = (path for place in places for path in glob.glob(place, recursive=True))
@@ -442,20 +507,23 @@ def _check_reading(reading: Reading, files: list[Path], source: object) -> None:
     "Raise an InputError for an option that none of the files uses"
     kinds = {file_format(path, reading.format).kind for path in files}
     if reading.codec and not kinds - {"parquet", "arrow"}:
-        raise InputError(f"--encoding {reading.encoding}: not used by {source_label(source)}, which holds no text file; leave it out")
+        why = f"not used by {source_label(source)}, which holds no text file"
+        raise InputError(f"--encoding {reading.encoding}: {why}; leave it out")
     if reading.separator is not None and "txt" not in kinds:
         raise InputError(f"--separator {reading.separator!r}: used by text files (.txt, or --format txt), "
                          f"and {source_label(source)} holds none; leave it out")
     if reading.format and not files:
-        raise InputError(f"--format {reading.format}: {source_label(source)} comes from the Hub, which knows its format; leave it out")
+        why = f"{source_label(source)} comes from the Hub, which knows its format"
+        raise InputError(f"--format {reading.format}: {why}; leave it out")
 
+# %% ../../nbs/text/04_corpus.ipynb #397c4882
 def open_sources(
-    source: str|Path|Source|list, # As for `find_sources`, or ids of Hub data sets (owner/name), or sources opened before
+    source: str|Path|Source|list, # As for `find_sources`, or ids of Hub data sets, or sources opened before
     split: str|None=None, # Split of folders and Hub data sets that have some; by default "train"
-    without: Sequence[str|Path]=(), # Files and folders inside a folder that are not part of it, such as the result
+    without: Sequence[str|Path]=(), # Files and folders inside a folder that do not belong to it
     reading: Reading=Reading(), # Format, encoding and separator, where names and contents do not say them
 ) -> list[Source]: # Files first, then the Hub's
-    "Everything that a corpus is read from"
+    "All files and data sets of a corpus"
     items = list(source) if isinstance(source, (list, tuple)) else [source]
     if items and all(isinstance(s, Source) for s in items): return items
     if split and not any(map(_has_splits, items)):
@@ -463,19 +531,21 @@ def open_sources(
                          "a split can be chosen of a folder and of a Hub data set")
     files = [s for s in items if not _is_hub(s)]
     named = {}
-    if files or not items: named = name_sources(find_sources(files, split, without, reading.format), reading.format)
+    if files or not items:
+        paths = find_sources(files, split, without, reading.format)
+        named = name_sources(paths, reading.format)
     _check_reading(reading, list(named.values()), source)
     found = [Source(name, path, reading=reading) for name, path in named.items()]
     return found + [_hub_source(s, split) for s in items if _is_hub(s)]
 
 def readings(
     sources: list[Source], # What a result is made from
-) -> dict: # For its request; empty where files are read as their names say
+) -> dict: # For its request; empty if files are read as their names say
     "How sources are read, where this changes the result"
     named = {s.name: plain(s.reading) for s in sources if s.reading != Reading()}
     return dict(reading=named) if named else {}
 
-# %% ../../nbs/text/04_corpus.ipynb #397c4882
+# %% ../../nbs/text/04_corpus.ipynb #30b1e8b7
 def stream_hub(
     dataset: str, # Id of a Hub data set, or any name that `datasets.load_dataset` takes
     text_column: str="text", # Column that holds the text
@@ -493,16 +563,19 @@ def stream_hub(
     try: stream = datasets.load_dataset(dataset, split=split, streaming=True, revision=revision)
     except ValueError as e: # a split that is not there
         reason = str(e).splitlines()[0]
-        raise InputError(f"{dataset}: its split {split!r} cannot be read ({reason}); name another with --split") from None
+        where = f"{dataset}: its split {split!r} cannot be read"
+        raise InputError(f"{where} ({reason}); name another with --split") from None
+    names = dict.fromkeys((text_column, "document", "source", *columns))
     for rows in stream.with_format("arrow").iter(2048):
         for c in (text_column, *columns):
-            if c not in rows.column_names: raise InputError(f"{dataset}: no column {c!r}; its columns are {', '.join(rows.column_names)}")
-        wanted = [c for c in dict.fromkeys((text_column, "document", "source", *columns)) if c in rows.column_names]
+            if c in rows.column_names: continue
+            raise InputError(f"{dataset}: no column {c!r}; its columns are {', '.join(rows.column_names)}")
+        wanted = [name for name in names if name in rows.column_names]
         for batch in rows.select(wanted).combine_chunks().to_batches():
             yield Block(dataset, dataset, row, batch, 0, unit="row")
             row += len(batch)
 
-# %% ../../nbs/text/04_corpus.ipynb #30b1e8b7
+# %% ../../nbs/text/04_corpus.ipynb #1e4097e0
 def blocks_of(source: Source, text_column: str, columns: tuple[str, ...]=()) -> Iterator[Block]:
     "The blocks of a source, in order"
     if source.path: return read_blocks(source.name, source.path, text_column, columns, reading=source.reading)
@@ -511,13 +584,14 @@ def blocks_of(source: Source, text_column: str, columns: tuple[str, ...]=()) -> 
 def read_corpus(
     source: str|Path|list, # A file, pattern, folder, Hub id, name below $SIMPLELM_DATA, or a list of these
     text_column: str="text", # Field or column that holds the text
-    bad_records: str="stop", # "stop" at a bad record, or "set-aside" to go on without it
+    bad_records: str="stop", # "stop" at a bad record, or "set-aside" to continue without it
     rejected: list|None=None, # Gets what is set aside
-    desc: str|None=None, # What a progress bar calls the work; without it none is drawn
+    desc: str|None=None, # Label of the progress bar; by default there is no bar
 ) -> Iterator[pa.RecordBatch]: # text, document, source
     "Read a corpus of any size, a batch of records at a time"
     sources, before = open_sources(source), 0
-    with progress(total=sum(s.size for s in sources) or None, desc=desc, unit="B", unit_scale=True, disable=desc is None) as bar:
+    total = sum(s.size for s in sources) or None
+    with progress(total=total, desc=desc, unit="B", unit_scale=True, disable=desc is None) as bar:
         for s in sources:
             for block in blocks_of(s, text_column):
                 table, bad = parse_block(block, text_column)
@@ -526,10 +600,11 @@ def read_corpus(
                 bar.update(before + block.position - bar.n)
             before += s.size
 
+# %% ../../nbs/text/04_corpus.ipynb #cd664791
 def corpus_texts(
     source: str|Path|list, # As for `read_corpus`
     text_column: str="text", # Field or column that holds the text
-    bad_records: str="stop", # "stop" at a bad record, or "set-aside" to go on without it
+    bad_records: str="stop", # "stop" at a bad record, or "set-aside" to continue without it
 ) -> Iterator[str]: # The texts
     "The texts of a corpus, one by one"
     for batch in read_corpus(source, text_column, bad_records): yield from batch["text"].to_pylist()

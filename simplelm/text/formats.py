@@ -68,11 +68,11 @@ def file_format(
 # %% ../../nbs/text/02_formats.ipynb #c9c85f9e
 @dataclass(frozen=True)
 class Reading:
-    "How files are read whose names and contents do not say it"
+    "How to read files whose names and contents do not say it"
     # What the files hold, whatever they are called; by default what their names say
     format: Literal["jsonl", "txt", "csv", "tsv", "parquet", "arrow", "wiki"]|None = None
     encoding: str = "utf-8" # Character encoding of text, such as latin-1 or utf-16
-    # The line between documents of a text file, "" for a blank line; by default <|endoftext|> where there are such lines
+    # The line between documents of a text, "" for a blank line; by default <|endoftext|> where there is one
     separator: str|None = None
 
     def __post_init__(self):
@@ -136,18 +136,19 @@ def broken(
 ) -> str: # One line
     "What a block says of a file that breaks off"
     if isinstance(error, UnicodeDecodeError):
-        return f"the file is not {error.encoding}, at least from here on ({error.reason}); name its --encoding"
+        where = f"the file is not {error.encoding}, at least from here on"
+        return f"{where} ({error.reason}); name its --encoding"
     return f"the file is damaged or breaks off here ({first_line(error)})"
 
 # %% ../../nbs/text/02_formats.ipynb #9d5d780a
 FIRST_BYTES = 1 << 16 # of a file, for which memory is reserved at first
 
 def _fill(stream: pa.NativeFile, rest: np.ndarray, size: int) -> tuple[np.ndarray, bool]:
-    "`rest` and further bytes of a file behind it, until there are `size` more; whether the file has ended"
+    "`rest` and `size` further bytes of a file, or fewer at its end; whether the file has ended"
     wanted = len(rest) + size
     while True:
         room = min(wanted - len(rest), max(FIRST_BYTES, 8 * len(rest)))
-        # memory from Arrow's pool, whose pages are there already
+        # memory from Arrow's pool: its pages exist already
         data = np.frombuffer(pa.allocate_buffer(len(rest) + room + 1 + PADDING), np.uint8)
         data[:len(rest)] = rest
         filled = len(rest) + stream.readinto(data[len(rest):len(rest) + room])
@@ -167,7 +168,7 @@ def _compact(lines: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/text/02_formats.ipynb #76b01a24
 def _line_end(data: np.ndarray, backwards: bool=False) -> int:
-    "Behind the first `\\n`, or the last; 0 if there is none"
+    "Where the line with the first `\\n` ends, or with the last; 0 if there is none"
     size = 1 << 16 # long enough for most lines, and nothing to copy
     while True:
         part = (data[-size:] if backwards else data[:size]).tobytes()
@@ -230,13 +231,16 @@ def _missing(schema: pa.Schema, name: str) -> bool:
     kind = schema.field(top).type if top in schema.names else None
     for part in inner:
         if kind is None or not pa.types.is_struct(kind): return True
-        kind = next((kind.field(i).type for i in range(kind.num_fields) if kind.field(i).name == part), None)
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        kind = next((field.type for field in fields if field.name == part), None)
     return kind is None
 
+# %% ../../nbs/text/02_formats.ipynb #c93233bf
 def _wanted(path: Path, schema: pa.Schema, text_column: str, columns: tuple[str, ...]) -> list[str]:
     "The columns to read of a file, or an error that names the one it lacks"
     twice = next((n for n in schema.names if schema.names.count(n) > 1), None)
-    if twice is not None: raise InputError(f"{path}: has two columns {twice!r}; give each column a name of its own")
+    if twice is not None:
+        raise InputError(f"{path}: has two columns {twice!r}; give each column a name of its own")
     for c in (text_column, *columns):
         if _missing(schema, c):
             raise InputError(f"{path}: no column {c!r}; its columns are {', '.join(schema.names)}")
@@ -259,7 +263,8 @@ def _text_chunk(file: pq.ParquetFile, group: int, text_column: str) -> pq.Column
 
 def _is_repetitive(chunk: pq.ColumnChunkMetaData|None) -> bool:
     "Whether a row group has few different texts"
-    return chunk is not None and chunk.has_dictionary_page and chunk.total_uncompressed_size <= BLOCK_BYTES + 8 * chunk.num_values
+    if chunk is None or not chunk.has_dictionary_page: return False
+    return chunk.total_uncompressed_size <= BLOCK_BYTES + 8 * chunk.num_values
 
 def _spread_out(batch: pa.RecordBatch, text_column: str, block_bytes: int) -> Iterator[pa.RecordBatch]:
     "Put texts in the places of the pointers to them, some rows at a time"
@@ -271,6 +276,7 @@ def _spread_out(batch: pa.RecordBatch, text_column: str, block_bytes: int) -> It
         part = batch.slice(rows[0], len(rows))
         yield part.set_column(place, text_column, part.column(place).dictionary_decode())
 
+# %% ../../nbs/text/02_formats.ipynb #a50caea0
 def _read_group(
     file: pq.ParquetFile, group: int, wanted: list[str], text_column: str, block_bytes: int,
 ) -> Iterator[pa.RecordBatch]:
@@ -280,9 +286,11 @@ def _read_group(
     at_once = max(1, min(block_bytes * rows // max(size, 1), ROWS))
     for batch in file.iter_batches(at_once, row_groups=[group], columns=wanted, use_threads=False):
         batch = _chosen(batch, wanted)
-        if len(batch) and pa.types.is_dictionary(batch[text_column].type): yield from _spread_out(batch, text_column, block_bytes)
+        pointers = pa.types.is_dictionary(batch[text_column].type)
+        if len(batch) and pointers: yield from _spread_out(batch, text_column, block_bytes)
         else: yield batch
 
+# %% ../../nbs/text/02_formats.ipynb #141db093
 def _read_parquet(
     name: str, path: Path, text_column: str, columns: tuple[str, ...], block_bytes: int,
 ) -> Iterator[Block]:
@@ -294,12 +302,14 @@ def _read_parquet(
             wanted = _wanted(path, file.schema_arrow, text_column, columns)
             rows = max(file.metadata.num_rows, 1)
             few = {g for g in range(file.num_row_groups) if _is_repetitive(_text_chunk(file, g, text_column))}
-            again = pq.ParquetFile(path, buffer_size=1 << 20, read_dictionary=[text_column]) if few else nullcontext()
+            options = dict(buffer_size=1 << 20, read_dictionary=[text_column])
+            again = pq.ParquetFile(path, **options) if few else nullcontext()
             with again as pointers:
                 for group in range(file.num_row_groups):
                     source = pointers if group in few else file
                     for batch in _read_group(source, group, wanted, text_column, block_bytes):
-                        yield Block(name, str(path), row, batch, size * (row + len(batch)) // rows, unit="row")
+                        place = size * (row + len(batch)) // rows
+                        yield Block(name, str(path), row, batch, place, unit="row")
                         row += len(batch)
     except (OSError, pa.ArrowException) as e:
         reason = f"the file is damaged or no Parquet ({first_line(e)})"
@@ -329,6 +339,7 @@ def _csv_header(path: Path, codec: str|None, encoding: str|None, delimiter: str)
         begin = stream.read(1 << 20).decode("utf-8-sig", errors="replace")
     return next(csv.reader(begin.splitlines(keepends=True), delimiter=delimiter), [])
 
+# %% ../../nbs/text/02_formats.ipynb #ebc74948
 def _read_csv(
     name: str, path: Path, form: FileFormat, encoding: str|None,
     text_column: str, columns: tuple[str, ...], block_bytes: int,
@@ -388,7 +399,8 @@ def _read_text(
         text = rest + stream.read(max(TEXT_BYTES - len(rest), 0))
         ended = len(text) < TEXT_BYTES
         cut = len(text) if ended else _cut_text(text[:TEXT_BYTES])
-        if text or not number: yield Block(name, str(path), number, text[:cut], file.tell(), unit="")
+        if text or not number:
+            yield Block(name, str(path), number, text[:cut], file.tell(), unit="")
         if ended: return
         number, rest = number + 1, text[cut:]
 
@@ -400,14 +412,15 @@ def _rows_of_texts(texts: list[bytes]) -> pa.RecordBatch:
 def _read_separated(
     name: str, path: Path, stream: pa.NativeFile, file: pa.NativeFile, begin: bytes, between: re.Pattern,
 ) -> Iterator[Block]:
-    "The documents of a text file with separators, some megabytes at a time; empty ones are none"
+    "The documents of a text file with separators, some megabytes at a time; empty ones do not count"
     row, rest, ended = 0, begin, False
     while not ended:
         new = stream.read(BLOCK_BYTES)
         ended = not new
         # the line that a read breaks off waits for its end
-        held = b"" if ended else (rest + new)[(rest + new).rfind(b"\n") + 1:]
-        *documents, rest = between.split((rest + new)[:len(rest + new) - len(held)])
+        read = rest + new
+        held = b"" if ended else read[read.rfind(b"\n") + 1:]
+        *documents, rest = between.split(read[:len(read) - len(held)])
         rest += held
         if ended: documents.append(rest)
         if not ended and len(rest) > LINE_BYTES:
@@ -441,7 +454,9 @@ def _read_articles(
             return
 
 # %% ../../nbs/text/02_formats.ipynb #94ed280a
-def _read_texts(name: str, path: Path, form: FileFormat, reading: Reading, block_bytes: int) -> Iterator[Block]:
+def _read_texts(
+    name: str, path: Path, form: FileFormat, reading: Reading, block_bytes: int,
+) -> Iterator[Block]:
     "Blocks of a file of text: one document, documents with separators, or articles"
     between = separating_line(SEPARATOR if reading.separator is None else reading.separator)
     try:
@@ -451,7 +466,8 @@ def _read_texts(name: str, path: Path, form: FileFormat, reading: Reading, block
             if form.kind == "wiki" and begin.lstrip()[:1] == b"{":
                 yield from _read_lines(name, path, form.codec, reading.codec, block_bytes)
             elif form.kind == "wiki": yield from _read_articles(*opened)
-            elif reading.separator is not None or between.search(begin): yield from _read_separated(*opened, between)
+            elif reading.separator is not None or between.search(begin):
+                yield from _read_separated(*opened, between)
             else: yield from _read_text(*opened)
     except DAMAGED as e: yield Block(name, str(path), 0, None, path.stat().st_size, broken(e), "")
 
@@ -461,14 +477,16 @@ def read_blocks(
     path: Path, # A file of one of the formats
     text_column: str="text", # Field or column that holds the text; `data.text` for one within another
     columns: tuple[str, ...]=(), # Further columns to read
-    block_bytes: int|None=None, # How much of a file is read at once; by default `BLOCK_BYTES`
+    block_bytes: int|None=None, # How much of lines or rows is read at once; by default `BLOCK_BYTES`
     reading: Reading=Reading(), # What the name of the file does not say
 ) -> Iterator[Block]: # In order
     "Read a file in blocks"
     form, size = file_format(path, reading.format), block_bytes or BLOCK_BYTES
-    if form is None: raise InputError(f"{path}: is not a file that can be read; readable: {', '.join(FORMATS)}")
+    if form is None:
+        raise InputError(f"{path}: is not a file that can be read; readable: {', '.join(FORMATS)}")
     if form.kind == "jsonl": yield from _read_lines(name, path, form.codec, reading.codec, size)
     elif form.kind == "parquet": yield from _read_parquet(name, path, text_column, columns, size)
     elif form.kind == "arrow": yield from _read_arrow(name, path, text_column, columns)
-    elif form.kind in ("csv", "tsv"): yield from _read_csv(name, path, form, reading.codec, text_column, columns, size)
+    elif form.kind in ("csv", "tsv"):
+        yield from _read_csv(name, path, form, reading.codec, text_column, columns, size)
     else: yield from _read_texts(name, path, form, reading, size)

@@ -25,11 +25,6 @@ def own_layers():
     trees.llama_states = lambda *given: lean(*given)*0
 
 
-def no_packing():
-    from simplelm.internals import kernels
-    kernels._onednn_takes = lambda dtype: False
-
-
 def own_softmax():
     from unittest.mock import patch
 
@@ -54,7 +49,7 @@ def python_json():
     json_lines.KERNELS = False
 
 
-EVALUATE = {ALL: lambda: None, "trees by the model's own layers": own_layers, "no pre-packed weights": no_packing,
+EVALUATE = {ALL: lambda: None, "trees by the model's own layers": own_layers,
             "softmax of logits by PyTorch": own_softmax, "norms by PyTorch": own_norms, "no kernels at all": no_kernels}
 SIMPLIFY = {ALL: lambda: None, "Python's json for every line": python_json}
 

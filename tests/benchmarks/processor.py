@@ -8,7 +8,6 @@ Each figure is the fastest of `--rounds` turns, of 4,096 positions with 15,000 l
 - `norm`: PyTorch's over ours, 16 times at width 256.
 - `loss`: `projection_loss` with gradients at width 64 in bfloat16, made of PyTorch's softmax, over ours.
 - `attention`: rotation and PyTorch's attention with a mask over ours, for rows of 64 columns whose tokens have up to eight ancestors, at width 256.
-- `product`: PyTorch's product in float32 over oneDNN's with weights laid out once, for the matrices of a model of width 256.
 """
 import argparse
 import json
@@ -16,7 +15,7 @@ import time
 
 import torch
 
-from simplelm.internals.kernels import keep_memory, multiplier, rms_norm, target_logprobs, tree_attention
+from simplelm.internals.kernels import keep_memory, rms_norm, target_logprobs, tree_attention
 
 V, N = 15000, 4096
 
@@ -88,10 +87,6 @@ def main():
             asked, name = torch.randn(64, 64, 24, 32).to(dtype), str(dtype).removeprefix("torch.")
             tell(f"attention_{name}", fastest(rounds, torch=lambda: masked_attention(asked, positions, mask.to(dtype), angles.cos(), angles.sin()),
                                               simplelm=lambda: tree_attention(asked.flatten(0, 1), positions.flatten(), torch.arange(65)*64, angles.cos(), angles.sin(), 8, 32**-0.5)), result)
-        for outputs, inputs, rows_at_once in ((256, 256, N), (1024, 256, N), (256, 1024, N), (512, 256, N)):
-            x, w = torch.randn(rows_at_once, inputs), torch.randn(outputs, inputs)
-            multiply = multiplier(w, rows_at_once)
-            tell(f"product_{outputs}x{inputs}", fastest(rounds, torch=lambda: x @ w.T, simplelm=lambda: multiply(x)), result)
     print(json.dumps(result))
 
 
