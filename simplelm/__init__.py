@@ -24,6 +24,8 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .text.deduplication import deduplicate_corpus as deduplicate_corpus
     from .text.sentences import SplitConfig as SplitConfig
     from .text.sentence_corpus import split_sentences as split_sentences
+    from .text.difficulty import DifficultyConfig as DifficultyConfig
+    from .text.difficulty import measure_difficulty as measure_difficulty
     from .stories.lexicon import child_vocabulary as child_vocabulary
     from .stories.dials import StoryWorldConfig as StoryWorldConfig
     from .stories.story import write_stories as write_stories
@@ -72,6 +74,7 @@ _NAMES = {
     "text.deduplication": "DeduplicationConfig deduplicate_corpus",
     "text.sentences": "SplitConfig",
     "text.sentence_corpus": "split_sentences",
+    "text.difficulty": "DifficultyConfig measure_difficulty",
     "stories.lexicon": "child_vocabulary",
     "stories.dials": "StoryWorldConfig",
     "stories.story": "write_stories",

@@ -217,3 +217,17 @@ def test_a_folder_is_named_by_the_version_of_its_stage_and_the_threads(run, monk
     monkeypatch.setattr(running, "TRAIN_FORMAT", running.TRAIN_FORMAT + 1)
     retrained = places(job)
     assert len({same.model, slower.model, retrained.model}) == 3 and retrained.reader != same.reader and retrained.few_shot != same.few_shot
+
+
+def test_a_task_that_a_study_sets_apart_leaves_the_mean_of_its_group():
+    """In the scores and in the outcomes that claims are judged on."""
+    from simplelm.studies.running import _regroup
+    from simplelm.studies.study import StudyEvaluation
+    names = ("storyworld_agreement", "storyworld_cause", "storyworld_steps", "storyworld_color")
+    rows = [dict(task=task, form="simple", items=10, metric="accuracy", accuracy=k/10, score=k/10) for k, task in enumerate(names)]
+    rows.append(dict(task="storyworld", form="simple", items=40, metric="accuracy", accuracy=.15, score=.15)) # of all four
+    apart = StudyEvaluation(tasks=names, groups={"hard": names[2:]})
+    from simplelm.scoring.metrics import SCORE_COLUMNS
+    table = _regroup(pd.DataFrame(rows).reindex(columns=SCORE_COLUMNS), apart.group_of).set_index("task")
+    assert table.score[["storyworld", "hard"]].tolist() == pytest.approx([.05, .25])
+    assert table["items"]["storyworld"] == 20 and len(table) == 6

@@ -255,6 +255,28 @@ class SplitSentencesCommand(CurateCommand):
         from simplelm.text.sentence_corpus import split_sentences
         print_counts(self.out, split_sentences(config=self.config, **self.given()))
 
+# %% ../../nbs/cli/01_text.ipynb #9c8eec6f
+def _difficulty():
+    from simplelm.text.difficulty import DifficultyConfig
+    return DifficultyConfig
+
+@dataclass(frozen=True, kw_only=True)
+class DifficultyCommand(CurateCommand):
+    """Measure how hard each document is to read: sentences, rare words, compression, surprisal.
+
+    $ simplelm curate difficulty corpora/*.jsonl.zst --out scores
+    $ simplelm curate difficulty corpora/*.jsonl.zst --measures trigram --workers 8 --out scores
+
+    The result has a row for each document in data/, with all measures and their mean rank, difficulty. After
+    a stop, the same command continues.
+    """
+    out: Path # Folder for the scores, Parquet
+    config: stage_options(_difficulty)
+
+    def __call__(self):
+        from simplelm.text.difficulty import measure_difficulty
+        print_counts(self.out, measure_difficulty(config=self.config, **self.given()))
+
 # %% ../../nbs/cli/01_text.ipynb #4234c6aa
 COMMANDS = {
     "vocabulary": VocabularyCommand,
@@ -262,4 +284,5 @@ COMMANDS = {
     "simplify": SimplifyCommand,
     "curate deduplicate": DeduplicateCommand,
     "curate split-sentences": SplitSentencesCommand,
+    "curate difficulty": DifficultyCommand,
 }

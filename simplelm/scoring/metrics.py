@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -316,9 +316,10 @@ def accuracy_table(
 # %% ../../nbs/scoring/10_metrics.ipynb #6a451075
 def group_rows(
     table: pd.DataFrame, # Rows of single tasks
+    group_of: Callable[[str], str]=lambda task: TASKS[task].group, # Task -> its group, or ""
 ) -> Iterator[pd.DataFrame]: # A row for each group and form with more than one task
     "Average the tasks of a group that have items"
-    groups = table.task.map(lambda name: TASKS[name].group)
+    groups = table.task.map(group_of)
     for (group, form), part in table.groupby([groups, "form"], sort=False):
         if not group or len(part) < 2: continue
         scored = part[part["items"] > 0]

@@ -39,7 +39,7 @@ from ..models.tokenizer import load_tokenizer, train_tokenizer
 from ..models.training import TRAIN_FORMAT, train, training_device
 from ..scoring.comparison import item_values
 from ..scoring.tasks import Task
-from ..scoring.public_tasks import register, task_names
+from ..scoring.public_tasks import TASKS, register, task_names
 from ..scoring.items import load_items
 from ..scoring.evaluation import SCORES_FORMAT, EvaluationConfig, evaluate_model, settle_scoring
 from ..scoring.loading import find_model, load_model
@@ -927,7 +927,16 @@ def read_scores(
     import pandas as pd
     parts = [pd.read_csv(f/"scores.csv") for f in (scores, texts) if f]
     if few_shot: parts.append(_with_form(study, pd.read_csv(few_shot/"scores.csv")))
-    return pd.concat(parts, ignore_index=True)
+    return _regroup(pd.concat(parts, ignore_index=True), study.evaluation.group_of)
+
+# %% ../../nbs/studies/02_running.ipynb #592832e8
+def _regroup(table: pd.DataFrame, group_of: Callable[[str], str]) -> pd.DataFrame:
+    "The rows of single tasks, and the means of the groups of a study"
+    import pandas as pd
+    from simplelm.scoring.metrics import group_rows
+    named = {task.group for task in TASKS.values()}
+    single = table[~table.task.isin(named)]
+    return pd.concat([single, *group_rows(single, group_of)], ignore_index=True)
 
 # %% ../../nbs/studies/02_running.ipynb #a96196a5
 def _with_form(study: Study, table: pd.DataFrame) -> pd.DataFrame:

@@ -172,12 +172,13 @@ class StudyEvaluation(EvaluationConfig):
     text_documents: int = 200 # Documents of each of them
     vocabulary: str = "" # The language whose vocabulary decides which items are simple
     ngrams: tuple[int, ...] = (1, 2, 3) # Baselines of each language's own text: unigram, bigram, trigram
-    groups: dict[str, tuple[str, ...]] = field(default_factory=dict) # Name -> tasks to average
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict) # Name -> tasks that it averages
 
     def __post_init__(self):
         super().__post_init__()
         check_least(self, text_documents=2)
         for name, tasks in self.groups.items(): _check_group(name, tasks, self.tasks)
+        _check_apart(self.groups)
         if wrong := [n for n in self.ngrams if n not in (1, 2, 3)]:
             raise InputError(f"ngrams has {wrong[0]}; choose of 1, 2 and 3")
 
@@ -197,13 +198,22 @@ def _check_group(name: str, tasks: tuple[str, ...], asked: tuple[str, ...]):
     where = f"groups: {name}"
     if name == "text" or not re.fullmatch(r"\w[\w.-]*", name):
         raise InputError(f"{where}: is no name of a group; use letters, digits, _ and -, and not `text`")
-    if name in {task.group for task in TASKS.values()} | {*TASKS, *asked}:
+    named = {task.group for task in TASKS.values()}
+    if name in named | {*TASKS, *asked}:
         raise InputError(f"{where}: is the name of tasks already; choose another")
     _check_list(where, tasks)
     for task in tasks:
-        if task not in asked: raise InputError(f"{where}: {task} is not among the tasks; add it there")
-        if task not in TASKS or TASKS[task].group:
-            raise InputError(f"{where}: {task} is a group or belongs to one; name single tasks")
+        if task in named: raise InputError(f"{where}: {task} is a group; name single tasks")
+        if task not in TASKS or not {task, TASKS[task].group} & {*asked}:
+            raise InputError(f"{where}: {task} is not among the tasks; add it there")
+
+def _check_apart(groups: dict[str, tuple[str, ...]]):
+    "Refuse a task in two groups, which would count twice"
+    owner = {}
+    for name, tasks in groups.items():
+        for task in tasks:
+            first = owner.setdefault(task, name)
+            if first != name: raise InputError(f"groups: {task} is in {first} and {name}; name it once")
 
 # %% ../../nbs/studies/01_study.ipynb #834c7a65
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def choose_split(
 # %% ../../nbs/text/04_corpus.ipynb #31d9f681
 # Stages that do not make a corpus
 NOT_TEXT = ("tokenizer", "blocks", "train", "extend", "evaluate", "samples", "contamination", "statistics",
-            "vocabulary")
+            "vocabulary", "difficulty")
 # What a corpus keeps about itself
 OWN_FILES = ("manifest.json", "statistics.json", "missing_words.csv", "duplicates.parquet", "rejected.jsonl",
              "README.md")
