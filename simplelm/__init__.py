@@ -35,10 +35,13 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .models.blocks import PackingConfig as PackingConfig
     from .models.blocks import open_blocks as open_blocks
     from .models.blocks import pack_blocks as pack_blocks
+    from .models.blocks import join_blocks as join_blocks
     from .models.model import PAPER_SIZES as PAPER_SIZES
     from .models.model import ModelConfig as ModelConfig
     from .models.model import build_model as build_model
     from .models.model import model_size as model_size
+    from .models.order import Curriculum as Curriculum
+    from .models.order import Mixture as Mixture
     from .models.plan import TrainingConfig as TrainingConfig
     from .models.training import stopping_on_sigterm as stopping_on_sigterm
     from .models.training import train as train
@@ -53,8 +56,8 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .scoring.evaluation import EvaluationConfig as EvaluationConfig
     from .scoring.evaluation import evaluate_model as evaluate_model
     from .scoring.evaluation import evaluate_models as evaluate_models
-    from .scoring.comparison import compare_scores as compare_scores
     from .scoring.contamination import check_contamination as check_contamination
+    from .scoring.folders import compare_scores as compare_scores
     from .laws.scaling import fit_parametric as fit_parametric
     from .laws.scaling import fit_power_law as fit_power_law
     from .studies.study import Study as Study
@@ -79,8 +82,9 @@ _NAMES = {
     "stories.dials": "StoryWorldConfig",
     "stories.story": "write_stories",
     "models.tokenizer": "TokenizerConfig load_tokenizer train_tokenizer",
-    "models.blocks": "PackingConfig open_blocks pack_blocks",
+    "models.blocks": "PackingConfig join_blocks open_blocks pack_blocks",
     "models.model": "PAPER_SIZES ModelConfig build_model model_size",
+    "models.order": "Curriculum Mixture",
     "models.plan": "TrainingConfig",
     "models.training": "stopping_on_sigterm train",
     "internals.kernels": "keep_memory",
@@ -92,8 +96,8 @@ _NAMES = {
     "scoring.loading": "load_model",
     "scoring.likelihood": "Scorer",
     "scoring.evaluation": "EvaluationConfig evaluate_model evaluate_models",
-    "scoring.comparison": "compare_scores",
     "scoring.contamination": "check_contamination",
+    "scoring.folders": "compare_scores",
     "laws.scaling": "fit_parametric fit_power_law",
     "studies.study": "Study load_study plan_study",
     "studies.running": "run_study",

@@ -11,7 +11,8 @@ from simplelm.artifacts import InputError, make_artifact
 from simplelm.scoring.items import load_items
 from simplelm.scoring.public_tasks import TASKS
 from simplelm.scoring.tasks import PIQA, make_item, replace
-from simplelm.scoring.comparison import compare_items, compare_scores
+from simplelm.scoring.comparison import compare_items
+from simplelm.scoring.folders import compare_scores
 from simplelm.laws.emergence import judge
 from simplelm.laws.frontier import envelope_frontier
 from simplelm.studies.report import read_table

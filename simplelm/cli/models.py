@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 from tyro.conf import Positional
 
-from ..artifacts import check_place
+from ..artifacts import InputError, check_place
 from .options import BadRecords, Command, ReadsCorpus, Resumes
 from .options import print_counts, stage_options, write_table
 
@@ -65,6 +65,10 @@ def _training():
     from simplelm.models.plan import TrainingConfig
     return TrainingConfig
 
+def _curriculum():
+    from simplelm.models.order import Curriculum
+    return Curriculum
+
 # %% ../../nbs/cli/03_models.ipynb #33bf3047
 @dataclass(frozen=True, kw_only=True)
 class TrainCommand(Resumes):
@@ -72,6 +76,7 @@ class TrainCommand(Resumes):
 
     $ simplelm train tokens/blocks --size 64x4 --tokens 4000000 --batch-size 64 --out model
     $ simplelm train rate tokens/blocks --size 64x4 --batch-size 64 (looks for a learning rate)
+    $ simplelm train tokens/blocks --difficulty scores --pacing sqrt --out model (reads easy text first)
     $ accelerate launch --multi_gpu --num_processes 2 -m simplelm train tokens/blocks --out model
 
     Shows two blocks of the text first. During training the loss curve is in .OUT.partial/metrics.csv; at
@@ -85,7 +90,11 @@ class TrainCommand(Resumes):
     tie_embeddings: bool = False # Use one table for reading and for predicting tokens (the paper uses two)
     # Where else the loss curve goes; auto: to tensorboard, in OUT-logs, if it is installed
     tracker: Literal["auto", "none", "tensorboard", "wandb", "trackio"] = "auto"
+    # Read blocks by the difficulty of their documents: a folder made by simplelm curate difficulty from the
+    # same corpus; by default blocks are read in random order
+    difficulty: Path|None = None
     config: stage_options(_training)
+    order: stage_options(_curriculum)
 
     def __call__(self): _train(self)
 
@@ -94,19 +103,24 @@ def _train(
     options: TrainCommand, # What was requested
 ) -> None:
     "Train a model and print its counts"
+    from simplelm.models.order import Curriculum
     from simplelm.models.model import model_size
     from simplelm.models.blocks import open_blocks
     from simplelm.models.plan import TrainingRun, preflight
     from simplelm.models.training import train
-    blocks = open_blocks(options.blocks)
+    blocks, order = open_blocks(options.blocks), options.order if options.difficulty else None
+    if order is None and options.order != Curriculum():
+        raise InputError("--difficulty: needed for an order by difficulty; make it with "
+                         "simplelm curate difficulty, or leave the options of the order out")
     shape = model_size(options.size, vocab_size=blocks.vocab_size, context=blocks.context,
                        heads=options.heads, tie_embeddings=options.tie_embeddings)
     first = int(os.environ.get("RANK", 0)) == 0
     if first and not options.out.exists():
-        look = preflight(TrainingRun(shape, options.config, options.blocks))
-        print(look, file=sys.stderr)
+        run = TrainingRun(shape, options.config, options.blocks, order=order, difficulty=options.difficulty)
+        print(preflight(run), file=sys.stderr)
     tracker = None if options.tracker == "none" else options.tracker
-    made = train(shape, options.blocks, options.out, options.config, tracker)
+    reading = dict(order=order, difficulty=options.difficulty)
+    made = train(shape, options.blocks, options.out, options.config, tracker, **reading)
     if first: print_counts(options.out, made)
 
 # %% ../../nbs/cli/03_models.ipynb #aa3b69cc

@@ -257,7 +257,7 @@ class CompareCommand(Command):
 
     def __call__(self):
         from simplelm.scoring.public_tasks import TASKS
-        from simplelm.scoring.comparison import compare_scores
+        from simplelm.scoring.folders import compare_scores
         if self.out: check_place(self.out)
         table = compare_scores(*self.scores)
         write_table(table, self.out)

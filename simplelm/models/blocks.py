@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from .tokenizer import document_numbers, write_rejected
 from .encoding import DocumentTokenizer, read_tokenizer
 
 # %% auto #0
-__all__ = ['PackingConfig', 'pack_blocks', 'TokenStream', 'TokenBlocks', 'open_blocks']
+__all__ = ['PackingConfig', 'pack_blocks', 'TokenStream', 'TokenBlocks', 'open_blocks', 'join_blocks']
 
 # %% ../../nbs/models/02_blocks.ipynb #fb58f6cf
 @dataclass(frozen=True)
@@ -484,3 +484,91 @@ def open_blocks(
     if len(indexes) < len(files): indexes = ()
     context, entries = manifest.config["context"], manifest.counts["entries"]
     return TokenBlocks(shards, context, entries, counts["text_bytes"], indexes)
+
+# %% ../../nbs/models/02_blocks.ipynb #d40ee238
+def copy_tokens(
+    blocks: TokenBlocks, # Training blocks of one language
+    kept: int, # Their first tokens
+    folder: Path, # Where to
+    number: int, # Of the first file
+) -> int: # The number after the last file
+    "Copy tokens and index, file by file"
+    index, before = blocks.index.to_pandas(), 0
+    for shard in blocks.shards:
+        size = min(len(shard), kept - before)
+        if size <= 0: break
+        path = folder/f"train-{number:05d}.bin"
+        with atomic_write(path, "wb") as f: f.write(shard[:size].tobytes())
+        here = index[(index.start >= before) & (index.start < before + size)]
+        rows = zip(here.document, here.source, (here.start - before).tolist())
+        write_index(list(rows), index_path(path))
+        before += size
+        number += 1
+    return number
+
+# %% ../../nbs/models/02_blocks.ipynb #68c2b724
+def join_counts(
+    manifests: Sequence[Manifest], # Of the languages' blocks
+    split: str, # "train" or "validation"
+    kept: Sequence[int], # Tokens of each language
+    context: int, # Tokens of a block
+) -> dict: # As of `block_counts`
+    "The counts of several languages together"
+    total = Counter()
+    for manifest, tokens in zip(manifests, kept):
+        counts = manifest.counts[split]
+        total.update({name: counts[name] for name in ("documents", "rows", "marks")})
+        total.update(tokens=tokens, text_bytes=round(counts["text_bytes"]*tokens/counts["tokens"]))
+    return block_counts(total, context)
+
+# %% ../../nbs/models/02_blocks.ipynb #a1e11c08
+def join_validation_splits(
+    splits: Sequence[TokenBlocks], # The validation blocks of each language
+    folder: Path, # Where to
+) -> None:
+    "Write the validation splits one after the other"
+    index, before = [], 0
+    for split in splits:
+        here = split.index.to_pandas()
+        index += zip(here.document, here.source, (here.start + before).tolist())
+        before += split.tokens
+    with atomic_write(folder/"validation.bin", "wb") as f:
+        for split in splits: f.writelines(shard.tobytes() for shard in split.shards)
+    write_index(index, folder/"validation-index.parquet")
+
+def check_alike(
+    path: str|Path, # Of some blocks
+    manifest: Manifest, # Theirs
+    first: Manifest, # Of other blocks
+) -> None:
+    "Refuse to join blocks that were packed in another way"
+    same = manifest.inputs["tokenizer"] == first.inputs["tokenizer"] and manifest.config == first.config
+    if not same:
+        raise InputError(f"{path}: was packed in another way than the blocks before it; "
+                         "pack both with the same tokenizer and options")
+
+# %% ../../nbs/models/02_blocks.ipynb #47fde5a2
+def join_blocks(
+    parts: Mapping[str, str|Path], # Language -> artifact of `pack_blocks`, all with the same tokenizer
+    out: str|Path, # Where the blocks go
+) -> Manifest: # Its counts have `parts`: language -> training blocks
+    "Put the blocks of several languages one after the other"
+    manifests = [read_manifest(path) for path in parts.values()]
+    trains = [open_blocks(path) for path in parts.values()]
+    first = manifests[0]
+    for path, manifest in zip(parts.values(), manifests): check_alike(path, manifest, first)
+    kept = [len(train)*train.context for train in trains]
+    kept[-1] = trains[-1].tokens
+    def build(folder):
+        number, context = 0, first.config["context"]
+        for train, tokens in zip(trains, kept): number = copy_tokens(train, tokens, folder, number)
+        validations = [open_blocks(path, "validation") for path in parts.values()]
+        join_validation_splits(validations, folder)
+        copy_tokenizer([*parts.values()][0], folder)
+        with atomic_write(folder/"README.md") as f: f.write(BLOCKS_CARD)
+        held = [validation.tokens for validation in validations]
+        counts = dict(entries=first.counts["entries"], train=join_counts(manifests, "train", kept, context))
+        counts["validation"] = join_counts(manifests, "validation", held, context)
+        return counts | dict(parts={name: len(train) for name, train in zip(parts, trains)})
+    request = {**first.config, "parts": [*parts]}
+    return make_artifact(out, "blocks", request, build, dict(parts), format=3)

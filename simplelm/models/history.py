@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..artifacts import InputError, read_manifest
 from .blocks import TokenBlocks, open_blocks
-from .order import times_read
+from .order import Curriculum, Mixture, ReadingOrder, open_reading
 from .checkpoints import read_checkpoint
 
 # %% auto #0
@@ -27,7 +27,10 @@ def model_identity(
     if made.stage != "train":
         raise InputError(f"{folder}: no model of ours (it is the artifact of stage {made.stage!r})")
     batch_size, blocks = made.config["training"]["batch_size"], made.inputs["blocks"]
-    return dict(step=made.counts["steps"], blocks=blocks, batch_size=batch_size, seed=made.seed)
+    steps = made.counts["steps"]
+    run = dict(step=steps, blocks=blocks, batch_size=batch_size, seed=made.seed)
+    if "order" not in made.config: return run
+    return run | dict(order=made.config["order"], steps=steps, difficulty=made.inputs.get("difficulty"))
 
 # %% ../../nbs/models/11_history.ipynb #e60b8cb6
 def checkpoint_identity(
@@ -42,6 +45,21 @@ def checkpoint_identity(
     except ValueError as e:
         raise InputError(f"{path}: not a whole checkpoint ({e}); take another") from None
     return dict(step=state["step"], **state["run"])
+
+# %% ../../nbs/models/11_history.ipynb #2274347f
+def reading_of(
+    run: dict, # As of `checkpoint_identity`
+    blocks: str|Path, # What was read
+    difficulty: str|Path|None, # Artifact of `measure_difficulty`, where the order depends on it
+) -> ReadingOrder:
+    "The order in which a model has read its blocks"
+    table, needed = run.get("order"), run.get("difficulty")
+    if table is None: return open_reading(blocks, run["step"]*run["batch_size"], run["seed"])
+    order = Curriculum(**table) if "by" in table else Mixture(**table)
+    if needed and difficulty and read_manifest(difficulty).fingerprint != needed:
+        raise InputError(f"{difficulty}: not the scores that the model's order depends on; "
+                         f"their fingerprint is {needed}")
+    return open_reading(blocks, run["steps"]*run["batch_size"], run["seed"], order, difficulty)
 
 # %% ../../nbs/models/11_history.ipynb #c0f0772e
 def block_ranges(
@@ -61,6 +79,7 @@ def block_ranges(
 def documents_seen(
     blocks: str|Path, # The artifact of `pack_blocks` that the model was trained on
     checkpoint: str|Path, # A checkpoint, or the folder of a finished model
+    difficulty: str|Path|None=None, # Artifact of `measure_difficulty`, if the blocks were read by difficulty
 ) -> pd.DataFrame: # `document`, `source`, and `readings`: how many of the blocks read hold some of it
     "The documents of which a model had read something when a checkpoint was made, in the corpus's order"
     run, made = checkpoint_identity(checkpoint), read_manifest(blocks).fingerprint
@@ -68,7 +87,7 @@ def documents_seen(
         raise InputError(f"{blocks}: not what {checkpoint} was trained on "
                          f"(their fingerprints are {made} and {run['blocks']})")
     train = open_blocks(blocks)
-    times = times_read(run["step"], run["batch_size"], len(train), run["seed"]) # (blocks,)
+    times = reading_of(run, blocks, difficulty).times_read(run["step"], run["batch_size"])    # (blocks,)
     readings = np.concatenate([[0], times.cumsum()]) # (blocks + 1,) of all blocks before
     index = train.index.to_pandas()
     index = index[index.document != index.document.shift()] # once, also if it lies across shards

@@ -5,12 +5,24 @@
 # %% ../../nbs/models/04_order.ipynb #203b6dd5
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 
-from ..artifacts import InputError
+from ..artifacts import InputError, read_manifest
+from ..configuration import check_least, check_types
+from ..internals.bytes import kernel
+from .blocks import open_blocks
 
 # %% auto #0
-__all__ = ['ORDERS', 'permute', 'shuffled', 'sequential', 'block_order', 'times_read']
+__all__ = ['ORDERS', 'permute', 'epoch_keys', 'shuffled', 'sequential', 'block_order', 'times_read', 'Curriculum',
+           'arrange_epoch', 'Mixture', 'mix_places', 'ReadingOrder', 'weigh_blocks', 'open_reading']
+
+# %% ../../nbs/models/04_order.ipynb #859598f9
+if TYPE_CHECKING: import pandas as pd
 
 # %% ../../nbs/models/04_order.ipynb #86da2efb
 def scramble(
@@ -42,6 +54,14 @@ def permute(
     return x.astype(np.int64)
 
 # %% ../../nbs/models/04_order.ipynb #e728eccb
+def epoch_keys(
+    epoch: int, # Counted from 0
+    seed: int, # Each seed has its own orders
+) -> np.ndarray: # (8,) uint64
+    "The keys of the random order of an epoch"
+    rounds = np.arange(8, dtype=np.uint64) + np.uint64(8*epoch)
+    return scramble(scramble(rounds) ^ np.uint64(seed))
+
 def shuffled(
     epoch: int, # Counted from 0
     places: np.ndarray, # (n,) places in the epoch
@@ -49,9 +69,7 @@ def shuffled(
     seed: int, # Each seed has its own orders
 ) -> np.ndarray: # (n,) which block stands at each place
     "Every epoch in an order of its own"
-    rounds = np.arange(8, dtype=np.uint64) + np.uint64(8*epoch)
-    keys = scramble(scramble(rounds) ^ np.uint64(seed))
-    return permute(places, blocks, keys)
+    return permute(places, blocks, epoch_keys(epoch, seed))
 
 def sequential(epoch: int, places: np.ndarray, blocks: int, seed: int) -> np.ndarray:
     "Every epoch in the order of the corpus"
@@ -101,3 +119,255 @@ def times_read(
     times = np.full(blocks, epochs)
     times[epoch_order(epochs, np.arange(places), blocks, seed, kind)] += 1
     return times
+
+# %% ../../nbs/models/04_order.ipynb #a09c1bad
+@dataclass(frozen=True)
+class Curriculum:
+    "Read blocks by their difficulty"
+    by: str="difficulty" # A measure, such as trigram; by default the mean rank of several
+    direction: Literal["easy_first", "hard_first"]="easy_first" # What is read first
+    pacing: Literal["sorted", "linear", "sqrt", "interleaved", "groups"]="sorted" # How strictly
+    start: float=0.1 # linear, sqrt: the share of blocks that the first step draws from, 0 to 1
+    uniform: float=0.5 # interleaved: the share of blocks that are read in random order, 0 to 1
+    groups: int=10 # groups: how many
+
+    def __post_init__(self):
+        from simplelm.text.difficulty import DIFFICULTY_MEASURES
+        check_types(self)
+        check_least(self, groups=2)
+        known = "difficulty", *DIFFICULTY_MEASURES
+        if self.by not in known: raise InputError(f"by is {self.by!r}; choose one of {', '.join(known)}")
+        for name in ("start", "uniform"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1: raise InputError(f"{name} is {value}; it must be between 0 and 1")
+
+# %% ../../nbs/models/04_order.ipynb #51780cb9
+@kernel
+def draw_paced(ranked, reach, draws):
+    "Draw blocks one by one, each from those within reach that were not drawn before"
+    order, pool = np.empty_like(ranked), np.empty_like(ranked)
+    added, size = 0, 0
+    for place in range(len(ranked)):
+        while added < reach[place]:
+            pool[size] = ranked[added]
+            added += 1
+            size += 1
+        drawn = np.int64(draws[place] % np.uint64(size))
+        order[place] = pool[drawn]
+        size -= 1
+        pool[drawn] = pool[size]
+    return order
+
+def competence(
+    t: np.ndarray, # Share of the epoch that is done, 0 to 1
+    order: Curriculum, # Linear or sqrt
+) -> np.ndarray: # Share of the blocks that are within reach, 0 to 1
+    "How much of the text a model is ready for (Platanios et al. 2019)"
+    if order.pacing == "linear": return order.start + (1 - order.start)*t
+    return np.sqrt(t*(1 - order.start**2) + order.start**2)
+
+# %% ../../nbs/models/04_order.ipynb #c181ee4f
+def paced(random: np.ndarray, ranked: np.ndarray, order: Curriculum, keys: np.ndarray) -> np.ndarray:
+    "Draw each block from those within reach"
+    places = np.arange(len(ranked))
+    share = competence(places/len(ranked), order)
+    reach = np.ceil(share*len(ranked)).astype(np.int64)
+    reach = np.clip(reach, places + 1, len(ranked))
+    return draw_paced(ranked, reach, scramble(places.astype(np.uint64) ^ keys[0]))
+
+def interleaved(random: np.ndarray, ranked: np.ndarray, order: Curriculum, keys: np.ndarray) -> np.ndarray:
+    "Spread the first blocks of the random order evenly between the others, which are sorted"
+    count = round(order.uniform*len(ranked))
+    places = np.arange(len(ranked) + 1)
+    before = places*count//max(len(ranked), 1)             # (n + 1,) blocks in random order before a place
+    uniform = np.diff(before) > 0
+    found = np.empty_like(ranked)
+    found[uniform] = random[:count]
+    found[~uniform] = ranked[~np.isin(ranked, random[:count])]
+    return found
+
+def grouped(random: np.ndarray, ranked: np.ndarray, order: Curriculum, keys: np.ndarray) -> np.ndarray:
+    "Sorted groups in random order"
+    groups = np.array_split(ranked, order.groups)
+    return np.concatenate([groups[k] for k in permute(np.arange(order.groups), order.groups, keys)])
+
+def by_difficulty(random: np.ndarray, ranked: np.ndarray, order: Curriculum, keys: np.ndarray) -> np.ndarray:
+    "The blocks as they are ranked"
+    return ranked
+
+PACINGS = dict(sorted=by_difficulty, linear=paced, sqrt=paced, interleaved=interleaved, groups=grouped)
+
+# %% ../../nbs/models/04_order.ipynb #195924aa
+def arrange_epoch(
+    epoch: int, # Counted from 0
+    count: int, # Blocks that the run reads in this epoch
+    scores: np.ndarray, # (blocks,) difficulty of each block
+    order: Curriculum, # How to arrange them
+    seed: int=0, # Of the random order
+) -> np.ndarray: # (count,) which block stands at each place
+    "The blocks that random order reads in an epoch, arranged by difficulty; equal ones stay in random order"
+    random = shuffled(epoch, np.arange(count), len(scores), seed)
+    values = scores[random]
+    if order.direction == "hard_first": values = -values
+    ranked = random[np.argsort(values, kind="stable")]
+    return PACINGS[order.pacing](random, ranked, order, epoch_keys(epoch, seed))
+
+# %% ../../nbs/models/04_order.ipynb #f7976d3b
+@dataclass(frozen=True)
+class Mixture:
+    "Read blocks of two languages"
+    first: str # The language that is read first, or most evenly
+    second: str # The other
+    share: float=0.5 # Of the sequences that come from the first, 0 to 1
+    alternate: bool=False # Whether they alternate; else the second follows after the first
+
+    def __post_init__(self):
+        check_types(self)
+        if not 0 < self.share < 1: raise InputError(f"share is {self.share}; it must be between 0 and 1")
+        if self.first == self.second: raise InputError(f"{self.first!r} is named twice; name two languages")
+
+def mix_places(
+    places: np.ndarray, # (n,) places in the run
+    total: int, # Sequences of the run
+    share: float, # Of the first language
+    alternate: bool, # Whether the languages alternate
+) -> tuple[np.ndarray, np.ndarray]: # (n,) 0 or 1: the language; (n,) how many of it were read before
+    "Which language stands at each place of a run"
+    count = round(share*total)
+    if not alternate:
+        later = places >= count
+        return later.astype(int), places - count*later
+    before = places*count//total                           # (n,) sequences of the first language before
+    is_first = (places + 1)*count//total > before
+    return (~is_first).astype(int), np.where(is_first, before, places - before)
+
+# %% ../../nbs/models/04_order.ipynb #67c7ab88
+class ReadingOrder:
+    "Which blocks each step of a run reads"
+    def __init__(self,
+        blocks: int, # How many blocks there are
+        total: int, # Sequences that the run reads
+        seed: int=0, # Of the order
+        order: Curriculum|Mixture|None=None, # By default random
+        scores: np.ndarray|None=None, # (blocks,) of a curriculum
+        parts: Mapping[str, int]|None=None, # Of a mixture: language -> its blocks, which follow each other
+    ):
+        self.blocks, self.total, self.seed, self.order = blocks, total, seed, order
+        self.scores, self.parts = scores, parts
+        self._epoch = None, None
+
+    def step(self, step: int, batch_size: int) -> np.ndarray: # (batch_size,)
+        "The blocks of a step, counted from 0"
+        if self.order is None: return block_order(step, batch_size, self.blocks, self.seed)
+        return self.look_up(np.arange(step*batch_size, (step + 1)*batch_size))
+
+    def times_read(self, step: int, batch_size: int) -> np.ndarray: # (blocks,)
+        "How often each block was read after some steps"
+        if self.order is None: return times_read(step, batch_size, self.blocks, self.seed)
+        times = np.zeros(self.blocks, np.int64)
+        for first in range(0, step*batch_size, 1 << 20):
+            places = np.arange(first, min(first + (1 << 20), step*batch_size))
+            times += np.bincount(self.look_up(places), minlength=self.blocks)
+        return times
+
+# %% ../../nbs/models/04_order.ipynb #d2dec94e
+def _arranged(self: ReadingOrder, epoch: int) -> np.ndarray: # Which block stands at each place of the epoch
+    "The arrangement of an epoch; the last one is kept"
+    if self._epoch[0] != epoch:
+        count = min(self.blocks, self.total - epoch*self.blocks)
+        self._epoch = epoch, arrange_epoch(epoch, count, self.scores, self.order, self.seed)
+    return self._epoch[1]
+
+# %% ../../nbs/models/04_order.ipynb #7ea12b24
+def _look_up(self: ReadingOrder, places: np.ndarray) -> np.ndarray: # (n,) blocks
+    "Which blocks stand at some places of the run"
+    if isinstance(self.order, Mixture): return self.look_up_mixed(places)
+    epochs, within = np.divmod(places, self.blocks)
+    found = np.empty(len(places), np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        found[here] = self.arranged(int(epoch))[within[here]]
+    return found
+
+def _look_up_mixed(self: ReadingOrder, places: np.ndarray) -> np.ndarray: # (n,) blocks
+    "Which blocks of two languages stand at some places of the run"
+    names, sizes = [*self.parts], [*self.parts.values()]
+    which, before = mix_places(places, self.total, self.order.share, self.order.alternate)
+    found = np.empty(len(places), np.int64)
+    for number, name in enumerate((self.order.first, self.order.second)):
+        size, begin = self.parts[name], sum(sizes[:names.index(name)])
+        epochs, within = np.divmod(before, size)
+        for epoch in np.unique(epochs[which == number]):
+            here = (which == number) & (epochs == epoch)
+            found[here] = begin + shuffled(int(epoch), within[here], size, self.seed)
+    return found
+
+ReadingOrder.arranged, ReadingOrder.look_up = _arranged, _look_up
+ReadingOrder.look_up_mixed = _look_up_mixed
+
+# %% ../../nbs/models/04_order.ipynb #98ccfdf2
+def weigh_blocks(
+    starts: np.ndarray, # (documents,) the first token of each, from 0
+    values: np.ndarray, # (documents,) their difficulty
+    blocks: int, # How many
+    context: int, # Tokens of a block
+) -> np.ndarray: # (blocks,) float32
+    "The mean difficulty of the tokens of each block"
+    ends = np.append(starts[1:], max(blocks*context, starts[-1]))
+    sums = np.append(0, np.cumsum((ends - starts)*values))     # (documents + 1,) over all tokens before
+    edges = np.arange(blocks + 1)*context                      # (blocks + 1,) tokens
+    before = np.interp(edges, np.append(starts, ends[-1]), sums)
+    return (np.diff(before)/context).astype(np.float32)
+
+# %% ../../nbs/models/04_order.ipynb #1e6bbadf
+def document_scores(
+    difficulty: str|Path, # An artifact of `measure_difficulty`
+    by: str, # The measure
+) -> pd.DataFrame: # document, source, value; each document once
+    "The difficulty of documents; rows of the same document are weighted by their words"
+    import pandas as pd
+    if read_manifest(difficulty).stage != "difficulty":
+        raise InputError(f"{difficulty}: holds no difficulty; make it with simplelm curate difficulty")
+    rows = pd.read_parquet(Path(difficulty)/"data", columns=["document", "source", "words", by])
+    weight = rows.words.clip(lower=1).astype(float)
+    rows = rows.assign(weight=weight, value=rows[by]*weight)
+    sums = rows.groupby(["document", "source"], sort=False)[["value", "weight"]].sum()
+    return (sums.value/sums.weight).rename("value").reset_index()
+
+def score_blocks(
+    blocks: str|Path, # An artifact of `pack_blocks`
+    difficulty: str|Path, # An artifact of `measure_difficulty`, of the same corpus
+    by: str="difficulty", # The measure
+) -> np.ndarray: # (blocks,) float32
+    "The difficulty of each training block"
+    train = open_blocks(blocks)
+    index = train.index.to_pandas()
+    found = index.merge(document_scores(difficulty, by), "left", ["document", "source"])
+    if found.value.isna().any():
+        name = found.document[found.value.isna()].iloc[0]
+        raise InputError(f"{difficulty}: does not know the document {name} of {blocks}; "
+                         "measure the corpus that these blocks were packed from")
+    return weigh_blocks(found.start.to_numpy(), found.value.to_numpy(), len(train), train.context)
+
+# %% ../../nbs/models/04_order.ipynb #446fc80b
+def open_reading(
+    blocks: str|Path, # Artifact of `pack_blocks`
+    total: int, # Sequences that the run reads
+    seed: int=0, # Of the order
+    order: Curriculum|Mixture|None=None, # By default random
+    difficulty: str|Path|None=None, # Artifact of `measure_difficulty`, for a curriculum
+) -> ReadingOrder:
+    "The reading order of a run"
+    manifest = read_manifest(blocks)
+    size, parts = manifest.counts["train"]["blocks"], manifest.counts.get("parts", {})
+    if isinstance(order, Curriculum):
+        if difficulty is None:
+            raise InputError("an order by difficulty needs the scores of the documents; "
+                             "make them with simplelm curate difficulty, and name their folder")
+        return ReadingOrder(size, total, seed, order, score_blocks(blocks, difficulty, order.by))
+    if difficulty is not None:
+        raise InputError(f"{difficulty}: only an order by difficulty needs it; leave it out")
+    if order and not {order.first, order.second} <= {*parts}:
+        known = ", ".join(parts) or "one language"
+        raise InputError(f"{blocks}: holds {known}, and the order names {order.first} and {order.second}")
+    return ReadingOrder(size, total, seed, order, parts=parts)

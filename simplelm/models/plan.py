@@ -20,7 +20,7 @@ from ..internals.threads import choose_threads
 from .tokenizer import load_tokenizer
 from .blocks import TokenBlocks, open_blocks
 from .model import SPECIAL_IDS, ModelConfig, parameter_count, training_flops
-from .order import block_order
+from .order import Curriculum, Mixture, open_reading
 from .schedule import peak_rate, rate_at
 
 # %% auto #0
@@ -102,6 +102,8 @@ class TrainingRun:
     processes: int=1 # How many share each step
     asked: bool=False # Whether the system has asked this process to end (SIGTERM)
     stopping: bool=False # Whether any process had been asked: all of them stop together
+    order: Curriculum|Mixture|None=None # In which order blocks are read; by default at random
+    difficulty: Path|None=None # Artifact of `measure_difficulty`, for a curriculum
 
     def __post_init__(self):
         self.train = open_blocks(self.blocks, "train")
@@ -116,12 +118,18 @@ class TrainingRun:
         held = len(self.validation)
         self.sequences = min(held, self.config.evaluate_sequences or held)
         check_run(self)
+        total = self.steps*self.config.batch_size
+        self.reading = open_reading(self.blocks, total, self.config.seed, self.order, self.difficulty)
 
     def due(self, step: int, every: int) -> bool: # Whether it is the time after `step` steps
         return step % every == 0 or step == self.steps
 
-    def regular(self, step: int) -> bool: # Whether there is a checkpoint after `step` steps in any case
-        return self.due(step, self.config.checkpoint_every)
+# %% ../../nbs/models/08_plan.ipynb #8dcf17e3
+def _regular(self: TrainingRun, step: int) -> bool: # Whether there is a checkpoint after so many steps
+    "Whether a checkpoint is due, in any case"
+    return self.due(step, self.config.checkpoint_every)
+
+TrainingRun.regular = _regular
 
 # %% ../../nbs/models/08_plan.ipynb #6851aa9e
 PAPER_WARMUP = 1000*512*128 # Tokens
@@ -262,7 +270,7 @@ def preflight(
              f"learning rate up to {run.peak:.3g}",
              f"{training_flops(model, run.tokens):.3g} FLOPs"]
     lines = ["; ".join(parts)]
-    for i in block_order(0, batch, blocks, run.config.seed)[:2]:
+    for i in run.reading.step(0, batch)[:2]:
         lines.append(f"block {i}: {run.tokenizer.decode(run.train[i])!r}")
     return "\n".join(lines)
 

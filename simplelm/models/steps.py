@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .model import build_model, training_flops
-from .order import block_order
 from .loss import training_module
 from .plan import Stopped, TrainingConfig, TrainingRun, check_device
 
@@ -86,8 +85,7 @@ def own_blocks(
     process: int, # Which of them
 ) -> np.ndarray: # Numbers of blocks
     "The blocks of a step that one process reads"
-    order = block_order(step, run.config.batch_size, len(run.train), run.config.seed)
-    return np.split(order, run.processes)[process]
+    return np.split(run.reading.step(step, run.config.batch_size), run.processes)[process]
 
 # %% ../../nbs/models/09_steps.ipynb #6e760e44
 def backward(

@@ -25,6 +25,7 @@ from .model import ModelConfig, build_model, non_embedding_parameter_count, para
 from .model import training_flops, write_older_keys
 from .checkpoints import disk_errors, drop_checkpoints, gathered, load_checkpoint
 from .checkpoints import save_checkpoint, training_tensors
+from .order import Curriculum, Mixture
 from .plan import FEW_STEPS, Stopped, TrainingConfig, TrainingRun, check_device, few_steps
 from .plan import settle_training
 from .steps import Setup, evaluate_row, sample_rows, set_up, train_step
@@ -126,7 +127,11 @@ def reading_order(
 ) -> dict: # In JSON's types
     "What tells which blocks each step of a run reads"
     made, config = read_manifest(run.blocks).fingerprint, run.config
-    return dict(blocks=made, batch_size=config.batch_size, seed=config.seed, model=asdict(run.model))
+    order = dict(blocks=made, batch_size=config.batch_size, seed=config.seed, model=asdict(run.model))
+    if run.order is None: return order
+    order |= dict(order=asdict(run.order), steps=run.steps)
+    if run.difficulty: order["difficulty"] = read_manifest(run.difficulty).fingerprint
+    return order
 
 def first_state(
     run: TrainingRun, # What to do
@@ -367,6 +372,16 @@ def finish(
     return fit(run, folder, accelerator)
 
 # %% ../../nbs/models/10_training.ipynb #afe4b5ac
+def training_request(
+    run: TrainingRun, # What to do
+) -> tuple[dict, dict]: # Configuration and inputs
+    "What a model depends on"
+    request, inputs = dict(model=run.model, training=run.config), dict(blocks=run.blocks)
+    if run.order: request["order"] = run.order
+    if run.difficulty: inputs["difficulty"] = run.difficulty
+    return request, inputs
+
+# %% ../../nbs/models/10_training.ipynb #ecee8813
 def lead(
     run: TrainingRun, # What to do
     out: Path, # Where the model's folder goes
@@ -379,7 +394,7 @@ def lead(
         begun.append(broadcast_object_list(["begun", str(folder)]))
         return finish(run, folder, accelerator)
     try:
-        request, inputs = dict(model=run.model, training=run.config), dict(blocks=run.blocks)
+        request, inputs = training_request(run)
         check_continued(out, request)
         make_artifact(out, "train", request, build, inputs, run.config.seed, format=TRAIN_FORMAT)
     except InputError as e:
@@ -423,11 +438,14 @@ def train(
     out: str|Path, # Where the model's folder goes
     config: TrainingConfig=TrainingConfig(), # How to train
     tracker: str|None=None, # Send the loss curve also to "tensorboard", "wandb" or "trackio"
+    order: Curriculum|Mixture|None=None, # In which order blocks are read; by default at random
+    difficulty: str|Path|None=None, # Artifact of `measure_difficulty`, for a curriculum
 ) -> Manifest: # Counts: parameters, tokens, FLOPs, precision, final validation loss and bits per byte
     "Train a model from scratch; under `accelerate launch`, on all its processes"
     accelerator = make_accelerator(Path(out), tracker)
     processes = accelerator.num_processes
     config = agreed(settle_training(config, model, accelerator.device, processes))
     with torch_threads(config.threads):
-        run = TrainingRun(model, config, Path(blocks), processes)
+        scores = None if difficulty is None else Path(difficulty)
+        run = TrainingRun(model, config, Path(blocks), processes, order=order, difficulty=scores)
         return train_settled(run, Path(out), accelerator)

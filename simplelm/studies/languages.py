@@ -37,9 +37,8 @@ from ..stories.story import write_stories
 # %% auto #0
 __all__ = ['STEPS', 'SourceConfig', 'is_held_out', 'split_source', 'place', 'StepJob', 'LanguageStep', 'register_step',
            'parse_step', 'LanguageConfig', 'Languages', 'story_settings', 'language_steps', 'languages_needed',
-           'check_languages', 'SimplifyStep', 'simplification', 'make_simple', 'vocabulary_source', 'check_vocabulary',
-           'LikeSettings', 'make_documents', 'make_passages', 'ShuffleSettings', 'make_shuffled', 'SampleSettings',
-           'make_sample', 'make_unique', 'make_short_sentences']
+           'check_languages', 'SimplifyStep', 'simplification', 'vocabulary_source', 'check_vocabulary', 'LikeSettings',
+           'ShuffleSettings', 'make_shuffled', 'SampleSettings', 'make_sample']
 
 # %% ../../nbs/studies/00_languages.ipynb #b0f50509
 @dataclass(frozen=True)

@@ -29,11 +29,9 @@ from ..stories.dials import StoryWorldConfig
 if TYPE_CHECKING: import pandas as pd
 
 # %% auto #0
-__all__ = ['CLAIM_KINDS', 'ABOUT_ONE', 'WITH_MARGIN', 'OF_ONE_KIND', 'LEAST_SIZES', 'LEAST_SEEDS', 'STUDIES', 'ACCELERATORS',
-           'ONLY_FLOAT16', 'ModelGrid', 'Dial', 'is_plain_number', 'value_text', 'Position', 'SampleConfig',
-           'CommonText', 'Baseline', 'StudyEvaluation', 'FewShot', 'Claim', 'claim_table', 'Study', 'turn_dials',
-           'dial_reference', 'check_study', 'common_text_names', 'read_study', 'load_study', 'training_speed',
-           'study_models', 'plan_study']
+__all__ = ['LEAST_SEEDS', 'STUDIES', 'ModelGrid', 'Dial', 'is_plain_number', 'value_text', 'Position', 'SampleConfig',
+           'CommonText', 'Baseline', 'StudyEvaluation', 'FewShot', 'Claim', 'claim_table', 'Study', 'check_study',
+           'common_text_names', 'load_study', 'study_models', 'plan_study']
 
 # %% ../../nbs/studies/01_study.ipynb #07088bef
 @dataclass(frozen=True)
