@@ -41,10 +41,11 @@ from ..artifacts import (InputError, Manifest, atomic_write, check_files, data_f
                                 logger, make_artifact, package_versions, plain, read_manifest,
                                 source_fingerprint)
 from ..internals.threads import torch_threads, usable_cores
-from ..models.blocks import open_blocks, pack_blocks
+from ..models.blocks import join_blocks, open_blocks, pack_blocks
 from ..models.context import extend_context
 from ..models.loss import training_module
 from ..models.model import ModelConfig, build_model, model_size, process_memory, training_flops
+from ..models.order import Curriculum, Mixture
 from ..models.plan import TrainingConfig, settle_training, usual_precision
 from ..models.tokenizer import load_tokenizer, train_tokenizer
 from ..models.training import TRAIN_FORMAT, train, training_device
@@ -55,12 +56,18 @@ from ..scoring.items import load_items
 from ..scoring.loading import find_model, load_model
 from ..scoring.public_tasks import TASKS, register, task_names
 from ..scoring.tasks import Task
+
+# %% ../../nbs/studies/02_running.ipynb #40005eee
 from ..stories.lexicon import child_vocabulary
 from ..stories.story import write_stories
-from .languages import Languages, check_vocabulary, place, story_settings, vocabulary_source
+from .languages import Languages, check_vocabulary, has_own_text, language_order, place
+from .languages import story_settings, text_language, vocabulary_source
 from .study import (SampleConfig, Study, claim_table, common_text_names, is_plain_number,
                                     study_models, value_text)
-from ..text.corpus import Source, corpus_texts, open_sources
+from ..text.controls import sample_documents
+from ..text.corpus import Source, corpus_texts, open_sources, read_corpus
+from ..text.difficulty import DifficultyConfig, measure_difficulty
+from ..text.simplification import count_array_words
 from ..text.statistics import collect, describe
 from ..text.vocabulary import Vocabulary
 
@@ -78,23 +85,108 @@ def make_blocks(
     corpus = list(corpus)
     tokenizer = place(run, f"tokenizer-{language}", [study.tokenizer, column], *corpus)
     train_tokenizer(corpus, tokenizer, study.tokenizer, column)
+    return _pack(study, run, language, tokenizer, corpus, column)
+
+def _pack(study: Study, run: Path, language: str, tokenizer: Path, corpus: list, column: str) -> Path:
+    "Pack a corpus into blocks"
     blocks = place(run, f"blocks-{language}", [study.packing, column], tokenizer, *corpus)
     pack_blocks(corpus, tokenizer, blocks, study.packing, column)
     return blocks
 
+# %% ../../nbs/studies/02_running.ipynb #6e2e1118
 def check_tokens(
     study: Study, # A study
     language: str, # One of its languages
     blocks: Path, # Its blocks
 ):
     "Refuse a language with less text than its models read"
-    available = read_manifest(blocks).counts["train"]["tokens"]
-    needed = study.training.tokens
-    if needed is None or available >= needed or study.languages[language].repeat: return
-    raise InputError(
-        f"languages.{language}: has {available:,} tokens for training, and its models read {needed:,}; "
-        "give the source more text, lower training.tokens, "
-        f"or set languages.{language}.repeat = true")
+    counts, order = read_manifest(blocks).counts, language_order(study.languages, language)
+    total = study.training.tokens
+    if total is None or study.languages[language].repeat: return
+    texts = [("has", counts["train"]["tokens"], total)]
+    if isinstance(order, Mixture):
+        sizes = {name: n*study.packing.context for name, n in counts["parts"].items()}
+        first = round(order.share*total)
+        texts = [(f"{order.first} has", sizes[order.first], first),
+                 (f"{order.second} has", sizes[order.second], total - first)]
+    for has, available, needed in texts:
+        if available >= needed: continue
+        raise InputError(
+            f"languages.{language}: {has} {available:,} tokens for training, and its models read {needed:,}; "
+            "give the source more text, lower training.tokens, "
+            f"or set languages.{language}.repeat = true")
+
+# %% ../../nbs/studies/02_running.ipynb #6a723254
+def _equal_samples(run: Path, languages: Languages, names: Sequence[str]) -> list[Path]:
+    "Samples of several languages with as many words as the smallest of them has"
+    corpora = {name: (list(languages.corpus(name)), languages.column(name)) for name in names}
+    words = {name: _count_words(run, name, *corpora[name]) for name in names}
+    samples = []
+    for name, (corpus, column) in corpora.items():
+        out = place(run, f"sample-{name}", [min(words.values()), column], *corpus)
+        sample_documents(corpus, out, min(words.values()), 0, column)
+        samples.append(out)
+    return samples
+
+def _count_words(run: Path, name: str, corpus: list, column: str) -> int:
+    "The words of a corpus, counted once"
+    def build(folder):
+        counts = (int(count_array_words(batch["text"]).sum()) for batch in read_corpus(corpus, column))
+        return dict(words=sum(counts))
+    folder = place(run, f"words-{name}", column, *corpus)
+    return make_artifact(folder, "statistics", "words", build).counts["words"]
+
+# %% ../../nbs/studies/02_running.ipynb #1a786629
+def make_mixture(
+    study: Study, # Its tokenizer and packing
+    languages: Languages, # Its languages
+    name: str, # Of a language that reads two others
+) -> Path: # The blocks of the first, then those of the second
+    "Pack two languages with one tokenizer and put their blocks one after the other"
+    run, order = languages.run, language_order(study.languages, name)
+    names = order.first, order.second
+    samples = _equal_samples(run, languages, names)
+    tokenizer = place(run, f"tokenizer-{name}", study.tokenizer, *samples)
+    train_tokenizer(samples, tokenizer, study.tokenizer)
+    parts = {}
+    for other in names:
+        corpus, column = list(languages.corpus(other)), languages.column(other)
+        parts[other] = _pack(study, run, f"{name}.{other}", tokenizer, corpus, column)
+    blocks = place(run, f"blocks-{name}", names, *parts.values())
+    join_blocks(parts, blocks)
+    return blocks
+
+# %% ../../nbs/studies/02_running.ipynb #febd07df
+def read_blocks(
+    study: Study, # A study
+    languages: Languages, # Its languages
+) -> dict[str, Path]: # Language -> blocks
+    "Make what the models of all languages read"
+    homes = {name: text_language(study.languages, name) for name in study.languages}
+    made = {}
+    for name in dict.fromkeys(homes.values()):
+        if isinstance(language_order(study.languages, name), Mixture):
+            made[name] = make_mixture(study, languages, name)
+        else:
+            corpus, column = languages.corpus(name), languages.column(name)
+            made[name] = make_blocks(study, languages.run, name, corpus, column)
+    for name, home in homes.items(): check_tokens(study, name, made[home])
+    return {name: made[home] for name, home in homes.items()}
+
+def read_difficulty(
+    study: Study, # A study
+    languages: Languages, # Its languages
+) -> dict[str, Path]: # Language -> difficulty of its documents
+    "Measure the texts of those languages that are read by difficulty"
+    orders = {name: language_order(study.languages, name) for name in study.languages}
+    ordered = [name for name in orders if isinstance(orders[name], Curriculum)]
+    read = {name: text_language(study.languages, name) for name in ordered}
+    made = {}
+    for home in dict.fromkeys(read.values()):
+        corpus, column = list(languages.corpus(home)), languages.column(home)
+        made[home] = place(languages.run, f"difficulty-{home}", [DifficultyConfig(), column], *corpus)
+        measure_difficulty(corpus, made[home], workers=languages.workers, text_column=column)
+    return {name: made[home] for name, home in read.items()}
 
 # %% ../../nbs/studies/02_running.ipynb #2169c6c2
 def make_text(
@@ -161,6 +253,10 @@ class ModelJob:
     blocks: Path # The language's blocks
     vocabulary: Vocabulary # Words of simple items
     texts: dict[str, Path] # Common texts
+    difficulty: Path|None = None # Of the documents, where the language is read by it
+
+    @property
+    def order(self) -> Curriculum|Mixture|None: return language_order(self.study.languages, self.language)
 
     @property
     def point(self) -> tuple[str, str, int]: return self.language, self.size, self.seed
@@ -211,7 +307,10 @@ def model_places(
     training = settle_training(training, shape, training_device())
     items = study.evaluation.items
     evaluation = settle_scoring(replace(items, threads=items.threads or 1), shape.hidden)
-    model = place(job.run, f"model-{job.name}", [shape, training, TRAIN_FORMAT], job.blocks)
+    settings, read = [shape, training, TRAIN_FORMAT], [job.blocks]
+    if job.order: settings.append(job.order)
+    if job.difficulty: read.append(job.difficulty)
+    model = place(job.run, f"model-{job.name}", settings, *read)
     scores, texts = score_places(job, job.name, model.name, evaluation)
     samples_version = fingerprint([model.name, plain(study.samples)])[:8]
     samples = job.run/f"samples-{job.name}-{samples_version}"
@@ -260,7 +359,7 @@ def make_model(
     "Train, score and sample one model"
     study = job.study
     shape, training, evaluation, made = model_places(job)
-    train(shape, job.blocks, made.model, training)
+    train(shape, job.blocks, made.model, training, order=job.order, difficulty=job.difficulty)
     _score_model(job, made.model, evaluation, made.scores, made.texts)
     if made.few_shot:
         if made.reader != made.model: extend_context(made.model, made.reader, study.few_shot.context)
@@ -601,6 +700,7 @@ class Prepared:
     blocks: dict[str, Path] # Language -> its blocks
     texts: dict[str, Path] # Common texts
     vocabulary: Vocabulary # Words of simple items
+    difficulty: dict[str, Path] # Language -> difficulty of its documents, where it is read by it
 
 def prepare(
     study: Study, # A study, its precision decided
@@ -608,12 +708,10 @@ def prepare(
     workers: int=1, # Threads of a step
 ) -> Prepared:
     "Make the corpora, tokenizers, blocks and common texts of all languages"
-    languages, blocks = Languages(study.source, study.languages, run, workers), {}
-    for name in study.languages:
-        blocks[name] = make_blocks(study, run, name, languages.corpus(name), languages.column(name))
-        check_tokens(study, name, blocks[name])
+    languages = Languages(study.source, study.languages, run, workers)
+    blocks, difficulty = read_blocks(study, languages), read_difficulty(study, languages)
     texts = {name: make_text(study, languages, name) for name in common_text_names(study)}
-    return Prepared(languages, blocks, texts, evaluation_vocabulary(study, languages))
+    return Prepared(languages, blocks, texts, evaluation_vocabulary(study, languages), difficulty)
 
 # %% ../../nbs/studies/02_running.ipynb #866c4a96
 def schedule(
@@ -628,8 +726,12 @@ def schedule(
     return early + sorted(late, key=cost, reverse=True)
 
 def _model_jobs(study: Study, run: Path, ready: Prepared, points: Iterable[tuple]) -> list[ModelJob]:
-    return [ModelJob(study, run, language, size, seed, ready.blocks[language], ready.vocabulary, ready.texts)
-            for language, size, seed in points]
+    jobs = []
+    for language, size, seed in points:
+        read = dict(blocks=ready.blocks[language], difficulty=ready.difficulty.get(language))
+        jobs.append(ModelJob(study, run, language, size, seed, **read, vocabulary=ready.vocabulary,
+                             texts=ready.texts))
+    return jobs
 
 # %% ../../nbs/studies/02_running.ipynb #e6097b7b
 def run_study(
@@ -798,7 +900,8 @@ def baseline_jobs(
     for job in jobs: first.setdefault(job.language, job)
     names = {1: "unigram", 2: "bigram", 3: "trigram"}
     ngrams = [BaselineJob(first[language], f"{names[n]} of {language}", "", n)
-              for language in study.languages for n in study.evaluation.ngrams]
+              for language in study.languages if has_own_text(study.languages, language)
+              for n in study.evaluation.ngrams]
     return ngrams + [BaselineJob(jobs[0], b.name, b.model) for b in study.baselines]
 
 def score_baselines(
@@ -1055,6 +1158,8 @@ def language_table(
 ) -> pd.DataFrame: # A row a language
     "The size and the statistics of each language"
     import pandas as pd
+    homes = {name: text_language(study.languages, name) for name in study.languages}
+    statistics = {name: _statistics(run, ready.languages, name) for name in dict.fromkeys(homes.values())}
     rows = []
     for name, blocks in ready.blocks.items():
         packed = read_manifest(blocks).counts["train"]
@@ -1064,14 +1169,23 @@ def language_table(
         row["epochs"] = (study.training.tokens or tokens)/tokens
         row["bytes_per_token"] = packed["text_bytes"]/tokens
         row["vocabulary_words"] = len(words) if words else None
-        rows.append(row | _statistics(run, ready.languages, name))
+        rows.append(row | statistics[homes[name]])
     return pd.DataFrame(rows)
 
+# %% ../../nbs/studies/02_running.ipynb #4e6910be
 def _statistics(run: Path, languages: Languages, name: str) -> dict[str, float]:
-    corpus, column = list(languages.corpus(name)), languages.column(name)
-    folder = place(run, f"statistics-{name}", [SAMPLE, column], *corpus)
-    def build(folder): return describe_texts(corpus_texts(corpus, column))
+    order = language_order(languages.languages, name)
+    read = [order.first, order.second] if isinstance(order, Mixture) else [name]
+    corpora = [(list(languages.corpus(other)), languages.column(other)) for other in read]
+    column, every = corpora[0][1], [part for corpus, _ in corpora for part in corpus]
+    folder = place(run, f"statistics-{name}", [SAMPLE, column], *every)
+    def build(folder): return describe_texts(_in_turn(corpora))
     return make_artifact(folder, "statistics", SAMPLE, build).counts
+
+def _in_turn(corpora: Sequence[tuple[list, str]]) -> Iterator[str]:
+    "The texts of a corpus, or of several in turn until the first ends"
+    texts = [corpus_texts(corpus, column) for corpus, column in corpora]
+    return (text for row in zip(*texts) for text in row)
 
 # %% ../../nbs/studies/02_running.ipynb #4b30fda3
 def dial_table(
