@@ -356,9 +356,9 @@ def headline_picture(
     import altair as alt
     table = ability_table(run)
     claims = sorted(read_claims(run.study), key=lambda claim: not claim.primary)
-    claimed = [measure for claim in claims for measure in claim.measures]
-    known = dict.fromkeys(table.measure)
-    shown = list(dict.fromkeys([m for m in claimed if m in known] + list(known)))[:4]
+    known = list(dict.fromkeys(table.measure))
+    claimed = [m for claim in claims for m in claim.measures if m in known]
+    shown = list(dict.fromkeys(claimed + known))[:4]
     panels = [ability_chart(table[table.measure == m], run.languages, 260) for m in shown]
     chart = styled(alt.concat(*panels, columns=2)).properties(background="white", padding=12)
     return chart_svg(chart, "headline").replace("currentColor", "#222222")
