@@ -19,14 +19,14 @@ import scipy.stats
 
 from ..artifacts import InputError, atomic_write
 from ..configuration import parse_config
-from ..scoring.comparison import (FEWEST_SEEDS, Arm, Comparison, Estimate, compare, crossed_error,
-                                         equivalence, holm, non_inferiority, smallest_difference)
 from ..laws.forecast import forecast_gap
 from ..laws.rivals import follows_power_law
 from ..laws.scaling import read_csv
 from ..laws.size_factor import SizeFactor, size_factor
-from .running import unpack_values
 from ..models.model import model_size
+from ..scoring.comparison import (FEWEST_SEEDS, Arm, Comparison, Estimate, compare, crossed_error,
+                                         equivalence, holm, non_inferiority, smallest_difference)
+from .running import KEYS, unpack_values
 from .study import Claim
 
 if TYPE_CHECKING: import pandas as pd
@@ -39,8 +39,8 @@ __all__ = ['OUTCOME_COLUMNS', 'COUNTED', 'WARM_UP', 'BASELINE_COLUMNS', 'BESIDE_
            'item_ease', 'mean_table', 'baseline_means', 'beside_baselines', 'write_claims', 'read_settings',
            'read_claims']
 
-# %% ../../nbs/studies/03_claims.ipynb #ff5648ae
-OUTCOME_COLUMNS = ["language", "size", "seed", "task", "group", "form", "metric", "items", "count", "kind", "data"]
+# %% ../../nbs/studies/03_claims.ipynb #d2606fe9
+OUTCOME_COLUMNS = [*KEYS, "task", "group", "form", "metric", "items", "count", "kind", "data"]
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -50,77 +50,104 @@ class Outcomes:
 
     @property
     def languages(self) -> list[str]: return list(dict.fromkeys(self.table.language))
-    @property
-    def sizes(self) -> list[str]: # Smallest first
-        return sorted(dict.fromkeys(self.table["size"]), key=lambda s: (model_size(s).hidden, model_size(s).layers))
 
     @cached_property
-    def _rows(self) -> dict: # (language, size, task, form) -> rows by seed
-        grouped = self.table.sort_values("seed", kind="stable").groupby(["language", "size", "task", "form"], sort=False)
-        return {key: part for key, part in grouped}
+    def sizes(self) -> list[str]: # Smallest first
+        def by_size(name): return model_size(name).hidden, model_size(name).layers
+        return sorted(dict.fromkeys(self.table["size"]), key=by_size)
 
     @cached_property
     def measures(self) -> dict[str, list[tuple[str, str]]]: # Measure -> its tasks and forms
-        "Everything that can be compared: groups of tasks, single tasks, common texts"
         found: dict[str, list[tuple[str, str]]] = {}
         pairs = self.table.drop_duplicates(["task", "form"])
         for task, group, form in zip(pairs.task, pairs.group, pairs.form):
-            if task.startswith("text_"): found.setdefault(f"text/{task[5:]}", []).append((task, form))
-            else:
-                if group: found.setdefault(f"{group}/{form}", []).append((task, form))
-                found.setdefault(f"{task}/{form}", []).append((task, form))
+            for measure in _measure_names(task, group, form):
+                found.setdefault(measure, []).append((task, form))
         return found
 
-# %% ../../nbs/studies/03_claims.ipynb #b4daad17
+    @cached_property
+    def _rows(self) -> dict: # (language, size, task, form) -> rows by seed
+        rows = self.table.sort_values("seed", kind="stable")
+        return dict(list(rows.groupby(["language", "size", "task", "form"], sort=False)))
+
+# %% ../../nbs/studies/03_claims.ipynb #fa024cb9
 def read_outcomes(
     run: str|Path, # A run folder, or the file
 ) -> Outcomes:
     "Read the outcomes of a run"
-    import pandas as pd
     path = Path(run)/"outcomes.parquet" if Path(run).is_dir() else Path(run)
-    if not path.is_file(): raise InputError(f"{path}: not found; name the folder of a run, as `simplelm run` makes it")
-    try: table = pd.read_parquet(path)
-    except (OSError, ValueError) as e:
-        raise InputError(f"{path}: cannot be read ({str(e).splitlines()[0]}); run the study again") from None
-    if missing := [c for c in OUTCOME_COLUMNS if c not in table]:
-        raise InputError(f"{path}: lacks the column {missing[0]}; run the study again")
-    twice = table.duplicated(["language", "size", "seed", "task", "form"])
+    if not path.is_file(): raise _no_run(path)
+    table = _read_parquet(path, OUTCOME_COLUMNS)
+    twice = table.duplicated([*KEYS, "task", "form"])
     if twice.any():
         r = table[twice].iloc[0]
-        raise InputError(f"{path}: {r.language} {r['size']}, seed {r.seed} has {r.task} ({r.form}) twice; run the study again")
+        model = f"{r.language} {r['size']}, seed {r.seed}"
+        raise InputError(f"{path}: {model} has {r.task} ({r.form}) twice; run the study again")
     return Outcomes(table, str(path))
 
-# %% ../../nbs/studies/03_claims.ipynb #7fbe7e94
+# %% ../../nbs/studies/03_claims.ipynb #bcddc660
+def _measure_names(task: str, group: str, form: str) -> list[str]:
+    if task.startswith("text_"): return [f"text/{task[5:]}"]
+    own = f"{task}/{form}"
+    return [f"{group}/{form}", own] if group else [own]
+
+def _no_run(path: Path) -> InputError:
+    return InputError(f"{path}: not found; name the folder of a run, as `simplelm run` makes it")
+
+def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    "A table of a run, refused without these columns"
+    import pandas as pd
+    try: table = pd.read_parquet(path)
+    except (OSError, ValueError) as e:
+        reason = str(e).splitlines()[0]
+        raise InputError(f"{path}: cannot be read ({reason}); run the study again") from None
+    missing = [column for column in columns if column not in table]
+    if missing: raise InputError(f"{path}: lacks the column {missing[0]}; run the study again")
+    return table
+
+# %% ../../nbs/studies/03_claims.ipynb #ff5648ae
 def measure_arm(
     outcomes: Outcomes, # Of a run
     language: str, # One language
     size: str, # One size
     measure: str, # A name in `outcomes.measures`
 ) -> tuple[np.ndarray, np.ndarray]: # (seeds, items) values; (items,) task of each
-    "What all models of a language and size did on a measure"
+    "The values of all models of a language and size on the items of a measure"
+    where, model = outcomes.where, f"{language} {size}"
     if measure not in outcomes.measures:
-        raise InputError(f"{outcomes.where}: no measure {measure!r}; known are {', '.join(headline_measures(outcomes))}")
+        known = ", ".join(headline_measures(outcomes))
+        raise InputError(f"{where}: no measure {measure!r}; known are {known}")
     columns, tasks = [], []
     for task, form in outcomes.measures[measure]:
         rows = outcomes._rows.get((language, size, task, form))
-        if rows is None: raise InputError(f"{outcomes.where}: {language} {size} has no {form} items of {task}")
+        if rows is None: raise InputError(f"{where}: {model} has no {form} items of {task}")
         if rows["items"].nunique() > 1:
-            raise InputError(f"{outcomes.where}: the models of {language} {size} answered different items of {task}")
-        columns.append(np.stack([unpack_values(*v) for v in zip(rows.kind, rows.data, rows["count"])]))
+            raise InputError(f"{where}: the models of {model} answered different items of {task}")
+        columns.append(_values(rows))
         tasks += [task]*columns[-1].shape[1]
-    seeds = {len(c) for c in columns}
-    if len(seeds) > 1: raise InputError(f"{outcomes.where}: models of {language} {size} lack some tasks of {measure}")
+    if len({len(values) for values in columns}) > 1:
+        raise InputError(f"{where}: models of {model} lack some tasks of {measure}")
     return np.concatenate(columns, axis=1), np.array(tasks)
 
+def _values(rows: pd.DataFrame) -> np.ndarray: # (rows, items)
+    packed = zip(rows.kind, rows.data, rows["count"])
+    return np.stack([unpack_values(kind, data, count) for kind, data, count in packed])
+
+# %% ../../nbs/studies/03_claims.ipynb #b4daad17
 def headline_measures(
     outcomes: Outcomes, # Of a run
 ) -> list[str]: # Names of measures
     "Groups of tasks, tasks that belong to no group, and common texts"
-    groups = {g for g in outcomes.table.group if g}
-    grouped = {t for t, g in zip(outcomes.table.task, outcomes.table.group) if g and t != g}
-    return [m for m in outcomes.measures if m.split("/")[0] in groups or m.split("/")[0] not in grouped]
+    table = outcomes.table
+    groups = set(table.group) - {""}
+    grouped = {task for task, group in zip(table.task, table.group) if group and task != group}
+    found = []
+    for measure in outcomes.measures:
+        name = measure.split("/")[0]
+        if name in groups or name not in grouped: found.append(measure)
+    return found
 
-# %% ../../nbs/studies/03_claims.ipynb #59064a97
+# %% ../../nbs/studies/03_claims.ipynb #f6351873
 def compare_languages(
     outcomes: Outcomes, # Of a run
     languages: tuple[str, str], # One and other
@@ -137,20 +164,21 @@ def compare_languages(
     arms = [[values for values, _ in side] for side in sides]
     return compare(*arms, groups=groups[0] if paired else tuple(groups), unit=unit, paired=paired)
 
-# %% ../../nbs/studies/03_claims.ipynb #16cbc10b
 def _same_items(outcomes: Outcomes, languages: tuple, measure: str, pairs: list) -> bool:
     "Whether two languages answered the same items"
     for task, form in outcomes.measures[measure]:
-        rows = [outcomes._rows[l, pair[i], task, form] for i, l in enumerate(languages) for pair in pairs]
-        if len({which for r in rows for which in r["items"]}) > 1: return False
+        which = set()
+        for side, language in enumerate(languages):
+            for pair in pairs: which |= {*outcomes._rows[language, pair[side], task, form]["items"]}
+        if len(which) > 1: return False
     return True
 
-# %% ../../nbs/studies/03_claims.ipynb #7063c4ee
+# %% ../../nbs/studies/03_claims.ipynb #16cbc10b
 def is_loss(measure: str) -> bool: return measure.startswith("text/") # Less is better
 
 @dataclass(frozen=True)
 class Verdict:
-    "A claim and what a study says about it"
+    "A claim and the answer of a study"
     name: str # The statement
     kind: str # How it is judged
     verdict: str # "supported", "refuted", "undecided" or "withheld"
@@ -168,7 +196,20 @@ class Verdict:
     why: str # What the verdict rests on
     p_holm: float = float("nan") # Corrected over the primary claims
 
-# %% ../../nbs/studies/03_claims.ipynb #662abe63
+# %% ../../nbs/studies/03_claims.ipynb #63f225ce
+NOTHING = Estimate(math.nan, math.nan, math.nan)
+
+def _verdict(claim: Claim, verdict: str, estimate: Estimate, **found) -> Verdict:
+    "A verdict with the facts of its claim"
+    about = dict(name=claim.name, kind=claim.kind, primary=claim.primary)
+    about["compare"] = " minus ".join(claim.compare)
+    about["measure"] = " against ".join(dict.fromkeys(claim.measures))
+    numbers = dict(verdict=verdict, estimate=estimate.value, low=estimate.low, high=estimate.high)
+    return Verdict(**(about | numbers | found))
+
+# %% ../../nbs/studies/03_claims.ipynb #3c75f27d
+_OVER = dict(items="seeds and items", groups="seeds and tasks", none="seeds; these items") # Unit -> in words
+
 def judge_difference(
     outcomes: Outcomes, # Of a run
     claim: Claim, # Of kind difference, equivalence or non-inferiority
@@ -177,20 +218,18 @@ def judge_difference(
     sizes = list(claim.sizes) or outcomes.sizes
     found = compare_languages(outcomes, claim.compare, claim.measures, sizes, claim.over)
     sign = -1 if is_loss(claim.measures[0]) else 1
-    if claim.kind == "difference":
-        verdict, p, seen = _side(sign*found.low, sign*found.high, found), found.p, found.seen
+    if claim.kind == "difference": verdict, p, seen = _side(found, sign), found.p, found.seen
     else: verdict, p, seen = _within(found, claim, sign)
-    over = {"items": "seeds and items", "groups": "seeds and tasks", "none": "seeds; these items"}[claim.over]
-    shown = ", ".join(s if isinstance(s, str) else f"{s[0]} against {s[1]}" for s in sizes)
-    return Verdict(claim.name, claim.kind, verdict, found.difference, found.low, found.high, found.seeds, p, seen,
-                   " against ".join(dict.fromkeys(claim.measures)), " minus ".join(claim.compare), shown, found.items,
-                   claim.primary, f"over {over}, {found.freedom:.0f} degrees of freedom")
+    shown = [size if isinstance(size, str) else " against ".join(size) for size in sizes]
+    why = f"over {_OVER[claim.over]}, {found.freedom:.0f} degrees of freedom"
+    return _verdict(claim, verdict, found.estimate, seeds=found.seeds, p=p, seen=seen, sizes=", ".join(shown),
+                    items=found.items, why=why)
 
-# %% ../../nbs/studies/03_claims.ipynb #bce98697
-def _side(one: float, other: float, found: Comparison) -> str:
+# %% ../../nbs/studies/03_claims.ipynb #77f75f18
+def _side(found: Comparison, sign: int) -> str:
     "The verdict on the claim that a difference is above 0, before any correction"
-    low, high = sorted((one, other))
     if found.verdict is None: return "withheld"
+    low, high = sorted((sign*found.low, sign*found.high))
     return "supported" if low > 0 else "refuted" if high < 0 else "undecided"
 
 def _within(found: Comparison, claim: Claim, sign: int) -> tuple[str, float, float]:
@@ -202,8 +241,9 @@ def _within(found: Comparison, claim: Claim, sign: int) -> tuple[str, float, flo
     else:
         test = non_inferiority(found, claim.margin, higher_is_better=sign > 0)
         outside = high < -claim.margin
-    if test.verdict is None: return "withheld", test.p, test.seen
-    return "supported" if test.verdict == "shown" else "refuted" if outside else "undecided", test.p, test.seen
+    verdict = "supported" if test.verdict == "shown" else "refuted" if outside else "undecided"
+    if test.verdict is None: verdict = "withheld"
+    return verdict, test.p, test.seen
 
 # %% ../../nbs/studies/03_claims.ipynb #fa6a6294
 def read_beside(
@@ -241,10 +281,7 @@ def _parameters(outcomes: Outcomes, language: str, column: str) -> dict[str, flo
 
 def _size_verdict(claim: Claim, verdict: str, estimate: Estimate, **found) -> Verdict:
     "A verdict of a claim about size"
-    numbers = dict(verdict=verdict, estimate=estimate.value, low=estimate.low, high=estimate.high)
-    what = dict(name=claim.name, kind=claim.kind, primary=claim.primary)
-    shown = dict(compare=" minus ".join(claim.compare), measure=claim.measures[0] or "loss along runs")
-    return Verdict(**what, **numbers, **shown, **found)
+    return _verdict(claim, verdict, estimate, measure=claim.measures[0] or "loss along runs", **found)
 
 # %% ../../nbs/studies/03_claims.ipynb #9bdf78bb
 COUNTED = {
@@ -278,20 +315,19 @@ def _factor_verdict(claim: Claim, found: list[SizeFactor], sizes: Sequence[str])
     shown = dict(seeds=first.seeds, sizes=", ".join(sizes), items=first.items)
     for f in found:
         if f.verdict not in (None, "withheld"): continue
-        nothing = Estimate(math.nan, math.nan, math.nan)
         why = f"{f.counted}: {f.why}"
-        return _size_verdict(claim, "withheld", nothing, p=math.nan, seen=math.nan, why=why, **shown)
+        return _size_verdict(claim, "withheld", NOTHING, p=math.nan, seen=math.nan, why=why, **shown)
     words = {f"above {factor:g}": "supported", f"below {factor:g}": "refuted"}
     verdicts = {words.get(f.verdict, "undecided") for f in found}
     verdict = verdicts.pop() if len(verdicts) == 1 else "undecided"
     inside = "inside" if first.k.low <= factor <= first.k.high else "outside"
-    told = "; ".join(f"{f.counted}: k = {f.k:.2f}" for f in found)
-    why = f"{told}; {factor:g} is {inside} the first interval; {first.why}"
+    factors = "; ".join(f"{f.counted}: k = {f.k:.2f}" for f in found)
+    why = f"{factors}; {factor:g} is {inside} the first interval; {first.why}"
     p = max(f.p for f in found)
     return _size_verdict(claim, verdict, first.k, p=p, seen=first.seen, why=why, **shown)
 
 # %% ../../nbs/studies/03_claims.ipynb #7c9cf0c8
-WARM_UP = 0.1 # Share of a run's tokens whose readings are left out
+WARM_UP = 0.1 # Share of a model's tokens whose readings are left out
 
 def judge_power_law(
     outcomes: Outcomes, # Of a run
@@ -324,7 +360,7 @@ def judge_forecast(
     outcomes: Outcomes, # Of a run
     claim: Claim, # Of kind forecast
 ) -> Verdict:
-    "Judge the claim that the largest size comes out within a margin of its forecast"
+    "Judge the claim that the loss of the largest size is within a margin of its forecast"
     x, loss, items = claim_losses(outcomes, claim)
     found, margin = forecast_gap(x, loss, claim.margin), claim.margin
     gap = found.difference
@@ -359,40 +395,37 @@ def _judge(outcomes: Outcomes, claim: Claim) -> Verdict:
     "Judge one claim; a claim that cannot be judged says why"
     judges = dict(size_factor=judge_size_factor, power_law=judge_power_law, forecast=judge_forecast)
     try: return judges.get(claim.kind, judge_difference)(outcomes, claim)
-    except InputError as e: return _withheld(claim, str(e))
+    except InputError as e:
+        nothing = dict(seeds=0, p=math.nan, seen=math.nan, sizes="", items=0)
+        return _verdict(claim, "withheld", NOTHING, why=str(e), **nothing)
 
-def _withheld(claim: Claim, why: str) -> Verdict:
-    "A claim without a verdict"
-    return Verdict(claim.name, claim.kind, "withheld", *[float("nan")]*3, 0, float("nan"), float("nan"),
-                   " against ".join(dict.fromkeys(claim.measures)), " minus ".join(claim.compare), "", 0, claim.primary, why)
+# %% ../../nbs/studies/03_claims.ipynb #baea21eb
+_FOUND = ["difference", "low", "high", "p", "seeds", "items", "seen"] # Of a comparison
 
-# %% ../../nbs/studies/03_claims.ipynb #b9da2691
 def comparison_table(
     outcomes: Outcomes, # Of a run
     reference: str, # The language that the others are compared with
-) -> pd.DataFrame: # language, reference, size, measure, headline, difference, low, high, p, p_holm, seeds, items, seen, verdict
+) -> pd.DataFrame: # language, reference, size, measure, headline, difference, ..., p_holm, verdict
     "Each language minus the reference, at every size and over sizes, on every measure"
     import pandas as pd
     rows, headline = [], headline_measures(outcomes)
     for measure in outcomes.measures:
         for language in outcomes.languages:
             if language == reference: continue
-            for size in [*(["all"] if len(outcomes.sizes) > 1 else []), *outcomes.sizes]:
-                sizes = outcomes.sizes if size == "all" else [size]
+            for size, sizes in _size_sets(outcomes):
                 try: found = compare_languages(outcomes, (language, reference), (measure, measure), sizes)
                 except InputError: continue # not measured in both
-                rows.append(dict(language=language, reference=reference, size=size, measure=measure,
-                                 headline=measure in headline) | _comparison_row(found))
-    columns = ["language", "reference", "size", "measure", "headline", *_comparison_row(None)]
+                about = language, reference, size, measure, measure in headline
+                rows.append((*about, *[getattr(found, name) for name in _FOUND]))
+    columns = ["language", "reference", "size", "measure", "headline", *_FOUND]
     return corrected(pd.DataFrame(rows, columns=columns))
 
-# %% ../../nbs/studies/03_claims.ipynb #3a39b63e
-def _comparison_row(found: Comparison|None) -> dict:
-    "What a table says of a comparison"
-    names = ("difference", "low", "high", "p", "seeds", "items", "seen")
-    return {name: getattr(found, name, None) for name in names}
+def _size_sets(outcomes: Outcomes) -> list[tuple[str, list[str]]]: # Name and sizes
+    "All sizes together, where there are several, and each size"
+    each = [(size, [size]) for size in outcomes.sizes]
+    return [("all", outcomes.sizes), *each] if len(each) > 1 else each
 
-# %% ../../nbs/studies/03_claims.ipynb #8f9f0e3f
+# %% ../../nbs/studies/03_claims.ipynb #fd1298af
 def corrected(
     table: pd.DataFrame, # With headline, size, p and seeds
 ) -> pd.DataFrame: # With p_holm and verdict
@@ -401,7 +434,8 @@ def corrected(
     table = table.assign(headline=table.headline.astype(bool), p_holm=np.nan)
     for _, part in table[table.p.notna()].groupby([table.headline, whole], sort=False):
         table.loc[part.index, "p_holm"] = holm(part.p.to_numpy(float))
-    words = np.where(table.p_holm >= 0.05, "not told apart", np.where(table.difference > 0, "higher", "lower"))
+    sides = np.where(table.difference > 0, "higher", "lower")
+    words = np.where(table.p_holm >= 0.05, "not told apart", sides)
     return table.assign(verdict=np.where(table.seeds >= FEWEST_SEEDS, words, "these models"))
 
 # %% ../../nbs/studies/03_claims.ipynb #e00ea906
@@ -418,19 +452,19 @@ def slope_weights(
 def dial_effects(
     outcomes: Outcomes, # Of a run
     dials: pd.DataFrame, # dials.csv of a run
-) -> pd.DataFrame: # dial, kind, value, reference, size, measure, headline, difference, low, high, p, p_holm, seeds, verdict
-    "What each dial did to each measure: every value minus the reference value, and the slope"
+) -> pd.DataFrame: # dial, kind, value, reference, size, measure, headline, difference, ..., p_holm, verdict
+    "The effect of each dial on each measure: every value minus the reference value, and the slope"
     import pandas as pd
     rows, headline = [], headline_measures(outcomes)
     for measure in outcomes.measures:
         for dial, positions in dials.groupby("dial", sort=False):
+            reference = positions.value[positions.reference].iloc[0]
             for kind, value, languages, weights in dial_contrasts(positions):
-                for size in [*(["all"] if len(outcomes.sizes) > 1 else []), *outcomes.sizes]:
-                    sizes = outcomes.sizes if size == "all" else [size]
+                for size, sizes in _size_sets(outcomes):
                     found = weigh_languages(outcomes, languages, weights, measure, sizes)
-                    rows.append(dict(dial=dial, kind=kind, value=value, reference=positions.value[positions.reference].iloc[0],
-                                     size=size, measure=measure, headline=measure in headline) | found)
-    columns = ["dial", "kind", "value", "reference", "size", "measure", "headline", *_comparison_row(None)]
+                    about = dial, kind, value, reference, size, measure, measure in headline
+                    rows.append((*about, *[found[name] for name in _FOUND]))
+    columns = ["dial", "kind", "value", "reference", "size", "measure", "headline", *_FOUND]
     return corrected(pd.DataFrame(rows, columns=columns))
 
 # %% ../../nbs/studies/03_claims.ipynb #40f60469
@@ -443,7 +477,8 @@ def dial_contrasts(
         yield "difference", p.value, [p.language, reference], np.array([1.0, -1.0])
     if len(positions) < 3 or positions.number.isna().any(): return
     log = bool(positions.log.iloc[0])
-    yield "slope", "a doubling" if log else "a unit", list(positions.language), slope_weights(positions.number, log)
+    weights = slope_weights(positions.number, log)
+    yield "slope", "a doubling" if log else "a unit", list(positions.language), weights
 
 # %% ../../nbs/studies/03_claims.ipynb #eedb5672
 def weigh_languages(
@@ -463,14 +498,15 @@ def weigh_languages(
     estimate, variance, freedom = (float(v) for v in crossed_error(arms, [numbers]))
     error, seeds = variance**0.5, min(a.values.shape[0] for a in arms)
     reach = float(scipy.stats.t.isf(0.025, freedom))*error
-    p = float(2*scipy.stats.t.sf(abs(estimate)/error, freedom)) if error else float(estimate == 0)
+    p = float(estimate == 0)
+    if error: p = float(2*scipy.stats.t.sf(abs(estimate)/error, freedom))
     return dict(difference=estimate, low=estimate - reach, high=estimate + reach, p=p, seeds=seeds,
                 items=values.shape[1], seen=smallest_difference(error, freedom))
 
-# %% ../../nbs/studies/03_claims.ipynb #32b890a0
+# %% ../../nbs/studies/03_claims.ipynb #e1ed7b93
 def item_ease(
     outcomes: Outcomes, # Of a run
-) -> pd.DataFrame: # group, language, size, seeds, simple, standard, ease
+) -> pd.DataFrame: # group, language, size, simple, standard, ease
     "The accuracy of the same models on simple minus standard items"
     import pandas as pd
     rows = []
@@ -479,18 +515,20 @@ def item_ease(
         if form != "simple" or f"{group}/standard" not in outcomes.measures: continue
         for language in outcomes.languages:
             for size in outcomes.sizes:
-                both = [_mean(outcomes, language, size, f"{group}/{f}") for f in ("simple", "standard")]
-                rows.append(dict(group=group, language=language, size=size, simple=both[0], standard=both[1],
-                                 ease=both[0] - both[1]))
+                simple = _mean(outcomes, language, size, f"{group}/simple")
+                standard = _mean(outcomes, language, size, f"{group}/standard")
+                rows.append((group, language, size, simple, standard, simple - standard))
     return pd.DataFrame(rows, columns=["group", "language", "size", "simple", "standard", "ease"])
 
-# %% ../../nbs/studies/03_claims.ipynb #320ae420
 def _mean(outcomes: Outcomes, language: str, size: str, measure: str) -> float:
     "The mean of a measure over seeds and over tasks"
-    values, tasks = measure_arm(outcomes, language, size, measure)
-    return float(np.mean([values[:, tasks == task].mean() for task in dict.fromkeys(tasks)]))
+    parts = _by_task(*measure_arm(outcomes, language, size, measure))
+    return float(np.mean([part.mean() for part in parts]))
 
-# %% ../../nbs/studies/03_claims.ipynb #17a487b9
+def _by_task(values: np.ndarray, tasks: np.ndarray) -> list[np.ndarray]: # (seeds, items of the task)
+    return [values[:, tasks == task] for task in dict.fromkeys(tasks)]
+
+# %% ../../nbs/studies/03_claims.ipynb #9708a1b8
 def mean_table(
     outcomes: Outcomes, # Of a run
     measures: Sequence[str], # Names in `outcomes.measures`
@@ -503,15 +541,19 @@ def mean_table(
             for size in outcomes.sizes:
                 try: values, tasks = measure_arm(outcomes, language, size, measure)
                 except InputError: continue # not measured
-                each = np.mean([values[:, tasks == t].mean(axis=1) for t in dict.fromkeys(tasks)], axis=0) # (seeds,)
-                spread = float(each.std(ddof=1)) if len(each) > 1 else np.nan
-                reach = float(scipy.stats.t.ppf(0.975, max(len(each) - 1, 1)))*spread/len(each)**0.5
-                mean = float(each.mean())
-                rows.append(dict(language=language, size=size, measure=measure, seeds=len(each), mean=mean,
-                                 low=mean - reach, high=mean + reach, spread=spread))
-    return pd.DataFrame(rows, columns=["language", "size", "measure", "seeds", "mean", "low", "high", "spread"])
+                means = np.mean([part.mean(axis=1) for part in _by_task(values, tasks)], axis=0) # (seeds,)
+                rows.append((language, size, measure, len(means), *_interval(means)))
+    columns = ["language", "size", "measure", "seeds", "mean", "low", "high", "spread"]
+    return pd.DataFrame(rows, columns=columns)
 
-# %% ../../nbs/studies/03_claims.ipynb #40403879
+def _interval(means: np.ndarray) -> tuple[float, float, float, float]: # Mean, low, high, spread
+    seeds, mean = len(means), float(means.mean())
+    spread = float(means.std(ddof=1)) if seeds > 1 else np.nan
+    quantile = float(scipy.stats.t.ppf(0.975, max(seeds - 1, 1)))
+    reach = quantile*spread/seeds**0.5
+    return mean, mean - reach, mean + reach, spread
+
+# %% ../../nbs/studies/03_claims.ipynb #7e3cb306
 BASELINE_COLUMNS = ["baseline", "of", "language", "parameters", "non_embedding_parameters"]
 
 def baseline_means(
@@ -521,11 +563,7 @@ def baseline_means(
     import pandas as pd
     path, columns = Path(run)/"baselines.parquet", [*BASELINE_COLUMNS, "measure", "mean"]
     if not path.is_file(): return pd.DataFrame(columns=columns)
-    try: table = pd.read_parquet(path)
-    except (OSError, ValueError) as e:
-        raise InputError(f"{path}: cannot be read ({str(e).splitlines()[0]}); run the study again") from None
-    if missing := [c for c in [*BASELINE_COLUMNS, *OUTCOME_COLUMNS[3:]] if c not in table]:
-        raise InputError(f"{path}: lacks the column {missing[0]}; run the study again")
+    table = _read_parquet(path, [*BASELINE_COLUMNS, *OUTCOME_COLUMNS[len(KEYS):]])
     means = [unpack_values(*packed).mean() for packed in zip(table.kind, table.data, table["count"])]
     table, rows = table.assign(value=means), []
     for measure, tasks in Outcomes(table, str(path)).measures.items():
@@ -534,7 +572,7 @@ def baseline_means(
             rows.append((*about, measure, float(part.value.mean())))
     return pd.DataFrame(rows, columns=columns)
 
-# %% ../../nbs/studies/03_claims.ipynb #d85b849d
+# %% ../../nbs/studies/03_claims.ipynb #40403879
 BESIDE_COLUMNS = ["group", "form", "baseline", "parameters", "language", "size", "simple", "standard",
                   "difference", "ease"]
 
@@ -554,8 +592,8 @@ def beside_baselines(
             if not {measure, other} <= {*known}: continue
             for language, size, mean in _family(outcomes, measure):
                 standard = known[other]
-                rows.append((group, form, name, parameters, language, size, mean, standard, mean - standard,
-                             known[measure] - standard))
+                about = group, form, name, parameters, language, size
+                rows.append((*about, mean, standard, mean - standard, known[measure] - standard))
     return pd.DataFrame(rows, columns=BESIDE_COLUMNS)
 
 # %% ../../nbs/studies/03_claims.ipynb #ca0a6b35
@@ -568,15 +606,18 @@ def _family(outcomes: Outcomes, measure: str) -> list[tuple[str, str, float]]:
 def write_claims(
     run: str|Path, # A run folder
 ) -> dict[str, pd.DataFrame]: # claims, comparisons, effects, ease, means, baselines, beside
-    "Judge a run and write `claims.csv`, `comparisons.csv`, `effects.csv`, `ease.csv`, `means.csv` and more"
+    "Judge a run and write its tables"
     import pandas as pd
     run = Path(run)
     outcomes, study = read_outcomes(run), read_settings(run)
     dials = pd.read_csv(run/"dials.csv", dtype={"value": str})
     reference = study["reference"] if study["reference"] in outcomes.languages else outcomes.languages[0]
-    tables = dict(claims=judge_claims(run, read_claims(study)).assign(registered_after=_registered(run)),
-                  comparisons=comparison_table(outcomes, reference), ease=item_ease(outcomes),
-                  means=mean_table(outcomes, headline_measures(outcomes)), baselines=baseline_means(run))
+    tables = dict(
+        claims=judge_claims(run, read_claims(study)).assign(registered_after=_registered(run)),
+        comparisons=comparison_table(outcomes, reference),
+        ease=item_ease(outcomes),
+        means=mean_table(outcomes, headline_measures(outcomes)),
+        baselines=baseline_means(run))
     tables["beside"] = beside_baselines(outcomes, tables["baselines"])
     if len(dials): tables["effects"] = dial_effects(outcomes, dials)
     for name, table in tables.items():
@@ -590,8 +631,9 @@ def read_settings(
     "Read the settings of a run"
     path = Path(run)/"study.json"
     try: study = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError: raise InputError(f"{path}: not found; name the folder of a run, as `simplelm run` makes it") from None
-    except (ValueError, RecursionError) as e: raise InputError(f"{path}: not JSON of this package ({e}); run the study again") from None
+    except FileNotFoundError: raise _no_run(path) from None
+    except (ValueError, RecursionError) as e:
+        raise InputError(f"{path}: not JSON of this package ({e}); run the study again") from None
     if not isinstance(study, dict) or "languages" not in study:
         raise InputError(f"{path}: not the settings of a study; run the study again")
     return study
@@ -602,9 +644,8 @@ def read_claims(
     "The claims of a run"
     return [parse_config(Claim, claim, "claims") for claim in study.get("claims", [])]
 
-# %% ../../nbs/studies/03_claims.ipynb #74ee6d8d
 def _registered(run: Path) -> int:
-    "How many models were finished when the claims were written as they are"
+    "How many models were finished when the present claims were registered"
     path = run/"registration.json"
     if not path.is_file(): return -1
     return json.loads(path.read_text(encoding="utf-8"))[-1]["models"]

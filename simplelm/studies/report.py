@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['TABLE_COLUMNS', 'DIFFERENCES', 'REPORTED', 'Run', 'planned_models', 'is_finished', 'load_run', 'read_table',
-           'claim_evidence', 'claim_sentence', 'comparison_sentences', 'ability_table', 'ability_chart', 'main_measure',
-           'main_chart', 'curve_chart', 'chart_svg', 'headline_picture', 'report_html', 'short_count', 'scope_sentence',
-           'law_rows', 'write_report', 'seldom', 'report_facts', 'report_lines']
+__all__ = ['TABLE_COLUMNS', 'Run', 'planned_models', 'is_finished', 'load_run', 'read_table', 'ability_chart', 'curve_chart',
+           'headline_picture', 'report_html', 'short_count', 'write_report', 'seldom', 'report_lines']
 
 # %% ../../nbs/studies/04_report.ipynb #e30ca556
 @dataclass(frozen=True)
