@@ -352,10 +352,13 @@ def chart_svg(
 def headline_picture(
     run: Run, # A run
 ) -> str: # SVG with a white ground, which stands on any page
-    "The main measures of a run as one picture"
+    "The measures of the claims, or else the first headline measures, as one picture"
     import altair as alt
     table = ability_table(run)
-    shown = list(dict.fromkeys(table.measure))[:4]
+    claims = sorted(read_claims(run.study), key=lambda claim: not claim.primary)
+    known = list(dict.fromkeys(table.measure))
+    claimed = [m for claim in claims for m in claim.measures if m in known]
+    shown = list(dict.fromkeys(claimed + known))[:4]
     panels = [ability_chart(table[table.measure == m], run.languages, 260) for m in shown]
     chart = styled(alt.concat(*panels, columns=2)).properties(background="white", padding=12)
     return chart_svg(chart, "headline").replace("currentColor", "#222222")
