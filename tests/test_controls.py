@@ -11,7 +11,7 @@ from simplelm.text import controls
 from simplelm.text import corpus
 from simplelm.text import formats
 from simplelm.text import parts
-from simplelm.text.controls import (closed_class, documents_of, passage_lengths, passages_of, random_vocabulary,
+from simplelm.text.controls import (copy_documents, closed_class, documents_of, passage_lengths, passages_of, random_vocabulary,
                                     sample_documents, sentences_of, shuffle_sentences)
 from simplelm.text.corpus import corpus_texts
 from simplelm.text.simplification import SimplificationConfig
@@ -60,6 +60,7 @@ MAKERS = {
     "documents": lambda folder, files, out, **options: documents_of(files, out, folder/"simple", **options),
     "passages": lambda folder, files, out, **options: passages_of(files, out, folder/"simple", **options),
     "shuffled": lambda folder, files, out, **options: shuffle_sentences(files, out, seed=3, **options),
+    "copies": lambda folder, files, out, **options: copy_documents(files, out, seed=3, **options),
     "sample": lambda folder, files, out, **options: sample_documents(files, out, 3000, seed=3, **options),
 }
 
@@ -239,3 +240,16 @@ def test_a_random_vocabulary_covers_as_much(seed):
     assert others <= counts.keys() and len(others - like.word_set) > len(others)/3
     assert not (closed_class() & control.word_set) - like.word_set, "a closed-class word was drawn"
     assert random_vocabulary(counts, like, seed) == control and random_vocabulary(counts, like, seed + 1) != control
+
+
+def test_copies_are_found_again_by_deduplication(tmp_path):
+    """The step that removes near copies takes out what the control put in, and nothing else."""
+    from simplelm.stories.story import StoryWorldConfig, write_stories
+    from simplelm.text.deduplication import DeduplicationConfig, deduplicate_corpus
+    write_stories(tmp_path/"stories", StoryWorldConfig(documents=400, redundancy=0.0, story_length=15))
+    made = copy_documents(tmp_path/"stories", tmp_path/"twice", share=0.5, changed=0.05, seed=1).counts
+    assert 160 <= made["copies"] <= 240 and 0.04 < made["words_changed"]/(made["words"]*made["copies"]/made["documents"]) < 0.06
+    kept = deduplicate_corpus(tmp_path/"twice", tmp_path/"once", DeduplicationConfig(threshold=0.5)).counts
+    names = set(pq.read_table(tmp_path/"once"/"data")["document"].to_pylist())
+    left = sum(name.endswith("/copy") for name in names)
+    assert left <= 0.02*made["copies"] and len(names) - left >= 398, kept

@@ -37,7 +37,7 @@ from ..text.deduplication import DeduplicationConfig, deduplicate_corpus
 from ..text.sentence_corpus import split_sentences
 from ..text.sentences import SplitConfig
 from ..text.controls import (documents_of, match_lengths, passages_of, random_vocabulary,
-                                    sample_documents, shuffle_sentences)
+                                    sample_documents, shuffle_sentences, copy_documents)
 from ..models.order import Curriculum, Mixture
 from ..stories.lexicon import child_vocabulary
 from ..stories.dials import StoryWorldConfig
@@ -600,6 +600,29 @@ def make_unique(job: StepJob, config: DeduplicationConfig) -> Path|tuple:
     if job.held_out: return job.corpus
     out = job.place(config)
     deduplicate_corpus(list(job.corpus), out, config, job.workers, job.column)
+    return out
+
+# %% ../../nbs/studies/00_languages.ipynb #b42ce6f5
+@dataclass(frozen=True)
+class CopySettings:
+    "Settings of documents that stand twice"
+    share: float = 0.5 # Of the documents, 0 to 1
+    changed: float = 0.05 # Of the words of a copy, 0 to 1
+    seed: int = 0 # Another seed, other copies
+
+    def __post_init__(self):
+        check_types(self)
+        check_seeds("seed", self.seed)
+        for name in ("share", "changed"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1: raise InputError(f"{name} is {value}; it must be between 0 and 1")
+
+@register_step("copies", main="share")
+def make_copies(job: StepJob, config: CopySettings) -> Path|tuple:
+    "Write some documents twice; a held-out side stays as it is"
+    if job.held_out: return job.corpus
+    out, settings = job.place(config), plain(config)
+    copy_documents(list(job.corpus), out, **settings, text_column=job.column, workers=job.workers)
     return out
 
 # %% ../../nbs/studies/00_languages.ipynb #3936e66d

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +32,8 @@ from .vocabulary import Vocabulary, class_string, word_key, word_places
 __all__ = ['CONTENT_SPELLINGS', 'PASSAGE_PLACE', 'PASSAGE_COLUMNS', 'BUCKET_BYTES', 'UNPACKED', 'MOST_BUCKETS', 'closed_class',
            'passage_lengths', 'LikeStep', 'DocumentsOf', 'documents_of', 'place_passages', 'cut_passages', 'PassagesOf',
            'passages_of', 'quantile_lengths', 'MatchLengths', 'match_lengths', 'sentences_of', 'sentence_tiles',
-           'Buckets', 'shuffle_sentences', 'lottery', 'SampleStep', 'sample_documents']
+           'Buckets', 'shuffle_sentences', 'lottery', 'SampleStep', 'sample_documents', 'change_words',
+           'copy_documents']
 
 # %% ../../nbs/text/07_controls.ipynb #de2b2d73
 PRONOUN_WORDS = """
@@ -475,3 +477,68 @@ def sample_documents(
     step = SampleStep(source=sources, words=words, seed=seed, text_column=text_column)
     finish = lambda folder, totals: dict(documents=totals["documents"], words=totals["words"])
     return run_job(Job("sample_documents", step, sources, finish, dict(words=words), seed=seed), out, workers)
+
+# %% ../../nbs/text/07_controls.ipynb #8d73fc6d
+def change_words(
+    text: str, # Any
+    share: float, # Of its words, 0 to 1; exact on average over texts
+    draw: Random, # Decides which words
+) -> tuple[str, int]: # The text, and how many words were changed
+    "Put other words of a text in the place of some"
+    words = [match.span() for match in re.finditer(r"\w+", text)]
+    known = sorted({text[start:end] for start, end in words})
+    if len(known) < 2: return text, 0
+    count = int(share*len(words) + draw.random())
+    changed, last = [], 0
+    for place in sorted(draw.sample(range(len(words)), min(count, len(words)))):
+        start, end = words[place]
+        other = draw.choice([word for word in known if word != text[start:end]])
+        changed += [text[last:start], other]
+        last = end
+    return "".join([*changed, text[last:]]), count
+
+# %% ../../nbs/text/07_controls.ipynb #bf48cf92
+COPY = "/copy" # Ends the name of a copy
+
+@dataclass(frozen=True, kw_only=True)
+class CopyStep(Step):
+    "Adds copies of some documents, with some words changed"
+    share: float # Of the documents
+    changed: float # Of a copy's words
+    seed: int # Another seed, other copies
+
+    def convert(self, documents: pa.Table) -> tuple[pa.Table, Counter]: # All, then the copies; and their counts
+        "The documents, and after them the copies"
+        numbers = lottery(documents["document"].to_pylist(), self.seed)
+        chosen = documents.filter(pa.array(numbers < self.share*2.0**64))
+        names = chosen["document"].to_pylist()
+        draws = [Random(f"{self.seed}/{name}") for name in names]
+        made = [change_words(text, self.changed, draw) for text, draw in zip(chosen["text"].to_pylist(), draws)]
+        copies = {"text": [text for text, _ in made], "document": [name + COPY for name in names]}
+        for column, values in copies.items():
+            kind, place = chosen.schema.field(column).type, chosen.column_names.index(column)
+            chosen = chosen.set_column(place, column, pa.array(values, kind))
+        table = pa.concat_tables([documents, chosen])
+        words = int(count_array_words(table["text"]).sum())
+        changed = sum(count for _, count in made)
+        return table, Counter(documents=len(table), copies=len(chosen), words=words, words_changed=changed)
+
+# %% ../../nbs/text/07_controls.ipynb #68dfdf19
+def copy_documents(
+    source: str|Path|list, # A file, pattern, folder, Hub id, name below $SIMPLELM_DATA, or a list of these
+    out: str|Path, # Folder for the corpus with copies
+    share: float=0.5, # Of the documents that are written twice, 0 to 1
+    changed: float=0.05, # Of the words of a copy that are changed, 0 to 1
+    seed: int=0, # Another seed, other copies
+    text_column: str="text", # Field or column that holds the text
+    workers: int=1, # Threads; the result does not depend on it
+) -> Manifest: # Its counts: documents, copies, words, words_changed
+    "A corpus in which some documents stand twice, the second time with some words changed"
+    for name, value in dict(share=share, changed=changed).items():
+        if not 0 <= value <= 1: raise InputError(f"{name}={value}: must be between 0 and 1")
+    sources = open_sources(source, without=(out,))
+    step = CopyStep(share=share, changed=changed, seed=seed, text_column=text_column)
+    names = ("documents", "copies", "words", "words_changed")
+    finish = lambda folder, totals: {name: totals[name] for name in names}
+    settings = dict(share=share, changed=changed)
+    return run_job(Job("copy_documents", step, sources, finish, settings, seed=seed), out, workers)
