@@ -165,7 +165,8 @@ def minhash_stages(
     from datatrove.utils.hashing import HashConfig
     rows = band_rows(config)
     bands = config.permutations//rows
-    theirs = MinhashConfig(config.shingle, bands, rows, config.seed, hash_config=HashConfig(precision=32))
+    numbers = HashConfig(precision=32, hash_fc="sha1")
+    theirs = MinhashConfig(config.shingle, bands, rows, config.seed, hash_config=numbers)
     folder, out = digests.parent/".bands", digests.parent/CLUSTERS
     at = lambda name: str(folder/name)
     write = [WriteBands(digests, folder, config)]
