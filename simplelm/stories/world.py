@@ -16,12 +16,12 @@ from .lexicon import Word, lexicon
 from .teller import Being, Keyed, Teller, Thing, held_out
 
 # %% auto #0
-__all__ = ['SHALLOW', 'DEEP', 'WHOLE', 'CAUSES', 'SCRIPTS', 'REASONS', 'UNLIKE_THINGS', 'FACTS', 'USES', 'Clause', 'tell_put',
-           'tell_take', 'tell_give', 'tell_paint', 'tell_go', 'active', 'passive', 'cleft', 'reported', 'denied',
-           'asked', 'asked_what', 'quoted', 'say', 'persons', 'actor', 'receiver', 'put', 'take', 'paint', 'give', 'go',
-           'state', 'steps', 'ask', 'remark', 'keyed', 'usable', 'happen', 'begin_script', 'go_on', 'reason', 'explain',
-           'observe', 'contrast', 'deny', 'scales', 'scale_words', 'compared', 'order', 'rank', 'answer_with', 'know',
-           'use', 'fly_by', 'rumor']
+__all__ = ['SHALLOW', 'DEEP', 'WHOLE', 'CAUSES', 'SCRIPTS', 'REASONS', 'UNLIKE_THINGS', 'IN_A_ROW', 'DIAMOND', 'PAIRS', 'FACTS',
+           'USES', 'Clause', 'tell_put', 'tell_take', 'tell_give', 'tell_paint', 'tell_go', 'active', 'passive',
+           'cleft', 'reported', 'denied', 'asked', 'asked_what', 'quoted', 'say', 'persons', 'actor', 'receiver', 'put',
+           'take', 'paint', 'give', 'go', 'state', 'steps', 'at_rest', 'topic', 'ask', 'remark', 'keyed', 'usable',
+           'happen', 'begin_script', 'go_on', 'reason', 'friend', 'explain', 'observe', 'contrast', 'deny', 'scales',
+           'scale_words', 'compared', 'order', 'rank', 'answer_with', 'know', 'use', 'fly_by', 'rumor']
 
 # %% ../../nbs/stories/04_world.ipynb #9370ca7f
 class Clause(NamedTuple):
@@ -33,24 +33,24 @@ class Clause(NamedTuple):
 
 def tell_put(t: Teller, who: Being, thing: Thing, spot: Word) -> Clause:
     "Somebody puts a thing somewhere"
-    thing.owner, thing.spot, thing.left = None, spot, who.place
+    thing.owner, thing.spot, thing.left, thing.changed = None, spot, who.place, t.number
     return Clause(who, t.pick("put"), thing, at(spot))
 
 def tell_take(t: Teller, who: Being, thing: Thing) -> Clause:
     "Somebody takes a thing"
     source = thing.owner.name if thing.owner else f"the {thing.spot.text}" if thing.spot else ""
-    thing.owner, thing.spot = who, None
+    thing.owner, thing.spot, thing.changed = who, None, t.number
     return Clause(who, t.words.verbs["take"] if source else t.pick("take"), thing, f"from {source}" if source and t.chance(.5) else "")
 
 # %% ../../nbs/stories/04_world.ipynb #a5b98558
 def tell_give(t: Teller, who: Being, thing: Thing, to: Being) -> Clause:
     "Somebody gives a thing to somebody"
-    thing.owner, thing.spot = to, None
+    thing.owner, thing.spot, thing.changed = to, None, t.number
     return Clause(who, t.pick("give"), thing, f"to {to.name}")
 
 def tell_paint(t: Teller, who: Being, thing: Thing, color: Word) -> Clause:
     "Somebody gives a thing another color"
-    thing.color = None # the new one is said now
+    thing.color, thing.changed = None, t.number # the new color is said now
     return Clause(who, t.pick("paint"), thing, color.text)
 
 def tell_go(t: Teller, who: Being, place: Word) -> str:
@@ -174,15 +174,28 @@ def steps(
     return f"{owner} has the {thing.noun.text}. {owner} is {where(thing.place)}. So the {thing.noun.text} is {where(thing.place)}"
 
 # %% ../../nbs/stories/04_world.ipynb #dd62741c
+def at_rest(t: Teller) -> list[Thing]:
+    "The things that were not the last to change; all if there is one"
+    latest = max(t.things, key=lambda thing: thing.changed)
+    return [thing for thing in t.things if thing is not latest] or t.things
+
+def topic(t: Teller, thing: Thing) -> str: # "spot", "owner", "color" or "place"
+    "What may be asked about a thing"
+    if thing.color and t.chance(.4): return "color"
+    if not thing.owner: return "spot"
+    if held_out(thing.noun, thing.place) or not fits(t, "place"): return "owner"
+    return "owner" if t.chance(.5) else "place"
+
+# %% ../../nbs/stories/04_world.ipynb #f4b0fbf3
 def ask(
     t: Teller, # The story
     thing: Thing|None=None, # What is asked about, any of the things if `None`
 ) -> str: # Two sentences or more
     "A question and its answer, by the narrator or between two people"
-    thing = thing or t.choose(t.things)
-    about = "color" if thing.color and t.chance(.3) else "spot" if not thing.owner else "owner" if t.chance(.6) or held_out(thing.noun, thing.place) or not fits(t, "place") else "place"
+    thing = thing or t.choose(at_rest(t))
+    about = topic(t, thing)
     question, start, end = state(thing, about)
-    answer = steps(thing) if about == "place" and t.chance(.6) else f"{start} {end}".strip()
+    answer = steps(thing) if about == "place" and t.chance(.3) else f"{start} {end}".strip()
     if t.chance(.75) or len(persons(t)) < 2 or about == "place" or not fits(t, "@ask @say"): return f"{question} {answer}."
     one, other = persons(t)[:2]
     return f'"{question}" {conjugate(t, "ask")} {one.name}. "{answer}," {conjugate(t, "say")} {other.name}.'
@@ -297,20 +310,34 @@ def reason(
     other: Being, # The second, of the same gender
     which: int, # 1 if the reason fits the first, 2 for the second
 ) -> tuple[str, str, str]: # Sentence, question, and the answer
-    "Something that happens because of one of two people"
+    "Something that happens because of one of two people, who are both named"
+    t.seen.pop(who.he, None)
     why = fill(t, rule[which], {})
     said = fill(t, rule[0], {"who": who, "other": other})
     t.seen.pop(who.he, None)
     return f"{sentence(said)[:-1]} because {who.he} {why}.", f"Who {why}?", sentence((who, other)[which - 1].name, "")
 
 # %% ../../nbs/stories/04_world.ipynb #1df2df01
+def friend(
+    t: Teller, # The story
+    who: Being, # Somebody in it
+) -> Being|None: # Of the same gender, so that a pronoun alone does not tell them apart
+    "Somebody else of the story, or somebody new"
+    others = [p for p in t.people if p is not who and p.he == who.he and held_out(p, who) == t.test]
+    if others: return t.choose(others)
+    name = t.partner(who, "female" if who.he == "she" else "male")
+    return name and Being(name.text, who.he, name.key)
+
+# %% ../../nbs/stories/04_world.ipynb #c5aea7b4
 def explain(t: Teller) -> str:
     "A reason, and often the narrator's question whom it means"
-    pairs = [(a, b) for a in persons(t) for b in persons(t) if a is not b and a.he == b.he and held_out(a, b) == t.test]
+    who = t.choose(persons(t))
+    pair = [who, friend(t, who)]
     rules = [r for r in REASONS if fits(t, *r)]
-    if not pairs or not rules: return happen(t)
-    said, question, answer = reason(t, t.choose(rules), *t.choose(pairs), 1 + t.chance(.5))
-    return f"{said} {question} {answer}." if t.chance(.6) else said
+    if None in pair or not rules: return happen(t)
+    if t.chance(.5): pair.reverse()
+    said, question, answer = reason(t, t.choose(rules), *pair, 1 + t.chance(.5))
+    return f"{said} {question} {answer}." if t.chance(.8) else said
 
 # %% ../../nbs/stories/04_world.ipynb #cf2d1dfe
 def observe(t: Teller) -> str:
@@ -353,7 +380,7 @@ def deny(t: Teller) -> str:
     if yes is None or no is None: return remark(t)
     if yes.category == "color": thing.color = yes
     said, question, start = contrast(t, thing, (yes, no), t.chance(.5))
-    return f"{said} {question} {start} {at(yes) if yes.category != 'color' else yes.text}." if t.chance(.5) else said
+    return f"{said} {question} {start} {at(yes) if yes.category != 'color' else yes.text}." if t.chance(.8) else said
 
 # %% ../../nbs/stories/04_world.ipynb #e518ba1e
 @cache
@@ -383,15 +410,20 @@ def order(
     said = [compared(plus, nouns[a], nouns[b]) if t.chance(.5) else compared(minus, nouns[b], nouns[a]) for a, b in pairs]
     return [sentence(s) for s in sorted(said, key=lambda _: t.random())]
 
+# %% ../../nbs/stories/04_world.ipynb #6c88a15e
+IN_A_ROW = ((0, 1), (1, 2)) # Each greater than the next
+DIAMOND = ((0, 1), (0, 2), (1, 3), (2, 3)) # The greatest and the least, with two things between them
+PAIRS = {2: IN_A_ROW[:1], 3: IN_A_ROW, 4: DIAMOND} # Number of things -> which of them are compared
+
 def rank(t: Teller) -> str:
-    "Two or three things in order, and often the question which comes first"
+    "Two to four things in order, and mostly the question which comes first"
     found = scales(t.dials.lexicon)
     if not found: return remark(t)
     scale = t.choose(found)
-    nouns = list(dict.fromkeys(filter(None, (t.partner(scale[0], "thing") for _ in range(2 + t.chance(.5))))))
+    nouns = list(dict.fromkeys(filter(None, (t.partner(scale[0], "thing") for _ in range(2 + int(3*t.random()))))))
     if len(nouns) < 2: return remark(t)
-    said, top = order(t, nouns, scale, [(i, i + 1) for i in range(len(nouns) - 1)]), t.chance(.5)
-    if t.chance(.7): said.append(f"Which is the {scale[0].most if top else scale[1].most}? The {nouns[0 if top else -1].text}.")
+    said, top = order(t, nouns, scale, PAIRS[len(nouns)]), t.chance(.5)
+    if t.chance(.9): said.append(f"Which is the {scale[0].most if top else scale[1].most}? The {nouns[0 if top else -1].text}.")
     return " ".join(said)
 
 # %% ../../nbs/stories/04_world.ipynb #aa07c923
