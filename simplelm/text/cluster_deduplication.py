@@ -60,7 +60,8 @@ class WriteBands(PipelineStep or object):
         tables = [pq.read_table(part, columns=["words", "signature"]) for part in shares[rank]]
         joined = b"".join(s for table in tables for s in table["signature"].to_pylist())
         signed = np.frombuffer(joined, np.uint32).reshape(-1, self.config.permutations)
-        words = np.concatenate([np.zeros(0, np.int32), *(table["words"].to_numpy() for table in tables)])
+        counted = [table["words"].to_numpy() for table in tables]
+        words = np.concatenate(counted or [np.zeros(0)])
         places, rows = np.flatnonzero(words > 0), band_rows(self.config)
         for band in range(self.config.permutations//rows):
             path = self.folder/"signatures"/f"bucket_{band:03}"/f"{rank:05}.minhash.sig"
@@ -97,8 +98,9 @@ def near_pairs(
 ) -> np.ndarray: # (pairs, 2) enough to join what belongs together
     "The near copies of some buckets"
     near = estimated(table, pairs[:, 0], pairs[:, 1]) >= threshold
-    new = np.append(True, pairs[1:, 0] != pairs[:-1, 1])[:len(pairs)]
-    begins = np.flatnonzero(new)
+    if not len(pairs): return pairs
+    apart = pairs[1:, 0] != pairs[:-1, 1]
+    begins = np.flatnonzero(np.append(True, apart))
     ends = np.append(begins[1:], len(pairs))
     edges = []
     for begin, end in zip(begins, ends):
@@ -120,7 +122,8 @@ class CompareBuckets(PipelineStep or object):
     def run(self, data=None, rank: int=0, world_size: int=1):
         if not all(_share_file(self.folder, share).exists() for share in range(self.shares)): return
         _, begins = share_begins(self.digests, self.shares)
-        named = np.fromfile(self.folder/"buckets"/f"{rank:05}_00.dups", "<u4").reshape(-1, 2, 2)
+        found = self.folder/"buckets"/f"{rank:05}_00.dups"
+        named = np.fromfile(found, "<u4").reshape(-1, 2, 2)
         pairs = begins[named[..., 0]] + named[..., 1]
         near = near_pairs(pairs, Signatures(self.folder, begins), self.threshold)
         share = np.searchsorted(begins, near, "right") - 1
@@ -151,7 +154,8 @@ class WriteClusters(PipelineStep or object):
         documents, clusters = np.concatenate(found).T
         first = np.full(clusters.max(initial=-1) + 1, begins[-1])
         np.minimum.at(first, clusters, documents)
-        with atomic_write(self.out, "wb") as f: np.save(f, np.stack([first[clusters], documents], 1))
+        pairs = np.stack([first[clusters], documents], 1)
+        with atomic_write(self.out, "wb") as f: np.save(f, pairs)
         yield from data or ()
 
 # %% ../../nbs/text/16_cluster_deduplication.ipynb #e7fcd4f4
