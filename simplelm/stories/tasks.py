@@ -15,18 +15,18 @@ from .dials import StoryWorldConfig, draw_dials
 from .teller import Being, Teller, Thing, held_out, turn
 from .grammar import (adorn, agreement, at, conjugate, determined, fill, fits, reflexive,
                                       sentence, where)
-from .world import (CAUSES, FACTS, REASONS, SCRIPTS, active, answer_with, contrast, keyed, order,
+from .world import (CAUSES, DIAMOND, FACTS, REASONS, SCRIPTS, active, answer_with, contrast, keyed, order,
                                     reason, scales, state, steps, tell_go, tell_paint, tell_put, tell_take,
                                     usable)
 from .story import distinct, gather, person
 from ..text.vocabulary import split_words
 
 # %% auto #0
-__all__ = ['STORYWORLD_TASKS', 'FORM_DIALS', 'GOALS', 'MAKERS', 'StoryWorldTask', 'examiner', 'scene_setter', 'item', 'rotate',
-           'agreement_items', 'reflexive_items', 'determiner_items', 'held_out_words', 'negation_items', 'retold',
-           'cause_items', 'pronoun_items', 'retold_reason', 'continuation_items', 'goals', 'move', 'moving_items',
-           'tracking_items', 'color_items', 'steps_items', 'property_items', 'answers', 'comparison_items',
-           'is_childish', 'storyworld_items', 'guess']
+__all__ = ['STORYWORLD_TASKS', 'FORM_DIALS', 'GOALS', 'ITEM_WORDS', 'MAKERS', 'StoryWorldTask', 'examiner', 'scene_setter',
+           'item', 'rotate', 'agreement_items', 'reflexive_items', 'determiner_items', 'held_out_words',
+           'negation_items', 'retold', 'cause_items', 'pronoun_items', 'continuation_items', 'goals', 'move',
+           'moving_items', 'tracking_items', 'color_items', 'steps_items', 'property_items', 'answers',
+           'comparison_items', 'is_short', 'is_childish', 'storyworld_items', 'guess']
 
 # %% ../../nbs/stories/06_tasks.ipynb #214b29a6
 class StoryWorldTask(NamedTuple):
@@ -159,12 +159,8 @@ def pronoun_items(t: Teller, i: int) -> list[dict]:
     rules = [r for r in REASONS if fits(t, *r)]
     if who.he != other.he or not held_out(who, other): return []
     setting, rule = scene_setter(t), t.choose(rules)
-    told = [retold_reason(t, rule, who, other, which) for which in (1, 2)]
+    told = [reason(t, rule, who, other, which) for which in (1, 2)]
     return rotate(t, [f"{setting} {said} {question}" for said, question, _ in told], [f"{answer}." for _, _, answer in told], i)
-
-def retold_reason(t: Teller, rule: tuple, who: Being, other: Being, which: int) -> tuple[str, str, str]:
-    t.seen = {}
-    return reason(t, rule, who, other, which)
 
 # %% ../../nbs/stories/06_tasks.ipynb #88cffbc3
 def continuation_items(t: Teller, i: int) -> list[dict]:
@@ -256,12 +252,20 @@ def comparison_items(t: Teller, i: int) -> list[dict]:
     scale, top = t.choose(scales(t.dials.lexicon)), i//4%2
     nouns = held_out_words(t, scale[0], ("thing",), 4)
     if len(nouns) < 4 or None in nouns: return []
-    told = order(t, nouns, scale, ((0, 1), (0, 2), (1, 3), (2, 3)))
+    told = order(t, nouns, scale, DIAMOND)
     right = nouns[0 if top else 3]
     question = f"Which is the {scale[0].most if top else scale[1].most}?"
     return [item(t, " ".join([*told, question]), [f"The {w.text}." for w in (right, *(n for n in nouns if n is not right))], i%4)]
 
 # %% ../../nbs/stories/06_tasks.ipynb #451812c2
+ITEM_WORDS = 75 # Words of an item, so that a window of 192 tokens holds it
+
+def is_short(item: dict) -> bool:
+    "Whether the context with its longest choice suits a small window"
+    words = max(len(choice.split()) for choice in item["choices"])
+    return len(item["context"].split()) + words <= ITEM_WORDS
+
+# %% ../../nbs/stories/06_tasks.ipynb #df4d459a
 MAKERS = {f"storyworld_{name}": maker for name, maker in dict(agreement=agreement_items, reflexive=reflexive_items, determiner=determiner_items, negation=negation_items,
     cause=cause_items, pronoun=pronoun_items, continuation=continuation_items, tracking=tracking_items, color=color_items, steps=steps_items, property=property_items,
     comparison=comparison_items).items()}
@@ -284,7 +288,8 @@ def storyworld_items(
         attempt += 1
         if attempt > 5000 + 200*size: raise InputError(f"{task}: there are no more than {len(items)} different {form} items; request fewer")
         keys = [(m["context"], *sorted(m["choices"])) for m in made]
-        if len(set(keys) - items.keys()) < len(made) or form == "standard" and any(map(is_childish, made)): continue # whole groups, so that they stay balanced
+        if not all(map(is_short, made)): continue # whole groups, so that they stay balanced
+        if len(set(keys) - items.keys()) < len(made) or form == "standard" and any(map(is_childish, made)): continue
         items |= zip(keys, made)
     return list(items.values())[:size]
 
