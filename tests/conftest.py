@@ -38,9 +38,9 @@ def launch(processes, *arguments, cwd, program=("-m", "simplelm")):
                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def kill_when(condition, *arguments, cwd, timeout=120):
-    """Start `simplelm ARGUMENTS` and `kill -9` it once `condition()` holds; fail if it ends or takes too long before."""
-    process = processes.Running(processes.simplelm, *arguments, cwd=cwd)
+def kill_when(condition, *arguments, cwd, timeout=120, program=processes.simplelm):
+    """Start `simplelm ARGUMENTS`, or another program, and `kill -9` it once `condition()` holds; fail if it ends or takes too long before."""
+    process = processes.Running(program, *arguments, cwd=cwd)
     until = time.monotonic() + timeout
     try:
         while not condition():

@@ -20,6 +20,13 @@ def simplelm(*arguments):
     main()
 
 
+def small_parts(*arguments):
+    """The command, with parts of a corpus that are small enough for a test to have several."""
+    from simplelm.text import parts
+    parts.PART_BYTES = 1 << 16
+    simplelm(*arguments)
+
+
 def notebook(path, flags=""):
     """The command `nbdev_test` on one notebook, cells of the flags included."""
     from nbdev.test import nbdev_test

@@ -2,6 +2,7 @@
 import json
 import os
 import pickle
+import random
 import re
 import stat
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -169,6 +171,96 @@ def test_ray_node_lost(corpus, ray_cluster, tmp_path):
     assert hashes(made) == corpus.whole and not left_behind(made)
 
 
+# Deduplication by datatrove's MinHash steps
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory):
+    """Three groups with near copies across them, texts without words, and what one machine makes of them."""
+    from simplelm.text.deduplication import deduplicate_corpus
+    from simplelm.text.parts import GROUP_BYTES
+    folder = tmp_path_factory.mktemp("repeated")
+    draw = random.Random(0)
+    originals = [draw.choices(range(5000), k=200) for _ in range(400)]
+    changed = [{*draw.sample(range(200), 8)} for _ in originals]
+    copies = [["x" if k in places else word for k, word in enumerate(text)] for text, places in zip(originals, changed)]
+    texts = [" ".join(map(str, text)) for text in originals + copies + copies[:100]] + ["", "...", ""]
+    draw.shuffle(texts)
+    (folder/"sources").mkdir()
+    for n in range(3):
+        with open(folder/"sources"/f"{n}.jsonl", "w") as f:
+            f.writelines(json.dumps({"text": text}) + "\n" for text in texts[n::3])
+            f.write("\n" * GROUP_BYTES) # a group by itself
+    deduplicate_corpus(folder/"sources", folder/"whole")
+    return SimpleNamespace(sources=folder/"sources", whole=deduplicated(folder/"whole"))
+
+
+def deduplicated(out):
+    """What a result holds, without the seconds that it took; most of the copies were found."""
+    found = {name: value for name, value in hashes(out).items() if name != "manifest.json"}
+    counts = json.loads((out/"manifest.json").read_text())["counts"]
+    assert counts["documents"] == 903 and 400 <= counts["documents_kept"] - 2 <= 404
+    return found | counts
+
+
+def without_fallback(monkeypatch):
+    """The process that finishes may not find the copies itself."""
+    from simplelm.text import deduplication
+    def fail(*_): raise AssertionError("no stage has found the copies")
+    monkeypatch.setattr(deduplication, "find_clusters", fail)
+
+
+def find_copies(repeated, out, run, tasks):
+    from simplelm.text.cluster_deduplication import find_with_minhash
+    from simplelm.text.deduplication import DeduplicationConfig, deduplicate_corpus
+    config = DeduplicationConfig()
+    deduplicate_corpus(repeated.sources, out, config, run=find_with_minhash(run, config, tasks))
+    assert not left_behind(out)
+    return deduplicated(out)
+
+
+def run_here(lost=None):
+    """An engine that runs all tasks in this process, but for one that is lost; a task that fails is one that is lost, as on Slurm."""
+    def run(step, groups, then=()):
+        for group in groups: step(group)
+        for stage in then:
+            for rank in range(stage.tasks):
+                if (stage.name, rank) == lost: continue
+                try:
+                    for part in stage.steps: deque(part.run(None, rank, stage.tasks) or (), maxlen=0)
+                except (AssertionError, FileNotFoundError):
+                    if not lost: raise
+    return run
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 5])
+def test_stages_find_the_copies(repeated, tmp_path, monkeypatch, tasks):
+    """Also where some shares are empty."""
+    without_fallback(monkeypatch)
+    assert find_copies(repeated, tmp_path/"out", run_here(), tasks) == repeated.whole
+
+
+@pytest.mark.parametrize("lost", [("bands", 1), ("buckets", 3), ("clusters", 0)])
+def test_a_lost_task_loses_no_copy(repeated, tmp_path, monkeypatch, lost):
+    """The process that finishes notices what is missing, and finds the copies itself."""
+    from simplelm.text import deduplication
+    called, find = [], deduplication.find_clusters
+    monkeypatch.setattr(deduplication, "find_clusters", lambda *given: called.append(lost) or find(*given))
+    assert find_copies(repeated, tmp_path/"out", run_here(lost), 2) == repeated.whole and called
+
+
+def test_copies_found_by_local_processes(repeated, tmp_path, monkeypatch):
+    from simplelm.text.cluster import run_local
+    without_fallback(monkeypatch)
+    assert find_copies(repeated, tmp_path/"out", run_local(2, tmp_path/"logs", 2), 2) == repeated.whole
+
+
+@pytest.mark.slow
+def test_copies_found_on_ray(repeated, ray_cluster, tmp_path, monkeypatch):
+    from simplelm.text.cluster import run_ray
+    without_fallback(monkeypatch)
+    assert find_copies(repeated, tmp_path/"out", run_ray(2, tmp_path/"logs"), 2) == repeated.whole
+
+
 # Slurm: stand-ins that keep what they are given, and a scheduler
 
 SBATCH = """#!/bin/bash
@@ -305,6 +397,19 @@ def test_slurm_refuses(corpus, slurm, tmp_path, words):
     assert execute(slurm, 5).returncode == 0
     last = execute(slurm, 7)
     assert last.returncode != 0 and "Traceback" not in last.stderr and re.search(r"^simplelm: .*bad\.jsonl: line 2: invalid JSON", last.stderr, re.M)
+
+
+@pytest.mark.slow
+def test_slurm_jobs_find_the_copies(repeated, slurm, tmp_path):
+    """The stages follow each other, whether or not the one before failed, and the last job writes what one machine writes."""
+    done = call("curate", "deduplicate", repeated.sources, "--out", tmp_path/"out", "--engine", "slurm", "--tasks", 2, "--partition", "cpu", "--time", "1:00:00")
+    assert done.returncode == 0 and "job 1 makes the groups" in done.stdout and "job 9 finishes" in done.stdout, done.stderr
+    for before, job in ((1, 3), (3, 5), (5, 7), (7, 9)): assert f"--dependency=afterany:{before}" in (slurm/f"{job}.arguments").read_text()
+    for job in (1, 3, 5, 7): assert execute(slurm, job).returncode == 0
+    assert (tmp_path/".out.partial"/".clusters.npy").exists()
+    last = execute(slurm, 9)
+    assert last.returncode == 0, last.stderr
+    assert deduplicated(tmp_path/"out") == repeated.whole and not left_behind(tmp_path/"out")
 
 
 # The command line

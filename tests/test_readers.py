@@ -158,7 +158,7 @@ def test_a_study_reads_as_it_says(tmp_path, monkeypatch, source):
     """`[source.reading]`: both languages of a study come from the same texts."""
     from simplelm.configuration import parse_config
     from simplelm.studies.languages import Languages
-    from simplelm.studies.running import make_blocks
+    from simplelm.studies.packing import make_blocks
     from simplelm.studies.study import Study
     texts = [f"{t} Früh am Tag." for t in TEXTS]
     (tmp_path/"poems.txt").write_text("\n***\n".join(texts), encoding="latin-1")

@@ -6,7 +6,9 @@ import random
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks import sentences as sentence_truth
 from conftest import call, hashes, kill_when, write_jsonl
+from simplelm.stories.dials import StoryWorldConfig
 from simplelm.studies.languages import parse_step
 from simplelm.text import sari, sentence_corpus
 from simplelm.text.parsing import Sentence, count_clauses, parser_name, sentence_depth
@@ -120,6 +122,24 @@ def test_corpus_adds_up_and_workers_change_nothing(tmp_path, monkeypatch):
     gained = sum(counts[name]["added"] - counts[name]["removed"] for name in OPERATIONS)
     assert counts["words_after"] == counts["words"] + gained
     assert not [*(tmp_path/"one").glob(".parses*")]
+
+
+def test_the_generator_tells_its_clauses():
+    """The truth that the rules are held to: a sentence of a story is its two clauses and the word between them."""
+    told = [*sentence_truth.told(StoryWorldConfig(documents=60, redundancy=0.))]
+    for text, word, place, scene, core in told:
+        joined = f"{word} {scene}, {core}" if place == "front" else f"{core} {word} {scene}"
+        assert text.lower() == f"{joined}.".lower()
+    assert len({(word, place) for _, word, place, _, _ in told}) > 10
+
+
+@needs_parser
+def test_clauses_of_stories_are_recovered():
+    """Those joined by and, but, because and after, where the rules take them apart; a time such as *until* is left alone."""
+    found = sentence_truth.stories(documents=150).set_index(["connective", "place"]).astype(int)
+    for way in (("and", "back"), ("but", "back"), ("because", "front")):
+        assert found["recovered"][way] > .75*2*found["sentences"][way], way
+    for way in (("until", "back"), ("when", "front"), ("as", "front")): assert found["changed"][way] <= .1*found["sentences"][way], way
 
 
 def odd_text(r):

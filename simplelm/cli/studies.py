@@ -37,7 +37,7 @@ class RunCommand(Command):
     $ simplelm run lab
     """
     computes: ClassVar[bool] = True
-    # A study of the package (tiny, child_directed, lab, paper), or a TOML file
+    # A study of the package (tiny, story, child_directed, lab, paper), or a TOML file
     study: Positional[str] = "tiny"
     out: Path|None = None # Run folder; by default runs/NAME
     workers: int = 1 # Threads of a step that makes a corpus
@@ -82,7 +82,7 @@ class PlanCommand(Command):
     training, what an accelerator must have; GiB on CPU is that of the whole process if it trains without
     one.
     """
-    # A study of the package (tiny, child_directed, lab, paper), or a TOML file
+    # A study of the package (tiny, story, child_directed, lab, paper), or a TOML file
     study: Positional[str] = "tiny"
     accelerator: str|None = None # T4, V100, L4, A100, RTX4090, H100, H200 or MI300X; by default this machine
     count: int|None = None # How many accelerators train one model together; by default 1

@@ -121,7 +121,7 @@ def _check_engine(
         if given and name not in used:
             raise InputError(f"--{name}: not used by {chosen}; leave it out, or choose another engine")
         if name in needed and not given:
-            raise InputError(f"--{name}: {chosen} needs it; see simplelm simplify --help")
+            raise InputError(f"--{name}: {chosen} needs it; see --help")
     if engine.engine == "threads": return
     from simplelm.text import cluster
     cluster.check_shares(engine.tasks, engine.at_once())
@@ -131,20 +131,21 @@ def _check_engine(
 # %% ../../nbs/cli/01_text.ipynb #025ff34a
 def _run_on(
     engine: Engine, # As the user chose it
-    make: Callable, # `simplify_corpus` with all arguments but `workers` and `run`
+    make: Callable, # `simplify_corpus` with all arguments but `workers` and `run`, for instance
     out: Path, # Where the result goes
+    adapt: Callable=lambda run: run, # From an engine to the one that is used
 ) -> Manifest|None: # Of the result; `None` if Slurm is to make it
     "Make a corpus on an engine"
     if engine.engine == "threads": return make(workers=1 if engine.workers is None else engine.workers)
     from simplelm.text import cluster
     logs = engine.logs or out.absolute().with_name(f"{out.absolute().name}-logs")
     shares = dict(tasks=engine.tasks, logs=logs, workers=engine.at_once())
-    if engine.engine == "local": return make(run=cluster.run_local(**shares))
-    if engine.engine == "ray": return make(run=cluster.run_ray(**shares))
+    if engine.engine == "local": return make(run=adapt(cluster.run_local(**shares)))
+    if engine.engine == "ray": return make(run=adapt(cluster.run_ray(**shares)))
     pairs = [option.partition("=") for option in engine.sbatch]
     options = {name.lstrip("-"): value for name, _, value in pairs}
     limits = dict(partition=engine.partition, time=engine.time, sbatch=options)
-    try: return make(run=cluster.run_slurm(**shares, **limits, finish=make))
+    try: return make(run=adapt(cluster.run_slurm(**shares, **limits, finish=make)))
     except cluster.Submitted as e: print(e)
     except cluster.SubmissionError as e: raise InputError(str(e)) from None
 
@@ -197,6 +198,11 @@ def _deduplication():
     from simplelm.text.deduplication import DeduplicationConfig
     return DeduplicationConfig
 
+def _find_copies(run: Callable, **options) -> Callable:
+    "The same engine; it finds near copies by the steps of `datatrove`"
+    from simplelm.text.cluster_deduplication import find_with_minhash
+    return find_with_minhash(run, **options)
+
 # %% ../../nbs/cli/01_text.ipynb #994cb728
 @dataclass(frozen=True, kw_only=True)
 class CurateCommand(ReadsCorpus, Resumes):
@@ -205,13 +211,12 @@ class CurateCommand(ReadsCorpus, Resumes):
     out: Path # Folder for the result, Parquet with a text column
     # On a record that cannot be read: stop, or write it to rejected.jsonl and continue
     bad_records: BadRecords = "stop"
-    workers: int = 1 # Threads; the result does not depend on it
 
     def given(self) -> dict: # Arguments of the function behind the command
         "How the corpus is read"
-        same = ("out", "text_column", "bad_records", "workers")
+        same = ("out", "text_column", "bad_records")
         given = {name: getattr(self, name) for name in same}
-        return given | dict(source=self.find_sources(self.source, [self.out]))
+        return given | dict(source=self.find_sources(self.source, [self.out, f"{self.out}-logs"]))
 
 # %% ../../nbs/cli/01_text.ipynb #a2f1bf02
 @dataclass(frozen=True, kw_only=True)
@@ -221,15 +226,21 @@ class DeduplicateCommand(CurateCommand):
     $ simplelm curate deduplicate corpora/*.jsonl.zst --out unique
     $ simplelm curate deduplicate corpora/*.jsonl.zst --threshold 1 --out unique (exact copies only)
     $ simplelm curate deduplicate corpora/*.jsonl.zst --unit sentence --out unique
+    $ simplelm curate deduplicate /all --out /unique --engine ray --tasks 256
 
     The first copy stays. duplicates.parquet in the result lists the others. After a stop, the same command
     continues.
     """
     config: stage_options(_deduplication)
+    engine: OmitArgPrefixes[Engine]
 
     def __call__(self):
         from simplelm.text.deduplication import deduplicate_corpus
-        made = deduplicate_corpus(config=self.config, **self.given())
+        _check_engine(self.engine)
+        make = partial(deduplicate_corpus, config=self.config, **self.given())
+        find = partial(_find_copies, config=self.config, tasks=self.engine.tasks)
+        made = _run_on(self.engine, make, self.out, find)
+        if not made: return
         print_counts(self.out, made)
         if made.counts["words"] == made.counts["words_kept"]:
             print(f"Nothing was removed: no {self.config.unit} is a copy of another.")
@@ -253,7 +264,8 @@ class SplitSentencesCommand(CurateCommand):
 
     def __call__(self):
         from simplelm.text.sentence_corpus import split_sentences
-        print_counts(self.out, split_sentences(config=self.config, **self.given()))
+        made = split_sentences(config=self.config, workers=self.workers, **self.given())
+        print_counts(self.out, made)
 
 # %% ../../nbs/cli/01_text.ipynb #9c8eec6f
 def _difficulty():
@@ -271,11 +283,13 @@ class DifficultyCommand(CurateCommand):
     a stop, the same command continues.
     """
     out: Path # Folder for the scores, Parquet
+    workers: int = 1 # Threads; the result does not depend on it
     config: stage_options(_difficulty)
 
     def __call__(self):
         from simplelm.text.difficulty import measure_difficulty
-        print_counts(self.out, measure_difficulty(config=self.config, **self.given()))
+        made = measure_difficulty(config=self.config, workers=self.workers, **self.given())
+        print_counts(self.out, made)
 
 # %% ../../nbs/cli/01_text.ipynb #4234c6aa
 COMMANDS = {

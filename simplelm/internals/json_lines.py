@@ -21,9 +21,8 @@ __all__ = ['PADDING', 'QUOTE', 'BACKSLASH', 'COMMA', 'COLON', 'MINUS', 'PLUS', '
            'CLOSE_RECORD', 'ZERO', 'NINE', 'UPPER_A', 'UPPER_F', 'SLASH', 'SPACE', 'TAB', 'RETURN', 'BACKSPACE',
            'FORM_FEED', 'LOWER_B', 'LOWER_E', 'LOWER_F', 'LOWER_N', 'LOWER_R', 'LOWER_T', 'LOWER_U', 'CASE', 'BROKEN',
            'TRUE', 'FALSE', 'NULL', 'ONE', 'padded', 'hexadecimal', 'read_pair', 'read_escape', 'specials',
-           'string_end', 'is_digit', 'digits_end', 'number_end', 'word_end', 'scalar_end', 'after_spaces', 'key_end',
-           'closing', 'open_level', 'close_levels', 'value_end', 'find_name', 'plain_key_end', 'field_end',
-           'record_end', 'find_strings', 'copy_64', 'add_character', 'copy_strings', 'is_utf8', 'read_strings']
+           'string_end', 'is_digit', 'digits_end', 'number_end', 'word_end', 'scalar_end', 'closing', 'open_level',
+           'close_levels', 'value_end', 'field_end', 'find_strings', 'read_strings']
 
 # %% ../../nbs/internals/02_json_lines.ipynb #5cd662fe
 PADDING = 64 # bytes of memory after the last line

@@ -12,7 +12,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -26,16 +26,16 @@ from .compilation import KERNELS, cached
 __all__ = ['kernel', 'LOG2_E', 'summing', 'MAXIMA', 'EXPONENTIALS', 'OPENMP', 'lanes', 'power_of_two', 'widen', 'put',
            'raise_maxima', 'add_exponentials', 'ordered', 'add_row', 'add_rows', 'pointer', 'work', 'openmp',
            'thread_task', 'table_task', 'rows_task', 'on_threads', 'table_on_threads', 'fits_kernels',
-           'target_logprobs', 'exponentiate', 'norm_rows', 'norm_task', 'rms_norm', 'LanesType', 'take', 'give',
-           'spread', 'larger', 'largest', 'total', 'turn', 'look_back', 'walk_trees', 'walk_task', 'tree_attention',
-           'keep_memory']
+           'target_logprobs', 'exponentiate', 'norm_rows', 'norm_task', 'rms_norm', 'LanesType', 'walk_task',
+           'tree_attention', 'keep_memory']
 
 # %% ../../nbs/internals/03_kernels.ipynb #273106aa
 if TYPE_CHECKING:
     import torch
 
 # %% ../../nbs/internals/03_kernels.ipynb #bb840f6b
-kernel = njit(nogil=True, fastmath={"contract"}, error_model="numpy", cache=cached(__name__))
+_options = dict(nogil=True, error_model="numpy", cache=cached(__name__))
+kernel = njit(**_options, fastmath={"contract"})
 LOG2_E = np.float32(math.log2(math.e))
 _whole = np.float32(1.5*2**23)
 _fitted = np.polynomial.Chebyshev.interpolate(np.exp2, 5, domain=[-0.5, 0.5])
@@ -55,14 +55,16 @@ def power_of_two(
     return np.uint32(np.float32(p).view(np.uint32) + exponent).view(np.float32)
 
 # %% ../../nbs/internals/03_kernels.ipynb #6aa26c17
-def widen(x): "A number of a table in 32 bits"
+def widen(x): "A number of a table as float32"
 
 @overload(widen)
 def _widen(x):
-    if x == types.uint16: return lambda x: np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32)
-    return lambda x: x
+    def from_upper(x):
+        bits = np.uint32(x) << np.uint32(16)
+        return np.uint32(bits).view(np.float32)
+    return from_upper if x == types.uint16 else lambda x: x
 
-def put(row, j, x): "Write a number of 32 bits to `row[j]`, rounded where a row has fewer"
+def put(row, j, x): "Write a float32 to `row[j]`, rounded if the row is bfloat16"
 
 @overload(put)
 def _put(row, j, x):
@@ -72,11 +74,11 @@ def _put(row, j, x):
     def plain(row, j, x): row[j] = x
     return narrow if row.dtype == types.uint16 else plain
 
-# %% ../../nbs/internals/03_kernels.ipynb #e26ead77
+# %% ../../nbs/internals/03_kernels.ipynb #e13d89f8
 @kernel
 def raise_maxima(
     table: np.ndarray, # (rows, columns)
-    highest: np.ndarray, # float32 (columns,); is raised where a column has something larger
+    highest: np.ndarray, # float32 (columns,), raised in place
 ) -> None:
     "Largest numbers of columns"
     for i in range(table.shape[0]):
@@ -88,10 +90,10 @@ def raise_maxima(
 @kernel
 def add_exponentials(
     table: np.ndarray, # (rows, columns)
-    highest: np.ndarray, # float32 (columns,): is taken off first, times log2(e)
-    sums: np.ndarray, # float32 (columns,); the sums are added to it
+    highest: np.ndarray, # float32 (columns,): largest numbers, times log2(e)
+    sums: np.ndarray, # float32 (columns,), raised in place
 ) -> None:
-    "Exponentials in the place of numbers, and the sum of each column"
+    "Replace numbers by their exponentials, and sum each column"
     for i in range(table.shape[0]):
         row = table[i]
         for j in range(table.shape[1]):
@@ -99,24 +101,26 @@ def add_exponentials(
             sums[j] += e
             put(row, j, e)
 
-# %% ../../nbs/internals/03_kernels.ipynb #a2f7f36b
-summing = njit(nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy", cache=cached(__name__))
+# %% ../../nbs/internals/03_kernels.ipynb #e26ead77
+_summing = dict(_options, fastmath={"contract", "reassoc"})
+summing = njit(**_summing)
 
 @kernel
 def ordered(
-    bits: np.int32, # Of a float32, or what this made of them
-) -> np.int32: # Larger for larger numbers; of its own result the bits again
+    bits: np.int32, # Of a float32, or a result of this function
+) -> np.int32: # Larger for larger numbers; applied twice, the bits again
     "The bits of a number as an integer that compares like it"
     return np.int32(bits ^ (np.int32(bits >> 31) & np.int32(0x7fffffff)))
 
 @summing
 def add_row(
     row: np.ndarray, # A part of a row
-    highest: np.float32, # The largest number of the parts before; at first the lowest number of all
-    total: np.float32, # Sum of their exponentials, each of the number less `highest`; at first 0
-) -> tuple[np.float32, np.float32]: # Both with this part
-    "Go on with the normaliser of a softmax (arXiv 1805.02867, algorithm 3)"
-    top, more = np.int32(-2**31), np.float32(0)
+    highest: np.float32, # The largest number of earlier parts; at first the lowest float32
+    total: np.float32, # Sum of the exponentials of earlier numbers less `highest`; at first 0
+) -> tuple[np.float32, np.float32]: # Both including this part
+    "Continue the normaliser of a softmax (arXiv 1805.02867, algorithm 3)"
+    top = np.int32(-2**31)
+    more = np.float32(0)
     for j in range(len(row)):
         bits = np.float32(widen(row[j])).view(np.int32)
         top = max(top, ordered(bits))
@@ -127,32 +131,44 @@ def add_row(
     for j in range(len(row)): more += power_of_two((widen(row[j]) - highest)*LOG2_E)
     return highest, total + more
 
-# %% ../../nbs/internals/03_kernels.ipynb #1e99c023
+# %% ../../nbs/internals/03_kernels.ipynb #f3cf404b
+@kernel
+def share(
+    rows: int, # Of a table
+    thread: int, # Number of this thread
+    threads: int, # How many there are
+) -> tuple[int, int]: # The first row; one after the last
+    "One thread's share of the rows"
+    return rows*thread//threads, rows*(thread + 1)//threads
+
+# %% ../../nbs/internals/03_kernels.ipynb #2d29eef4
 @summing
 def add_rows(
     table: np.ndarray, # (rows, columns)
-    begin: int, # How many columns the tables before had
-    which: np.ndarray, # int64 (n,), ascending: a row
-    targets: np.ndarray, # int64 (n,): a column of all tables
-    highest: np.ndarray, # float32 (rows,), as of `add_row`; goes on
-    sums: np.ndarray, # float32 (rows,), as `highest`
-    aims: np.ndarray, # float32 (n,); gets the number in the row and column, if it is in this table
-    thread: int, # The number of this thread
+    begin: int, # Columns of the tables before
+    which: np.ndarray, # int64 (n,), ascending: row of each prediction
+    targets: np.ndarray, # int64 (n,): its target, a column of all tables
+    highest: np.ndarray, # float32 (rows,), as of `add_row`, updated in place
+    sums: np.ndarray, # float32 (rows,), as of `add_row`, updated in place
+    aims: np.ndarray, # float32 (n,); gets the logit of the target, if it is in this table
+    thread: int, # Number of this thread
     threads: int, # How many there are
 ) -> None:
-    "One thread's share of the rows"
-    p, last = np.searchsorted(which, len(table)*thread//threads), len(table)*(thread + 1)//threads
+    "Continue the normalisers of one thread's share of the rows"
+    first, last = share(len(table), thread, threads)
+    p = np.searchsorted(which, first)
     while p < len(which) and which[p] < last:
-        i, row = which[p], table[which[p]]
+        i = which[p]
+        row = table[i]
         highest[i], sums[i] = add_row(row, highest[i], sums[i])
         while p < len(which) and which[p] == i:
             column = targets[p] - begin
             if 0 <= column < len(row): aims[p] = widen(row[column])
             p += 1
 
-# %% ../../nbs/internals/03_kernels.ipynb #c4dda78b
-MAXIMA, EXPONENTIALS = range(2) # What a task does to columns
-# These are looked for when a function that calls them is compiled.
+# %% ../../nbs/internals/03_kernels.ipynb #ed0ec01f
+MAXIMA, EXPONENTIALS = range(2) # Tasks for columns
+# These two are looked up when a function that calls them is compiled.
 _thread = types.ExternalFunction("omp_get_thread_num", types.int32())
 _threads = types.ExternalFunction("omp_get_num_threads", types.int32())
 
@@ -167,13 +183,13 @@ def pointer(typing, address):
 def work(
     table: np.ndarray, # (rows, columns)
     highest: np.ndarray, # float32 (columns,), as of `add_exponentials`
-    out: np.ndarray, # float32 (threads, columns), a thread's results in a row of its own
-    what: int, # One of the two
-    thread: int, # The number of this thread
+    out: np.ndarray, # float32 (threads, columns), one row of results a thread
+    what: int, # `MAXIMA` or `EXPONENTIALS`
+    thread: int, # Number of this thread
     threads: int, # How many there are
 ) -> None:
-    "One thread's share"
-    first, last = len(table)*thread//threads, len(table)*(thread + 1)//threads
+    "One thread's share of a task for columns"
+    first, last = share(len(table), thread, threads)
     if what == MAXIMA: raise_maxima(table[first:last], out[thread])
     else: add_exponentials(table[first:last], highest, out[thread])
 
@@ -181,26 +197,26 @@ def work(
 OPENMP = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 
 @cache
-def openmp() -> ctypes.CDLL|None: # None: it is of another kind
+def openmp() -> ctypes.CDLL|None: # None if it is of another kind
     "The OpenMP library whose threads PyTorch uses"
     import torch
-    torch.get_num_threads() # loads both
+    torch.get_num_threads() # loads PyTorch's library
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     return library if all(hasattr(library, name) for name in OPENMP) else None
 
 def thread_task(
-    names: str, # What the structure holds, in the order in which `on_threads` is given it
+    names: str, # Fields of the structure, in the order of the arguments of `on_threads`
 ) -> Callable: # A decorator; the function gets a pointer to the structure
-    "Compile what each thread does; only after `openmp` has found the functions that it calls"
+    "Compile the task of each thread; call this only after `openmp` has found its functions"
     given = types.Record.make_c_struct([(name, types.int64) for name in names.split()])
     return cfunc(types.void(types.CPointer(given)), cache=cached(__name__))
 
 # %% ../../nbs/internals/03_kernels.ipynb #7d5b7b32
 @cache
 def table_task() -> int: # Its address
-    "What each thread does with columns"
+    "The task for columns"
     @thread_task("table rows columns size highest out long wide what")
-    def share(given):
+    def task(given):
         g = carray(given, 1)[0]
         shape = g.rows, g.columns
         shifts = carray(pointer(g.highest), (g.columns,), np.float32)
@@ -211,14 +227,14 @@ def table_task() -> int: # Its address
         else:
             singles = carray(pointer(g.table), shape, np.float32)
             work(singles, shifts, out, g.what, _thread(), _threads())
-    return share.address
+    return task.address
 
 # %% ../../nbs/internals/03_kernels.ipynb #a2909bef
 @cache
 def rows_task() -> int: # Its address
-    "What each thread does with rows"
+    "The task for rows"
     @thread_task("table rows columns size begin which targets n highest sums aims")
-    def share(given):
+    def task(given):
         g = carray(given, 1)[0]
         shape = g.rows, g.columns
         which = carray(pointer(g.which), (g.n,), np.int64)
@@ -232,14 +248,14 @@ def rows_task() -> int: # Its address
         else:
             singles = carray(pointer(g.table), shape, np.float32)
             add_rows(singles, g.begin, which, targets, highest, sums, aims, _thread(), _threads())
-    return share.address
+    return task.address
 
 # %% ../../nbs/internals/03_kernels.ipynb #934341b5
 def on_threads(
     task: int, # Address of a C function
-    *given: int, # What it reads: sizes, and addresses of tensors
+    *given: int, # Fields of its structure: sizes, and addresses of tensors
 ) -> None:
-    "Have PyTorch's threads do a task"
+    "Run a task on PyTorch's threads"
     import torch
     structure = (ctypes.c_int64*len(given))(*given)
     threads = ctypes.c_uint(torch.get_num_threads())
@@ -251,90 +267,132 @@ def table_on_threads(
     out: torch.Tensor, # float32, as of `work`
     what: int, # As of `work`
 ) -> None:
-    "Have PyTorch's threads do something with the columns of a table"
+    "Run a task for columns on PyTorch's threads"
     given = table.data_ptr(), *table.shape, table.element_size()
     on_threads(table_task(), *given, highest.data_ptr(), out.data_ptr(), *out.shape, what)
 
 # %% ../../nbs/internals/03_kernels.ipynb #2920cb44
 def fits_kernels(
-    table: torch.Tensor, # Any
-) -> bool: # Whether the kernels take it
-    "Whether the kernels are for such a table"
+    table: torch.Tensor, # Of any type, on any device
+) -> bool:
+    "Whether the kernels can read a table"
     import torch
     if not KERNELS or table.device.type != "cpu": return False
     right_type = table.dtype in (torch.float32, torch.bfloat16)
     return right_type and table.is_contiguous() and openmp() is not None
 
 # %% ../../nbs/internals/03_kernels.ipynb #cbe415ae
-def target_logprobs(
-    tables: Iterable[torch.Tensor], # Logits, (rows, columns) each: the columns of one after those of the other; each is read before the next is asked for
-    which: torch.Tensor, # int64 (n,), ascending: the row of a prediction
-    targets: torch.Tensor, # int64 (n,): what is predicted, a column
-) -> tuple[torch.Tensor, torch.Tensor]: # float32 (n,), float64 of float64: log-probability of each target, in nats; bool (n,): whether no other is more probable
-    "Log-probabilities of some numbers of some rows"
-    import torch
-    def check(name, places, size):
-        if places.device.type != "cpu": return # an accelerator would have to be waited for
-        least, most = map(int, places.aminmax()) if len(places) else (0, -1)
-        if least < 0 or most >= size: raise IndexError(f"{name} {least if least < 0 else most}: there are {size}")
-    columns = 0
-    for table in tables:
-        if not columns:
-            check("row", which, len(table))
-            wide = torch.promote_types(table.dtype, torch.float32)
-            highest, sums, aims = (table.new_full((n,), value, dtype=wide) for n, value in ((len(table), torch.finfo(wide).min), (len(table), 0), (len(which), math.nan)))
-        if len(table) != len(highest): raise ValueError(f"a table of {len(table)} rows after one of {len(highest)}")
-        if fits_kernels(table) and wide == torch.float32:
-            if not all(x.dtype == torch.int64 and x.device.type == "cpu" and x.is_contiguous() for x in (which, targets)): raise ValueError("places of another type, place or layout than the kernel reads")
-            on_threads(rows_task(), table.data_ptr(), *table.shape, table.element_size(), columns, which.data_ptr(), targets.data_ptr(), len(which), highest.data_ptr(), sums.data_ptr(), aims.data_ptr())
-        else:
-            table, before = table.to(wide), highest
-            highest = torch.maximum(before, table.amax(1))
-            sums = sums*(before - highest).exp() + (table - highest[:, None]).exp_().sum(1)
-            inside = (targets >= columns) & (targets < columns + table.shape[1])
-            aims = torch.where(inside, table[which, (targets - columns).clamp(0, table.shape[1] - 1)], aims)
-        columns += table.shape[1]
-    check("target", targets, columns)
-    return aims - highest[which] - sums.log()[which], aims >= highest[which]
+def _check_places(
+    name: str, # "row" or "target"
+    places: torch.Tensor, # int64 (n,)
+    size: int, # How many rows or targets there are
+) -> None:
+    "Refuse places outside a table; those of an accelerator are not read, because that waits for it"
+    if places.device.type != "cpu" or not len(places): return
+    least, most = map(int, places.aminmax())
+    wrong = least if least < 0 else most
+    if least < 0 or most >= size: raise IndexError(f"{name} {wrong}: there are {size}")
 
 # %% ../../nbs/internals/03_kernels.ipynb #427068be
+def _add_by_kernel(
+    table: torch.Tensor, # (rows, columns)
+    begin: int, # Columns of the tables before
+    which: torch.Tensor, # As of `target_logprobs`
+    targets: torch.Tensor, # As of `target_logprobs`
+    state: tuple[torch.Tensor, torch.Tensor, torch.Tensor], # `highest`, `sums` and `aims` of `add_rows`
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: # The same tensors, updated
+    "Continue the normalisers of all rows on PyTorch's threads"
+    import torch
+    for x in (which, targets):
+        if x.dtype != torch.int64 or x.device.type != "cpu" or not x.is_contiguous():
+            raise ValueError("places of another type, place or layout than the kernel reads")
+    given = table.data_ptr(), *table.shape, table.element_size(), begin
+    places = which.data_ptr(), targets.data_ptr(), len(which)
+    on_threads(rows_task(), *given, *places, *(x.data_ptr() for x in state))
+    return state
+
+def _add_by_torch(table, begin, which, targets, state):
+    "The same by PyTorch's functions, for any device"
+    import torch
+    before, sums, aims = state
+    table = table.to(before.dtype)
+    highest = torch.maximum(before, table.amax(1))
+    more = (table - highest[:, None]).exp_().sum(1)
+    sums = sums*(before - highest).exp() + more
+    column = targets - begin
+    inside = (column >= 0) & (column < table.shape[1])
+    found = table[which, column.clamp(0, table.shape[1] - 1)]
+    return highest, sums, torch.where(inside, found, aims)
+
+# %% ../../nbs/internals/03_kernels.ipynb #5c25d7ac
+def target_logprobs(
+    tables: Iterable[torch.Tensor], # Logits, (rows, columns) each; the columns follow each other
+    which: torch.Tensor, # int64 (n,), ascending: row of each prediction
+    targets: torch.Tensor, # int64 (n,): its target, a column
+) -> tuple[torch.Tensor, torch.Tensor]: # (n,) log-probability in nats; whether no other is higher
+    "Log-probabilities of target tokens: float32, or float64 for logits of float64"
+    import torch
+    columns = 0
+    for table in tables:
+        rows = len(table)
+        if not columns:
+            _check_places("row", which, rows)
+            wide = torch.promote_types(table.dtype, torch.float32)
+            highest = table.new_full((rows,), torch.finfo(wide).min, dtype=wide)
+            aims = table.new_full((len(which),), math.nan, dtype=wide)
+            state = highest, torch.zeros_like(highest), aims
+        if rows != len(state[0]):
+            raise ValueError(f"a table of {rows} rows after one of {len(state[0])}")
+        by_kernel = fits_kernels(table) and wide == torch.float32
+        add = _add_by_kernel if by_kernel else _add_by_torch
+        state = add(table, columns, which, targets, state)
+        columns += table.shape[1]
+    _check_places("target", targets, columns)
+    highest, sums, aims = state
+    return aims - highest[which] - sums.log()[which], aims >= highest[which]
+
+# %% ../../nbs/internals/03_kernels.ipynb #c6f1314a
 def exponentiate(
     logits: torch.Tensor, # (V, n); becomes exp(logits - highest)
-) -> tuple[torch.Tensor, torch.Tensor]: # Highest logit of each column; sum of the column's exponentials before they are rounded: float32 (n,)
-    "The softmax of each column, but for the division: it is left to whoever multiplies by it, who has fewer numbers to divide"
+) -> tuple[torch.Tensor, torch.Tensor]: # float32 (n,) each: largest logit, sum of unrounded exponentials
+    "The softmax of each column without its division"
     import torch
     if not fits_kernels(logits):
         highest = logits.amax(0)
-        return highest.float(), logits.sub_(highest).exp_().sum(0, dtype=torch.float32)
-    parts = logits.new_full((torch.get_num_threads(), logits.shape[1]), -math.inf, dtype=torch.float32)
+        sums = logits.sub_(highest).exp_().sum(0, dtype=torch.float32)
+        return highest.float(), sums
+    shape = torch.get_num_threads(), logits.shape[1]
+    parts = logits.new_full(shape, -math.inf, dtype=torch.float32)
     table_on_threads(logits, parts, parts, MAXIMA)
     highest = parts.amax(0)
     table_on_threads(logits, highest*float(LOG2_E), parts.zero_(), EXPONENTIALS)
     return highest, parts.sum(0)
 
-# %% ../../nbs/internals/03_kernels.ipynb #67cfadd9
+# %% ../../nbs/internals/03_kernels.ipynb #0af75e94
 @summing
 def norm_rows(
     table: np.ndarray, # (rows, columns)
-    eps: np.float32, # Is added to the mean square
+    eps: np.float32, # Added to the mean square
     out: np.ndarray, # As `table`
-    thread: int, # The number of this thread
+    thread: int, # Number of this thread
     threads: int, # How many there are
 ) -> None:
-    "One thread's share of the rows"
+    "Norm one thread's share of the rows"
     rows, columns = table.shape
-    for i in range(rows*thread//threads, rows*(thread + 1)//threads):
-        row, to, squares = table[i], out[i], np.float32(0)
+    first, last = share(rows, thread, threads)
+    for i in range(first, last):
+        row, to = table[i], out[i]
+        squares = np.float32(0)
         for j in range(columns): squares += widen(row[j])*widen(row[j])
         factor = np.float32(1)/np.sqrt(squares/np.float32(columns) + eps)
         for j in range(columns): put(to, j, widen(row[j])*factor)
 
-# %% ../../nbs/internals/03_kernels.ipynb #012610fb
+# %% ../../nbs/internals/03_kernels.ipynb #67cfadd9
 @cache
 def norm_task() -> int: # Its address
-    "What each thread does for norms"
+    "The task for norms"
     @thread_task("table rows columns size out eps")
-    def share(given):
+    def task(given):
         g = carray(given, 1)[0]
         shape, eps = (g.rows, g.columns), np.int32(g.eps).view(np.float32)
         if g.size == 2:
@@ -343,13 +401,13 @@ def norm_task() -> int: # Its address
         else:
             singles = carray(pointer(g.table), shape, np.float32)
             norm_rows(singles, eps, carray(pointer(g.out), shape, np.float32), _thread(), _threads())
-    return share.address
+    return task.address
 
 def rms_norm(
     x: torch.Tensor, # (rows, columns)
-    eps: float, # Is added to the mean square
+    eps: float, # Added to the mean square
 ) -> torch.Tensor: # As `x`
-    "Each row over the root of its mean square (arXiv 1910.07467), without a gain"
+    "Divide each row by the root of its mean square (arXiv 1910.07467), without a gain"
     import torch
     if not fits_kernels(x): return torch.nn.functional.rms_norm(x, x.shape[-1:], eps=eps)
     out = torch.empty_like(x)
@@ -357,234 +415,419 @@ def rms_norm(
     on_threads(norm_task(), x.data_ptr(), *x.shape, x.element_size(), out.data_ptr(), bits)
     return out
 
-# %% ../../nbs/internals/03_kernels.ipynb #74c4b677
+# %% ../../nbs/internals/03_kernels.ipynb #faac35b3
 class LanesType(types.Type):
     "The type of 16 numbers of 32 bits, side by side"
     def __init__(self): super().__init__("Lanes")
 
 lanes = LanesType()
-_floats, _ints, _shorts = (ir.VectorType(t, 16) for t in (ir.FloatType(), ir.IntType(32), ir.IntType(16)))
-register_model(LanesType)(type("LanesModel", (models.PrimitiveModel,), {"__init__": lambda self, manager, kind: models.PrimitiveModel.__init__(self, manager, kind, _floats)}))
+_int = ir.IntType(32)
+_floats = ir.VectorType(ir.FloatType(), 16)
+_ints = ir.VectorType(_int, 16)
+_shorts = ir.VectorType(ir.IntType(16), 16)
 
-def _same(builder, x): # in all lanes
-    kind = ir.VectorType(x.type, 16)
-    return builder.shuffle_vector(builder.insert_element(ir.Constant(kind, ir.Undefined), x, ir.Constant(ir.IntType(32), 0)), ir.Constant(kind, ir.Undefined), ir.Constant(_ints, [0]*16))
+@register_model(LanesType)
+class _LanesModel(models.PrimitiveModel):
+    "Lanes are one vector of LLVM"
+    def __init__(self, manager, kind): super().__init__(manager, kind, _floats)
 
-def _masked(context, builder, array, row, at, n, name, result, *value): # LLVM's masked load or store
+# %% ../../nbs/internals/03_kernels.ipynb #c530be6c
+def _all(value: int) -> ir.Constant: return ir.Constant(_ints, [value]*16)
+
+def _shuffle(builder, x, order): # lanes of `x` in another order
+    return builder.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), ir.Constant(_ints, order))
+
+def _same(builder, x): # a number in all lanes
+    nothing = ir.Constant(ir.VectorType(x.type, 16), ir.Undefined)
+    first = builder.insert_element(nothing, x, ir.Constant(_int, 0))
+    return _shuffle(builder, first, [0]*16)
+
+def _from_upper(builder, x): # bfloat16 to float32
+    bits = builder.shl(builder.zext(x, _ints), _all(16))
+    return builder.bitcast(bits, _floats)
+
+def _to_upper(builder, x): # float32 to bfloat16, rounded
+    bits = builder.add(builder.bitcast(x, _ints), _all(0x8000))
+    return builder.trunc(builder.lshr(bits, _all(16)), _shorts)
+
+# %% ../../nbs/internals/03_kernels.ipynb #74c4b677
+def _masked_place(context, builder, array, args): # the operands that a load and a store share
+    row, at, n = args
     kind, size = (_floats, 4) if array.dtype == types.float32 else (_shorts, 2)
-    place = builder.bitcast(builder.gep(context.make_array(array)(context, builder, row).data, [at]), kind.as_pointer())
-    inside = builder.icmp_signed("<", ir.Constant(_ints, list(range(16))), _same(builder, builder.trunc(n, ir.IntType(32))))
-    args = [place, ir.Constant(ir.IntType(32), size), inside]
-    args = [*value, *args] if value else [*args, ir.Constant(kind, [0]*16)]
-    function = get_or_insert_function(builder.module, ir.FunctionType(result or kind, [a.type for a in args]), f"llvm.masked.{name}.v16{'f32' if size == 4 else 'i16'}.p0")
-    return builder.call(function, args)
+    numbers = context.make_array(array)(context, builder, row).data
+    place = builder.bitcast(builder.gep(numbers, [at]), kind.as_pointer())
+    index = ir.Constant(_ints, list(range(16)))
+    inside = builder.icmp_signed("<", index, _same(builder, builder.trunc(n, _int)))
+    return [place, ir.Constant(_int, size), inside]
+
+def _call_masked(builder, name, kind, result, operands):
+    signature = ir.FunctionType(result, [x.type for x in operands])
+    suffix = "f32" if kind == _floats else "i16"
+    function = get_or_insert_function(builder.module, signature, f"llvm.masked.{name}.v16{suffix}.p0")
+    return builder.call(function, operands)
 
 @intrinsic
-def take(typing, array, at, n):
-    "The numbers of a row, float32 or bfloat16 as integers, from `at` on: `n` of them, at most 16"
+def load_lanes(typing, array, at, n):
+    "Read `n` numbers of a row from `at` on, at most 16: float32, or bfloat16 as integers"
     def emit(context, builder, signature, args):
-        x = _masked(context, builder, array, *args, "load", None)
-        return x if x.type == _floats else builder.bitcast(builder.shl(builder.zext(x, _ints), ir.Constant(_ints, [16]*16)), _floats)
+        kind = _floats if array.dtype == types.float32 else _shorts
+        operands = _masked_place(context, builder, array, args)
+        zeros = ir.Constant(kind, [0]*16)
+        x = _call_masked(builder, "load", kind, kind, [*operands, zeros])
+        return x if kind == _floats else _from_upper(builder, x)
     return lanes(array, types.intp, types.intp), emit
 
+# %% ../../nbs/internals/03_kernels.ipynb #96946aaf
 @intrinsic
-def give(typing, array, at, n, x):
+def store_lanes(typing, array, at, n, x):
     "Write the first `n` lanes to a row of float32, or, rounded, of bfloat16"
     def emit(context, builder, signature, args):
-        x = args[3]
-        if array.dtype != types.float32:
-            x = builder.trunc(builder.lshr(builder.add(builder.bitcast(x, _ints), ir.Constant(_ints, [0x8000]*16)), ir.Constant(_ints, [16]*16)), _shorts)
-        _masked(context, builder, array, *args[:3], "store", ir.VoidType(), x)
+        *place, x = args
+        if array.dtype != types.float32: x = _to_upper(builder, x)
+        operands = _masked_place(context, builder, array, place)
+        _call_masked(builder, "store", x.type, ir.VoidType(), [x, *operands])
         return context.get_dummy_value()
     return types.none(array, types.intp, types.intp, lanes), emit
 
 @intrinsic
-def spread(typing, x):
+def fill_lanes(typing, x):
     "A number in all lanes"
-    return lanes(types.float32), lambda context, builder, signature, args: _same(builder, args[0])
+    def emit(context, builder, signature, args): return _same(builder, args[0])
+    return lanes(types.float32), emit
 
-def _arithmetic(symbol, name): # of lanes, or of a number and lanes
+# %% ../../nbs/internals/03_kernels.ipynb #e12bd8aa
+def _arithmetic(symbol, name):
     @intrinsic
-    def apply(typing, a, b): return lanes(lanes, lanes), lambda context, builder, signature, args: getattr(builder, name)(*args, flags=("contract",))
+    def apply(typing, a, b):
+        def emit(context, builder, signature, args):
+            return getattr(builder, name)(*args, flags=("contract",))
+        return lanes(lanes, lanes), emit
 
     @overload(symbol)
     def operate(a, b):
         if a is lanes and b is lanes: return lambda a, b: apply(a, b)
-        if isinstance(a, types.Float) and b is lanes: return lambda a, b: apply(spread(a), b)
+        if isinstance(a, types.Float) and b is lanes: return lambda a, b: apply(fill_lanes(a), b)
 
 _arithmetic(operator.add, "fadd")
 _arithmetic(operator.sub, "fsub")
 _arithmetic(operator.mul, "fmul")
 
+# %% ../../nbs/internals/03_kernels.ipynb #fffd0843
 def _larger(builder, a, b): return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
-def _fold(builder, x, both): # halves, quarters and so on, until one is left
-    for n in (8, 4, 2, 1): x = both(x, builder.shuffle_vector(x, ir.Constant(_floats, ir.Undefined), ir.Constant(_ints, [(i + n) % 16 for i in range(16)])))
-    return builder.extract_element(x, ir.Constant(ir.IntType(32), 0))
+def _fold(builder, x, combine):
+    for n in (8, 4, 2, 1):
+        apart = _shuffle(builder, x, [(i + n) % 16 for i in range(16)])
+        x = combine(x, apart)
+    return builder.extract_element(x, ir.Constant(_int, 0))
 
 @intrinsic
-def larger(typing, a, b):
+def larger_lanes(typing, a, b):
     "The larger number of each lane"
-    return lanes(lanes, lanes), lambda context, builder, signature, args: _larger(builder, *args)
+    def emit(context, builder, signature, args): return _larger(builder, *args)
+    return lanes(lanes, lanes), emit
 
 @intrinsic
-def largest(typing, x):
+def largest_lane(typing, x):
     "The largest lane"
-    return types.float32(lanes), lambda context, builder, signature, args: _fold(builder, args[0], partial(_larger, builder))
+    def emit(context, builder, signature, args): return _fold(builder, args[0], partial(_larger, builder))
+    return types.float32(lanes), emit
 
 @intrinsic
-def total(typing, x):
+def sum_lanes(typing, x):
     "The sum of the lanes"
-    return types.float32(lanes), lambda context, builder, signature, args: _fold(builder, args[0], builder.fadd)
+    def emit(context, builder, signature, args): return _fold(builder, args[0], builder.fadd)
+    return types.float32(lanes), emit
 
-# %% ../../nbs/internals/03_kernels.ipynb #fffd0843
-@summing
-def turn(
-    x: np.ndarray, # Keys and queries, flat
-    at: int, # Where one begins
-    half: int, # Half of its numbers
-    cos: np.ndarray, # float32, flat: of the angles of each position, then zeros up to a multiple of 16
-    sin: np.ndarray, # As `cos`
-    angle: int, # Where those of its position begin
+# %% ../../nbs/internals/03_kernels.ipynb #4cbdd467
+class TreeCall(NamedTuple):
+    "The arguments of `tree_attention`, as kernels read them"
+    asked: np.ndarray # (tokens, heads + 2*groups, d), flat: queries, keys and values
+    out: np.ndarray # (tokens, heads, d), flat
+    positions: np.ndarray # int64 (tokens,)
+    starts: np.ndarray # int64 (rows + 1,): where each row begins, and where the last one ends
+    cos: np.ndarray # float32, flat: of the angles of each position, then zeros up to a multiple of 16
+    sin: np.ndarray # As `cos`
+    heads: int # Heads of queries
+    groups: int # Heads of keys and values
+    d: int # Numbers of a head
+    angles: int # Numbers of a position in `cos` and `sin`
+    scale: np.float32 # Of scores
+
+class Stack(NamedTuple):
+    "The memory of one thread"
+    keys: np.ndarray # float32 (groups, d*places): of each group (d, places)
+    values: np.ndarray # float32 (groups, places*deep): of each group (places, deep)
+    places: int # A multiple of 16
+    deep: int # `d`, or the next multiple of 16
+    rotated: np.ndarray # float32 (d,): a key
+    queries: np.ndarray # float32 (4*d,): of four tokens; rotated, times log2(e) and attention's scale
+    scores: np.ndarray # float32 (4*places,)
+    totals: np.ndarray # float32 (4,): sums of the exponentials of scores
+    seen: np.ndarray # float32 (4*deep,): for each query the values, weighted by these exponentials
+    fence: np.ndarray # float32 (32,): 16 zeros, and 16 times minus infinity
+
+# %% ../../nbs/internals/03_kernels.ipynb #12ae2eb0
+@kernel
+def make_stack(
+    call: TreeCall,
+) -> Stack:
+    "The memory of one thread"
+    places = (len(call.cos)//call.angles + 18)//16*16
+    deep = (call.d + 15)//16*16
+    keys = np.zeros((call.groups, call.d*places), np.float32)
+    values = np.zeros((call.groups, places*deep), np.float32)
+    rotated = np.empty(call.d, np.float32)
+    queries = np.zeros(4*call.d, np.float32)
+    scores = np.empty(4*places, np.float32)
+    totals = np.empty(4, np.float32)
+    seen = np.empty(4*deep, np.float32)
+    fence = np.zeros(32, np.float32)
+    fence[16:] = -np.inf
+    return Stack(keys, values, places, deep, rotated, queries, scores, totals, seen, fence)
+
+# %% ../../nbs/internals/03_kernels.ipynb #95050a8c
+inlined = njit(**_summing, forceinline=True)
+
+# %% ../../nbs/internals/03_kernels.ipynb #21e580f7
+@inlined
+def rotate(
+    call: TreeCall,
+    at: int, # Where a key or a query begins in `asked`
+    position: int, # Of its token
     scale: np.float32, # The result is multiplied by it
     out: np.ndarray, # float32, flat
-    to: int, # Where the result goes
+    to: int, # Where the result begins
 ) -> None:
-    "Rotary position embedding: the first half of a head with its second (arXiv 2104.09864, in the layout of transformers)"
+    "Rotate a key or a query by its position"
+    half = call.d//2
+    angle = position*call.angles
     for i in range(0, half, 16):
         n = min(16, half - i)
-        a, b, c, s = take(x, at + i, n), take(x, at + half + i, n), scale*take(cos, angle + i, 16), scale*take(sin, angle + i, 16)
-        give(out, to + i, n, a*c - b*s)
-        give(out, to + half + i, n, b*c + a*s)
+        a = load_lanes(call.asked, at + i, n)
+        b = load_lanes(call.asked, at + half + i, n)
+        c = scale*load_lanes(call.cos, angle + i, 16)
+        s = scale*load_lanes(call.sin, angle + i, 16)
+        store_lanes(out, to + i, n, a*c - b*s)
+        store_lanes(out, to + half + i, n, b*c + a*s)
 
-@summing
-def look_back(
-    queries: np.ndarray, # float32 (4*d,): of four tokens, each of which stands on the one before; rotated, times log2(e) and attention's scale
-    d: int, # Numbers of a head
-    keys: np.ndarray, # float32 (d, places), flat: the stack
-    values: np.ndarray, # float32 (places, deep), flat
-    places: int, # A multiple of 16
-    deep: int, # `d`, or the next multiple of 16
-    n: int, # How many places are taken for the first query
-    fence: np.ndarray, # float32 (32,): 16 zeros, and 16 times minus infinity
-    scores: np.ndarray, # float32 (4*places,), to work in
-    seen: np.ndarray, # float32 (4*deep,): for each query the values, weighted by the exponentials of their scores
-    totals: np.ndarray, # float32 (4,): sums of the exponentials
+# %% ../../nbs/internals/03_kernels.ipynb #8b9852c3
+@inlined
+def push_token(
+    call: TreeCall,
+    stack: Stack,
+    token: int,
+    group: int, # Head of keys and values
 ) -> None:
-    "Four queries look at all that is on the stack"
-    wide, zero = (n + 18)//16*16, spread(np.float32(0))
+    "Put the key and the value of a token on the stack"
+    d, deep, position = call.d, stack.deep, call.positions[token]
+    at = (token*(call.heads + 2*call.groups) + call.heads + group)*d
+    rotate(call, at, position, np.float32(1), stack.rotated, 0)
+    keys, values = stack.keys[group], stack.values[group]
+    for k in range(d): keys[k*stack.places + position] = stack.rotated[k]
+    for k in range(0, d, 16):
+        value = load_lanes(call.asked, at + call.groups*d + k, min(16, d - k))
+        store_lanes(values, position*deep + k, 16, value)
+
+# %% ../../nbs/internals/03_kernels.ipynb #eecedef1
+@inlined
+def score_stack(
+    stack: Stack,
+    group: int, # Head of keys and values
+    d: int, # Numbers of a head
+    n: int, # How many places the first query sees
+    wide: int, # Places to compute, a multiple of 16
+) -> None:
+    "Scores of four queries"
+    queries, keys, scores = stack.queries, stack.keys[group], stack.scores
     for j in range(0, wide, 16):
-        p = q = r = s = zero
+        p = q = r = s = fill_lanes(np.float32(0))
         for i in range(d):
-            key = take(keys, i*places + j, 16)
-            p, q, r, s = queries[i]*key + p, queries[d + i]*key + q, queries[2*d + i]*key + r, queries[3*d + i]*key + s
-        for m, x in enumerate((p, q, r, s)): give(scores, m*wide + j, 16, x + take(fence, max(0, min(16, 16 + j - n - m)), 16))
+            key = load_lanes(keys, i*stack.places + j, 16)
+            p = queries[i]*key + p
+            q = queries[d + i]*key + q
+            r = queries[2*d + i]*key + r
+            s = queries[3*d + i]*key + s
+        for m, x in enumerate((p, q, r, s)):
+            hidden = max(0, min(16, 16 + j - n - m))                 # lanes that query m does not see
+            store_lanes(scores, m*wide + j, 16, x + load_lanes(stack.fence, hidden, 16))
+
+# %% ../../nbs/internals/03_kernels.ipynb #9c08b040
+@inlined
+def exponentiate_scores(
+    scores: np.ndarray, # float32 (4*wide,)
+    totals: np.ndarray, # float32 (4,); gets the sums
+    wide: int, # Scores of a query, a multiple of 16
+) -> None:
+    "Replace scores by their exponentials, and sum those of each query"
     for m in range(4):
-        top = take(scores, m*wide, 16)
-        for j in range(16, wide, 16): top = larger(top, take(scores, m*wide + j, 16))
-        highest = spread(largest(top))
-        for j in range(0, wide, 16): give(scores, m*wide + j, 16, take(scores, m*wide + j, 16) - highest)
+        top = load_lanes(scores, m*wide, 16)
+        for j in range(16, wide, 16):
+            top = larger_lanes(top, load_lanes(scores, m*wide + j, 16))
+        highest = fill_lanes(largest_lane(top))
+        for j in range(0, wide, 16):
+            less = load_lanes(scores, m*wide + j, 16) - highest
+            store_lanes(scores, m*wide + j, 16, less)
     for j in range(4*wide): scores[j] = power_of_two(scores[j])
     for m in range(4):
-        all_of_it = zero
-        for j in range(0, wide, 16): all_of_it = all_of_it + take(scores, m*wide + j, 16)
-        totals[m] = total(all_of_it)
-    for i in range(0, deep, 16):
-        p = q = r = s = zero
-        for j in range(n + 3):
-            value = take(values, j*deep + i, 16)
-            p, q, r, s = scores[j]*value + p, scores[wide + j]*value + q, scores[2*wide + j]*value + r, scores[3*wide + j]*value + s
-        for m, x in enumerate((p, q, r, s)): give(seen, m*deep + i, 16, x)
+        total = fill_lanes(np.float32(0))
+        for j in range(0, wide, 16): total = total + load_lanes(scores, m*wide + j, 16)
+        totals[m] = sum_lanes(total)
 
+# %% ../../nbs/internals/03_kernels.ipynb #726d6439
+@inlined
+def weigh_values(
+    stack: Stack,
+    group: int, # Head of keys and values
+    n: int, # How many places the last query sees
+    wide: int, # Scores of a query
+) -> None:
+    "Sums of values for four queries, weighted by exponentials"
+    values, scores = stack.values[group], stack.scores
+    for i in range(0, stack.deep, 16):
+        p = q = r = s = fill_lanes(np.float32(0))
+        for j in range(n):
+            value = load_lanes(values, j*stack.deep + i, 16)
+            p = scores[j]*value + p
+            q = scores[wide + j]*value + q
+            r = scores[2*wide + j]*value + r
+            s = scores[3*wide + j]*value + s
+        for m, x in enumerate((p, q, r, s)):
+            store_lanes(stack.seen, m*stack.deep + i, 16, x)
+
+# %% ../../nbs/internals/03_kernels.ipynb #54c60450
+@inlined
+def attend(
+    call: TreeCall,
+    stack: Stack,
+    token: int, # The first of them
+    many: int, # How many follow each other, at most 4
+    head: int, # Of queries
+) -> None:
+    "Attention of up to four tokens to the stack"
+    d, heads, deep = call.d, call.heads, stack.deep
+    position = call.positions[token]
+    for m in range(many):
+        at = (token + m)*(heads + 2*call.groups)*d + head*d
+        rotate(call, at, position + m, call.scale*LOG2_E, stack.queries, m*d)
+    group = head//(heads//call.groups)
+    wide = (position + 19)//16*16
+    score_stack(stack, group, d, position + 1, wide)
+    exponentiate_scores(stack.scores, stack.totals, wide)
+    weigh_values(stack, group, position + 4, wide)
+    for m in range(many):
+        to = ((token + m)*heads + head)*d
+        for k in range(0, d, 16):
+            x = 1/stack.totals[m]*load_lanes(stack.seen, m*deep + k, 16)
+            store_lanes(call.out, to + k, min(16, d - k), x)
+
+# %% ../../nbs/internals/03_kernels.ipynb #e92cd390
+@kernel
+def chain_length(
+    positions: np.ndarray, # int64 (tokens,)
+    first: int, # The token at which the chain begins
+    last: int, # The token at which the row ends
+) -> int: # 1 to 4
+    "How many tokens are read together"
+    for many in range(1, min(4, last - first)):
+        if positions[first + many] != positions[first] + many: return many
+    return min(4, last - first)
+
+@inlined
+def walk_row(
+    call: TreeCall,
+    stack: Stack,
+    first: int, # Token at which the row begins
+    last: int, # Token at which it ends
+    part: int, # Of its groups of heads
+    parts: int, # How many there are
+) -> None:
+    "Attention of a part of the heads in one row"
+    positions, each = call.positions, call.heads//call.groups
+    i = first
+    while i < last:
+        many = chain_length(positions, i, last)
+        for group in range(call.groups*part//parts, call.groups*(part + 1)//parts):
+            for m in range(many): push_token(call, stack, i + m, group)
+            for head in range(group*each, (group + 1)*each): attend(call, stack, i, many, head)
+        i += many
+
+# %% ../../nbs/internals/03_kernels.ipynb #f43c8aff
 @summing
 def walk_trees(
-    asked: np.ndarray, # (tokens, heads + 2*groups, d), flat: queries, keys and values
-    heads: int, # Heads of queries
-    groups: int, # Heads of keys and values
-    d: int, # Numbers of a head
-    positions: np.ndarray, # int64 (tokens,)
-    starts: np.ndarray, # int64 (rows + 1,): where each row begins, and where the last one ends
-    cos: np.ndarray, # float32, as of `turn`
-    sin: np.ndarray, # As `cos`
-    angles: int, # How many numbers each position has there
-    scale: np.float32, # Of scores
-    out: np.ndarray, # (tokens, heads, d), flat
-    thread: int, # The number of this thread
+    call: TreeCall,
+    thread: int, # Number of this thread
     threads: int, # How many there are
 ) -> None:
-    "One thread's share of the rows, or, where these are few, of parts of their heads"
-    rows, each, across, half = len(starts) - 1, heads//groups, (heads + 2*groups)*d, d//2
-    places, deep, parts = (len(cos)//angles + 18)//16*16, (d + 15)//16*16, min(groups, 1 + 8*threads//(len(starts) - 1))
-    keys, values, turned, fence = np.zeros((groups, d*places), np.float32), np.zeros((groups, places*deep), np.float32), np.empty(d, np.float32), np.zeros(32, np.float32)
-    queries, scores, seen, totals = np.zeros(4*d, np.float32), np.empty(4*places, np.float32), np.empty(4*deep, np.float32), np.empty(4, np.float32)
-    fence[16:] = -np.inf
+    "One thread's share of the rows, or of the parts of few rows"
+    rows = len(call.starts) - 1
+    parts = min(call.groups, 1 + 8*threads//rows)
+    everything = len(call.positions)*parts
+    stack = make_stack(call)
     for row in range(rows):
-        first, last = starts[row], starts[row + 1]
+        first, last = call.starts[row], call.starts[row + 1]
         for part in range(parts):
-            if (first*parts + (last - first)*part)*threads//(len(positions)*parts) != thread: continue
-            i = first
-            while i < last:
-                place, many = positions[i], 1
-                while many < 4 and i + many < last and positions[i + many] == place + many: many += 1 # each stands on the one before
-                for group in range(groups*part//parts, groups*(part + 1)//parts):
-                    for m in range(many):
-                        at = (i + m)*across + (heads + group)*d
-                        turn(asked, at, half, cos, sin, (place + m)*angles, np.float32(1), turned, 0)
-                        for k in range(d): keys[group, k*places + place + m] = turned[k]
-                        for k in range(0, d, 16): give(values[group], (place + m)*deep + k, 16, take(asked, at + groups*d + k, min(16, d - k)))
-                    for head in range(group*each, (group + 1)*each):
-                        for m in range(many): turn(asked, (i + m)*across + head*d, half, cos, sin, (place + m)*angles, scale*LOG2_E, queries, m*d)
-                        look_back(queries, d, keys[group], values[group], places, deep, place + 1, fence, scores, seen, totals)
-                        for m in range(many):
-                            for k in range(0, d, 16): give(out, ((i + m)*heads + head)*d + k, min(16, d - k), 1/totals[m]*take(seen, m*deep + k, 16))
-                i += many
+            begin = first*parts + (last - first)*part
+            if begin*threads//everything == thread: walk_row(call, stack, first, last, part, parts)
 
-# %% ../../nbs/internals/03_kernels.ipynb #04b3d61f
+# %% ../../nbs/internals/03_kernels.ipynb #334cf108
 @cache
 def walk_task() -> int: # Its address
-    "What each thread does with trees"
+    "The task for trees"
     @thread_task("asked tokens across d size groups positions starts rows cos sin places angles out scale")
-    def share(given):
+    def task(given):
         g = carray(given, 1)[0]
-        heads, scale = g.across - 2*g.groups, np.int32(g.scale).view(np.float32)
-        where = carray(pointer(g.positions), (g.tokens,), np.int64)
+        heads = g.across - 2*g.groups
+        scale = np.int32(g.scale).view(np.float32)
+        positions = carray(pointer(g.positions), (g.tokens,), np.int64)
         starts = carray(pointer(g.starts), (g.rows + 1,), np.int64)
         cos = carray(pointer(g.cos), (g.places*g.angles,), np.float32)
         sin = carray(pointer(g.sin), (g.places*g.angles,), np.float32)
-        long, wide = (g.tokens*g.across*g.d,), (g.tokens*heads*g.d,)
+        long = (g.tokens*g.across*g.d,)
+        wide = (g.tokens*heads*g.d,)
         if g.size == 2:
-            halves, out = carray(pointer(g.asked), long, np.uint16), carray(pointer(g.out), wide, np.uint16)
-            walk_trees(halves, heads, g.groups, g.d, where, starts, cos, sin, g.angles, scale, out,
-                       _thread(), _threads())
+            halves = carray(pointer(g.asked), long, np.uint16)
+            out = carray(pointer(g.out), wide, np.uint16)
+            call = TreeCall(halves, out, positions, starts, cos, sin, heads, g.groups, g.d, g.angles, scale)
+            walk_trees(call, _thread(), _threads())
         else:
-            singles, to = carray(pointer(g.asked), long, np.float32), carray(pointer(g.out), wide, np.float32)
-            walk_trees(singles, heads, g.groups, g.d, where, starts, cos, sin, g.angles, scale, to,
-                       _thread(), _threads())
-    return share.address
+            singles = carray(pointer(g.asked), long, np.float32)
+            to = carray(pointer(g.out), wide, np.float32)
+            whole = TreeCall(singles, to, positions, starts, cos, sin, heads, g.groups, g.d, g.angles, scale)
+            walk_trees(whole, _thread(), _threads())
+    return task.address
 
-# %% ../../nbs/internals/03_kernels.ipynb #1a8ff505
+# %% ../../nbs/internals/03_kernels.ipynb #6375901f
 def tree_attention(
-    asked: torch.Tensor, # float32 or bfloat16 (tokens, heads + 2*groups, d), contiguous: queries, keys and values, not yet rotated
-    positions: torch.Tensor, # int64 (tokens,): of each in its text; what has a smaller one in its row and was met last at it is looked at
-    starts: torch.Tensor, # int64 (rows + 1,): where each row begins, at position 0, and where the last one ends
+    asked: torch.Tensor, # float32 or bfloat16 (tokens, heads + 2*groups, d): queries, keys, values
+    positions: torch.Tensor, # int64 (tokens,): of each token in its text, from 0
+    starts: torch.Tensor, # int64 (rows + 1,): where each row begins, and where the last one ends
     cos: torch.Tensor, # float32 (places, d/2): of the angles of each position
     sin: torch.Tensor, # As `cos`
     groups: int, # Heads of keys and values
     scale: float, # Of scores
 ) -> torch.Tensor: # (tokens, heads, d), as `asked`
-    "Attention of each token to itself and its ancestors, in 32 bits"
+    "Rotary attention of each token to itself and its ancestors, in 32 bits"
     import torch
-    if not fits_kernels(asked) or not all(x.is_contiguous() for x in (positions, starts)): raise ValueError("tensors of another type, place or layout than the kernel reads")
-    if positions.max() >= len(cos) or asked.shape[2] % 2: raise ValueError(f"{len(cos)} places for positions up to {int(positions.max())}, heads of {asked.shape[2]}: wanted are enough places, and an even number")
-    cos, sin = (torch.nn.functional.pad(x, (0, -x.shape[1] % 16)).contiguous() for x in (cos, sin))
+    if not fits_kernels(asked) or not all(x.is_contiguous() for x in (positions, starts)):
+        raise ValueError("tensors of another type, place or layout than the kernel reads")
+    if positions.max() >= len(cos) or asked.shape[2] % 2:
+        raise ValueError(f"{len(cos)} places for positions up to {int(positions.max())}, "
+                         f"heads of {asked.shape[2]}: wanted are enough places, and an even number")
+    padding = 0, -cos.shape[1] % 16
+    cos, sin = (torch.nn.functional.pad(x, padding).contiguous() for x in (cos, sin))
     out = asked.new_empty(len(asked), asked.shape[1] - 2*groups, asked.shape[2])
-    on_threads(walk_task(), asked.data_ptr(), *asked.shape, asked.element_size(), groups, positions.data_ptr(), starts.data_ptr(), len(starts) - 1, cos.data_ptr(), sin.data_ptr(), *cos.shape, out.data_ptr(), int(np.float32(scale).view(np.int32)))
+    given = asked.data_ptr(), *asked.shape, asked.element_size(), groups
+    tree = positions.data_ptr(), starts.data_ptr(), len(starts) - 1
+    angles = cos.data_ptr(), sin.data_ptr(), *cos.shape
+    bits = int(np.float32(scale).view(np.int32))
+    on_threads(walk_task(), *given, *tree, *angles, out.data_ptr(), bits)
     return out
 
-# %% ../../nbs/internals/03_kernels.ipynb #8b9852c3
+# %% ../../nbs/internals/03_kernels.ipynb #1a80d894
 @cache
 def keep_memory() -> None:
-    "Tell glibc to keep freed memory for what comes next instead of giving it back to the system; for the whole process, and for good"
+    "Tell glibc to keep freed memory until the process ends"
     if platform.libc_ver()[0] != "glibc": return
     libc = ctypes.CDLL(None)
     libc.mallopt(-4, 0) # M_MMAP_MAX: no block outside the heap

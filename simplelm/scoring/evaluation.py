@@ -31,8 +31,8 @@ from .tasks import Item, Task, describe_task, find_answer
 from ..text.vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['score_items', 'EvaluationConfig', 'Questions', 'answer_questions', 'task_provenance', 'provenance', 'settle_scoring',
-           'evaluate_model', 'evaluate_models']
+__all__ = ['score_items', 'EvaluationConfig', 'Questions', 'answer_questions', 'provenance', 'settle_scoring', 'evaluate_model',
+           'evaluate_models']
 
 # %% ../../nbs/scoring/11_evaluation.ipynb #61652386
 if TYPE_CHECKING: from simplelm.scoring.likelihood import TextScorer

@@ -16,9 +16,9 @@ from .public_tasks import TASKS
 from .tasks import Item, Task
 
 # %% auto #0
-__all__ = ['RESAMPLES', 'EVALUATE_METRICS', 'NORMS', 'SCORES', 'MEASURES', 'SCORE_COLUMNS', 'CONVENTIONS', 'item_pairs',
-           'choice_rows', 'choose', 'highest', 'credit', 'answer_items', 'answer_texts', 'mean_and_error',
-           'bootstrap_interval', 'metric_values', 'bits_per_byte', 'score_row', 'accuracy_table']
+__all__ = ['RESAMPLES', 'NORMS', 'SCORES', 'MEASURES', 'SCORE_COLUMNS', 'CONVENTIONS', 'item_pairs', 'choice_rows', 'choose',
+           'highest', 'credit', 'answer_items', 'answer_texts', 'mean_and_error', 'bootstrap_interval', 'bits_per_byte',
+           'score_row', 'accuracy_table']
 
 # %% ../../nbs/scoring/10_metrics.ipynb #08a0d64e
 def item_pairs(

@@ -19,10 +19,10 @@ from ..internals.kernels import fits_kernels, rms_norm, target_logprobs, tree_at
 from .requests import Pair
 
 # %% auto #0
-__all__ = ['FOLDED', 'HEAD_ROWS', 'HEAD_COLUMNS', 'WINDOWS', 'FULL_LAYERS', 'PLAIN_LAYERS', 'TRIALS', 'NEIGHBOURS',
-           'TREE_ROUNDING', 'REFUSALS', 'UNLIMITED', 'LENGTHS', 'cut_rows', 'Rows', 'lay_trees', 'tree_mask',
-           'make_batches', 'Batch', 'spans', 'take_rows', 'pad_rows', 'usual_batch', 'lay_head', 'Parts', 'split_model',
-           'token_logprobs', 'Reach', 'text_reach', 'trial_pairs', 'trees_agree', 'stated_length', 'context_length']
+__all__ = ['FOLDED', 'HEAD_ROWS', 'HEAD_COLUMNS', 'WINDOWS', 'FULL_LAYERS', 'PLAIN_LAYERS', 'REFUSALS', 'UNLIMITED', 'LENGTHS',
+           'cut_rows', 'Rows', 'lay_trees', 'tree_mask', 'make_batches', 'Batch', 'spans', 'take_rows', 'pad_rows',
+           'usual_batch', 'lay_head', 'Parts', 'split_model', 'token_logprobs', 'Reach', 'text_reach', 'trees_agree',
+           'stated_length', 'context_length']
 
 # %% ../../nbs/scoring/05_trees.ipynb #74d3d6d4
 if TYPE_CHECKING: from transformers import PreTrainedModel, PreTrainedTokenizerBase

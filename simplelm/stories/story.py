@@ -27,7 +27,7 @@ from ..text.corpus import write_card, write_part
 __all__ = ['WEIGHTS', 'EVENTS', 'person', 'animal', 'distinct', 'whereabouts', 'introduce', 'gather', 'begin', 'next_sentence',
            'tell', 'Story', 'story', 'retell', 'write_stories', 'story_table']
 
-# %% ../../nbs/stories/05_story.ipynb #1edf7b35
+# %% ../../nbs/stories/05_story.ipynb #0f85f097
 def person(t: Teller) -> Being:
     "Somebody new: a name, or, in a large lexicon, sometimes a role"
     if t.dials.lexicon > CHILD_TYPES and t.chance(.25):
@@ -58,7 +58,7 @@ def distinct(
         made.setdefault(name(one), one)
     return list(made.values())
 
-# %% ../../nbs/stories/05_story.ipynb #b14cdc58
+# %% ../../nbs/stories/05_story.ipynb #b18bb6ea
 def whereabouts(t: Teller, thing: Thing) -> tuple[Being|None, Word|None]:
     "The first owner of a thing and its first spot; either may be missing"
     return receiver(t, thing) if t.chance(.6) else None, t.partner(thing.noun, "container", "surface")
@@ -66,7 +66,7 @@ def whereabouts(t: Teller, thing: Thing) -> tuple[Being|None, Word|None]:
 def introduce(t: Teller, thing: Thing) -> str:
     "The first sentence about a thing: its color, and its owner or spot"
     turn(t)
-    thing.left = t.choose(t.people).place
+    thing.left, thing.changed = t.choose(t.people).place, t.number
     owner, spot = whereabouts(t, thing)
     while owner is None and spot is None: # a small lexicon has few places, and all may be held out
         thing.noun = t.pick("thing")
@@ -82,7 +82,7 @@ def introduce(t: Teller, thing: Thing) -> str:
     thing.spot = spot
     return sentence(adorn(t, f"there {be(t)} {what} {at(spot)}"))
 
-# %% ../../nbs/stories/05_story.ipynb #daea31ee
+# %% ../../nbs/stories/05_story.ipynb #5cc63f8d
 def gather(t: Teller) -> str:
     "Put all people in one place, and say so"
     place = t.pick("place")
@@ -110,8 +110,8 @@ def begin(t: Teller) -> str:
 
 # %% ../../nbs/stories/05_story.ipynb #229ba465
 WEIGHTS = {
-    put: 6, take: 5, give: 3, paint: 3, go: 4, ask: 7, remark: 1, happen: 5, begin_script: 3, explain: 4,
-    observe: 8, deny: 4, rank: 3, know: 3, use: 5, fly_by: 1, rumor: 2,
+    put: 7, take: 6, give: 3, paint: 3, go: 5, ask: 7, remark: 1, happen: 8, begin_script: 4, explain: 4,
+    observe: 10, deny: 6, rank: 5, know: 4, use: 5, fly_by: 1, rumor: 2,
 }
 EVENTS = tuple(event for event, weight in WEIGHTS.items() for _ in range(weight))
 
@@ -132,7 +132,7 @@ def tell(
     told += [introduce(t, thing) for thing in t.things[:t.dials.story_length - 2]]
     t.things = t.things[:len(told) - 1] # the story has room for these
     while len(told) < t.dials.story_length: told.append(next_sentence(t, told[-1]))
-    questions = [ask(t, thing) for thing in t.things if t.chance(.4)]
+    questions = [ask(t, thing) for thing in t.things if t.chance(.7)]
     return told + [question for question in questions if question not in told]
 
 # %% ../../nbs/stories/05_story.ipynb #723e44f3
@@ -198,9 +198,9 @@ def write_stories(
             for source in table["source"].to_pylist(): counts[source] += 1
         write_card(folder)
         return counts
-    return make_artifact(out, "stories", config, build, seed=config.seed, format=3)
+    return make_artifact(out, "stories", config, build, seed=config.seed, format=4)
 
-# %% ../../nbs/stories/05_story.ipynb #48cde771
+# %% ../../nbs/stories/05_story.ipynb #49467a5a
 def story_table(
     numbers: Sequence[int], # Numbers of the documents
     config: StoryWorldConfig, # The corpus

@@ -40,6 +40,7 @@ class Thing:
     owner: Being|None=None # Or who has it
     left: Word|None=None # The place where `spot` is
     he: str="it" # Its pronoun
+    changed: int=0 # The sentence that told its last change
 
     @property
     def place(self) -> Word|None: # Where it is

@@ -16,6 +16,14 @@ from typing import Literal, get_type_hints
 
 import pyarrow as pa
 
+# %% auto #0
+__all__ = ['STEPS', 'SourceConfig', 'is_held_out', 'split_source', 'place', 'StepJob', 'LanguageStep', 'register_step',
+           'parse_step', 'LanguageConfig', 'Languages', 'story_settings', 'language_steps', 'languages_needed',
+           'check_languages', 'MixtureTable', 'parse_order', 'language_order', 'text_language', 'has_own_text',
+           'SimplifyStep', 'simplification', 'vocabulary_source', 'check_vocabulary', 'LikeSettings', 'ShuffleSettings',
+           'make_shuffled', 'SampleSettings', 'make_sample']
+
+# %% ../../nbs/studies/00_languages.ipynb #52341379
 from ..artifacts import (InputError, find_data, fingerprint, is_artifact, make_artifact, plain,
                                 source_fingerprint)
 from ..configuration import check_least, check_seeds, check_types, parse_config
@@ -30,16 +38,10 @@ from ..text.sentence_corpus import split_sentences
 from ..text.sentences import SplitConfig
 from ..text.controls import (documents_of, match_lengths, passages_of, random_vocabulary,
                                     sample_documents, shuffle_sentences)
+from ..models.order import Curriculum, Mixture
 from ..stories.lexicon import child_vocabulary
 from ..stories.dials import StoryWorldConfig
 from ..stories.story import write_stories
-
-# %% auto #0
-__all__ = ['STEPS', 'SourceConfig', 'is_held_out', 'split_source', 'place', 'StepJob', 'LanguageStep', 'register_step',
-           'parse_step', 'LanguageConfig', 'Languages', 'story_settings', 'language_steps', 'languages_needed',
-           'check_languages', 'SimplifyStep', 'simplification', 'make_simple', 'vocabulary_source', 'check_vocabulary',
-           'LikeSettings', 'make_documents', 'make_passages', 'ShuffleSettings', 'make_shuffled', 'SampleSettings',
-           'make_sample', 'make_unique', 'make_short_sentences']
 
 # %% ../../nbs/studies/00_languages.ipynb #b0f50509
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 class LanguageConfig:
     "One language of a study: the source after some steps, read in some order"
     steps: tuple[object, ...] = () # In this order; none leaves the source as it is
-    order: Literal["random"] = "random" # The order in which a model reads the blocks
+    order: Literal["random"]|dict[str, object] = "random" # In which its models read: as of `parse_order`
     world: dict[str, object] = field(default_factory=dict) # Story settings that differ from the source's
     repeat: bool = False # Whether models may read its text more than once
 
@@ -235,7 +237,7 @@ class Languages:
     def corpus(self, name: str, held_out: bool=False) -> tuple[str|Path|Source, ...]: # Where its text is
         "The corpus of a language, made if it is not there; or its held-out side"
         key = name, held_out
-        if key not in self._made: self._made[key] = self._make(name, held_out)
+        if key not in self._made: self._made[key] = self._read(name, held_out)
         return self._made[key]
 
     def column(self, name: str) -> str: # Of its corpus
@@ -246,6 +248,19 @@ class Languages:
         "How the stories of a language are told"
         own = self.languages[name].world
         return story_settings(f"languages.{name}.world", plain(self.source.storyworld), own)
+
+# %% ../../nbs/studies/00_languages.ipynb #da477a34
+def _read_corpus(self: Languages, name: str, held_out: bool) -> tuple:
+    "The corpus of a language, or of those whose text it has"
+    mixed, home = language_order(self.languages, name), text_language(self.languages, name)
+    if isinstance(mixed, Mixture):
+        return tuple(part for other in (mixed.first, mixed.second) for part in self.corpus(other, held_out))
+    if home == name: return self._make(name, held_out)
+    found = self.corpus(home, held_out)
+    if home in self.vocabularies: self.vocabularies[name] = self.vocabularies[home]
+    return found
+
+Languages._read = _read_corpus
 
 # %% ../../nbs/studies/00_languages.ipynb #7a41bf6a
 def story_settings(
@@ -329,17 +344,21 @@ def languages_needed(
     languages: dict[str, LanguageConfig], # Name -> language
     name: str, # One of them
 ) -> list[str]: # Names
-    "The languages that a language is made like"
+    "The languages that a language is made like, or that it reads"
+    order = language_order(languages, name)
+    read = [order.first, order.second] if isinstance(order, Mixture) else []
     needed = [getattr(config, "like", "") for _, config in language_steps(languages, name)]
-    return [other for other in needed if other]
+    return [other for other in needed + read if other]
 
+# %% ../../nbs/studies/00_languages.ipynb #d3789d1a
 def check_languages(
     languages: dict[str, LanguageConfig], # Name -> language
 ):
-    "Refuse unknown steps, unknown languages in `like`, and circles"
+    "Refuse unknown steps and orders, unknown languages in `like`, and circles"
     for name in languages:
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise InputError(f"languages: {name!r} is no name; use letters, digits, _, . and -")
+        check_order(languages, name)
         for other in languages_needed(languages, name):
             if other not in languages:
                 near = _nearest(other, languages)
@@ -353,6 +372,84 @@ def _follow(languages: dict[str, LanguageConfig], path: list[str]):
             circle = " → ".join([*path, other])
             raise InputError(f"languages: {circle} is a circle of `like`; break it")
         _follow(languages, [*path, other])
+
+# %% ../../nbs/studies/00_languages.ipynb #1ef4e5e2
+@dataclass(frozen=True)
+class MixtureTable:
+    "Two languages that are read together, as a study file names them"
+    first: str = "" # The language that is read first
+    then: str = "" # The one that follows
+    interleave: tuple[str, ...] = () # Or two languages that are read in turn
+    share: float = 0.5 # Of the tokens that come from the first
+
+    def mixture(self) -> Mixture:
+        "The order that is meant"
+        two = self.interleave or (self.first, self.then)
+        if self.interleave and (self.first or self.then) or len(two) != 2 or not all(two):
+            raise InputError("name two languages, as `first` and `then` or in `interleave`")
+        return Mixture(*two, self.share, bool(self.interleave))
+
+def parse_order(
+    entry: object, # As TOML gives it
+    where: str="order", # What an error calls it
+) -> Curriculum|Mixture|None: # `None` for random order
+    "Read the order of a language"
+    if entry == "random": return None
+    if not {"first", "then", "interleave"} & {*entry}: return parse_config(Curriculum, entry, where)
+    table = parse_config(MixtureTable, entry, where)
+    try: return table.mixture()
+    except InputError as e: raise InputError(f"{where}: {e}") from None
+
+# %% ../../nbs/studies/00_languages.ipynb #19b07a7d
+def language_order(
+    languages: dict[str, LanguageConfig], # Name -> language
+    name: str, # One of them
+) -> Curriculum|Mixture|None: # `None` for random order
+    "The order in which the models of a language read"
+    return parse_order(languages[name].order, f"languages.{name}.order")
+
+def text_language(
+    languages: dict[str, LanguageConfig], # Name -> language
+    name: str, # One of them
+) -> str: # Often itself
+    "The language whose text, tokenizer and blocks a language shares"
+    own, order = languages[name], language_order(languages, name)
+    if order is None: return name
+    same = [other for other in languages if _has_text_of(languages, other, own, order)]
+    at_random = [other for other in same if languages[other].order == "random"]
+    return (at_random or same)[0]
+
+def has_own_text(
+    languages: dict[str, LanguageConfig], # Name -> language
+    name: str, # One of them
+) -> bool: # Not so for the text of another language, or of two
+    "Whether a language has a text that no language before it has"
+    return text_language(languages, name) == name and not isinstance(language_order(languages, name), Mixture)
+
+# %% ../../nbs/studies/00_languages.ipynb #f46386f7
+def _has_text_of(languages: dict, name: str, own: LanguageConfig, order: object) -> bool:
+    "Whether a language has the same text as another"
+    other, mixed = languages[name], language_order(languages, name)
+    if isinstance(order, Mixture) != isinstance(mixed, Mixture): return False
+    if isinstance(order, Mixture): return {order.first, order.second} == {mixed.first, mixed.second}
+    return (other.steps, other.world) == (own.steps, own.world)
+
+# %% ../../nbs/studies/00_languages.ipynb #e23697de
+def check_order(
+    languages: dict[str, LanguageConfig], # Name -> language
+    name: str, # One of them
+):
+    "Refuse an order that does not exist, or of languages that are not there"
+    order, own = language_order(languages, name), languages[name]
+    if not isinstance(order, Mixture): return
+    where = f"languages.{name}.order"
+    if own.steps or own.world:
+        raise InputError(f"{where}: two languages are read as they are; leave `steps` and `world` out")
+    for other in (order.first, order.second):
+        if other not in languages:
+            raise InputError(f"{where}: {other!r} is no language; {_nearest(other, languages)}")
+        if languages[other].order != "random":
+            raise InputError(f"{where}: {other!r} has an order of its own; name a language without")
 
 # %% ../../nbs/studies/00_languages.ipynb #c6273ee5
 @dataclass(frozen=True)

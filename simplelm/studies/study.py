@@ -23,17 +23,16 @@ from ..models.plan import TrainingConfig, usual_precision
 from ..models.tokenizer import TokenizerConfig
 from ..scoring.evaluation import EvaluationConfig
 from ..scoring.public_tasks import TASKS
-from .languages import LanguageConfig, SourceConfig, check_languages, story_settings
+from .languages import LanguageConfig, SourceConfig, check_languages, has_own_text
+from .languages import story_settings
 from ..stories.dials import StoryWorldConfig
 
 if TYPE_CHECKING: import pandas as pd
 
 # %% auto #0
-__all__ = ['CLAIM_KINDS', 'ABOUT_ONE', 'WITH_MARGIN', 'OF_ONE_KIND', 'LEAST_SIZES', 'LEAST_SEEDS', 'STUDIES', 'ACCELERATORS',
-           'ONLY_FLOAT16', 'ModelGrid', 'Dial', 'is_plain_number', 'value_text', 'Position', 'SampleConfig',
-           'CommonText', 'Baseline', 'StudyEvaluation', 'FewShot', 'Claim', 'claim_table', 'Study', 'turn_dials',
-           'dial_reference', 'check_study', 'common_text_names', 'read_study', 'load_study', 'training_speed',
-           'study_models', 'plan_study']
+__all__ = ['LEAST_SEEDS', 'STUDIES', 'ModelGrid', 'Dial', 'is_plain_number', 'value_text', 'Position', 'SampleConfig',
+           'CommonText', 'Baseline', 'StudyEvaluation', 'FewShot', 'Claim', 'claim_table', 'Study', 'check_study',
+           'common_text_names', 'load_study', 'study_models', 'plan_study']
 
 # %% ../../nbs/studies/01_study.ipynb #07088bef
 @dataclass(frozen=True)
@@ -168,7 +167,8 @@ class Baseline:
 @dataclass(frozen=True)
 class StudyEvaluation(EvaluationConfig):
     "The tasks and texts of a study"
-    common_texts: tuple[str, ...]|None = None # Languages whose held-out documents are common; by default all
+    # Languages whose held-out documents are common; by default all with a text of their own
+    common_texts: tuple[str, ...]|None = None
     text_documents: int = 200 # Documents of each of them
     vocabulary: str = "" # The language whose vocabulary decides which items are simple
     ngrams: tuple[int, ...] = (1, 2, 3) # Baselines of each language's own text: unigram, bigram, trigram
@@ -496,9 +496,10 @@ def _check_sizes(study: Study, claim: Claim):
 def common_text_names(
     study: Study, # A study
 ) -> list[str]: # Of languages, then of `texts`
-    "The common texts of a study"
-    of_languages = study.evaluation.common_texts
-    return [*(study.languages if of_languages is None else of_languages), *(t.name for t in study.texts)]
+    "The common texts of a study: by default, those of all languages with a text of their own"
+    named = study.evaluation.common_texts
+    if named is None: named = [name for name in study.languages if has_own_text(study.languages, name)]
+    return [*named, *(t.name for t in study.texts)]
 
 # %% ../../nbs/studies/01_study.ipynb #403d0e4d
 STUDIES = tuple(sorted(f.name.removesuffix(".toml") for f in (files("simplelm")/"studies").iterdir()

@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,8 +29,8 @@ from .simplification import SimplificationConfig, simplify_column
 from .vocabulary import Vocabulary
 
 # %% auto #0
-__all__ = ['Attempt', 'SimplifyGroups', 'make_executor', 'clear_attempts', 'check_shares', 'run_local', 'join_ray', 'run_ray',
-           'Submitted', 'SubmissionError', 'waiting_jobs', 'submitted', 'check_sbatch', 'run_slurm',
+__all__ = ['Attempt', 'SimplifyGroups', 'Stage', 'make_executor', 'clear_attempts', 'check_shares', 'run_local', 'join_ray',
+           'run_ray', 'Submitted', 'SubmissionError', 'waiting_jobs', 'submitted', 'check_sbatch', 'run_slurm',
            'SimplifyDocuments']
 
 # %% ../../nbs/text/09_cluster.ipynb #5bc86907
@@ -52,8 +53,11 @@ class Attempt(Step):
     @classmethod
     def of(cls, step: Step) -> Attempt: # For any working folder
         "An attempt at a step"
-        return cls(step=step, folder=step.folder.absolute(), text_column=step.text_column,
+        folder = step.folder.absolute()
+        return cls(step=replace(step, folder=folder), folder=folder, text_column=step.text_column,
                    bad_records=step.bad_records, columns=step.columns)
+
+    def begun(self, path: Path) -> Attempt: return replace(self, step=self.step.begun(path))
 
     def convert(self, documents: pa.Table) -> tuple[pa.Table, Counter]: return self.step.convert(documents)
 
@@ -100,6 +104,13 @@ class SimplifyGroups(PipelineStep or object):
             for name, n in counts.items():
                 if "|" not in name: self.stat_update(name, value=n, unit="group")
 
+# %% ../../nbs/text/09_cluster.ipynb #a7b1366c
+class Stage(NamedTuple):
+    "Work that follows once all groups are made"
+    name: str # Of its folder of logs
+    steps: list # Of datatrove, one after the other
+    tasks: int # Number of its shares
+
 # %% ../../nbs/text/09_cluster.ipynb #ba40f464
 def make_executor(
     kind: type, # An executor of datatrove
@@ -124,6 +135,7 @@ def make_executor(
 def clear_attempts(
     step: Step, # Its attempts are over
     groups: list[Group]=(), # Not used; it makes this an engine that leaves all work to `simplify_corpus`
+    then: Sequence[Stage]=(), # Not used either
 ) -> None:
     "Remove the files of attempts that were killed"
     shutil.rmtree(Attempt.of(step).aside, ignore_errors=True)
@@ -149,10 +161,17 @@ def run_now(
     workers: int=-1, # Tasks at once; -1 for no limit
 ) -> Callable[[Step, list[Group]], None]: # For the `run` of `simplify_corpus`
     "An engine that returns when all work is done"
-    def run(step, groups):
+    def run(step, groups, then=()):
         try:
             if executor := make_executor(kind, step, groups, tasks, logs, workers): executor.run()
         finally: clear_attempts(step)
+        if not all(step.done(group).exists() for group in groups): return
+        for stage in then: run_stage(stage)
+    def run_stage(stage):
+        at_once = min(stage.tasks, workers if workers > 0 else tasks)
+        folder = Path(logs).absolute()/stage.name
+        options = dict(logging_dir=str(folder), skip_completed=False)
+        kind(stage.steps, tasks=stage.tasks, workers=at_once, **options).run()
     return run
 
 # %% ../../nbs/text/09_cluster.ipynb #3c51bc0a
@@ -284,14 +303,18 @@ def _slurm_engine(
 ) -> Callable[[Step, list[Group]], None]: # For the `run` of `simplify_corpus`
     "An engine that submits all work to Slurm and ends with `Submitted`"
     from datatrove.executor import SlurmPipelineExecutor
-    def run(step, groups):
+    def follow(stage, before, **sbatch):
+        return SlurmPipelineExecutor(
+            stage.steps, tasks=stage.tasks, depends=before, run_on_dependency_fail=True,
+            skip_completed=False, logging_dir=str(logs/stage.name), job_name=f"simplelm-{stage.name}",
+            sbatch_args=sbatch, **options)
+    def run(step, groups, then=()):
         array = make_executor(SlurmPipelineExecutor, step, groups, tasks, logs/"groups", workers,
                               job_name="simplelm", sbatch_args=dict(sbatch), **options)
         if not array: return clear_attempts(step) # all groups are made, and `simplify_corpus` finishes here
-        last = SlurmPipelineExecutor(
-            [FinishCorpus(finish)], tasks=1, depends=array, run_on_dependency_fail=True,
-            skip_completed=False, logging_dir=str(logs/"finish"), job_name="simplelm-finish",
-            sbatch_args=dict(sbatch, begin="now+60"), **options)
+        last = array
+        for stage in then: last = follow(stage, last, **sbatch)
+        last = follow(Stage("finish", [FinishCorpus(finish)], 1), last, **(sbatch | dict(begin="now+60")))
         _submit(array, last, logs)
         raise submitted(logs)
     return run

@@ -28,12 +28,10 @@ from .simplification import count_array_words
 from .vocabulary import Vocabulary, class_string, word_key, word_places
 
 # %% auto #0
-__all__ = ['PRONOUN_WORDS', 'DETERMINER_WORDS', 'ADPOSITION_WORDS', 'CONJUNCTION_WORDS', 'AUXILIARY_WORDS', 'PARTICLE_WORDS',
-           'NUMERAL_WORDS', 'CONTENT_SPELLINGS', 'PASSAGE_PLACE', 'PASSAGE_COLUMNS', 'BUCKET_BYTES', 'UNPACKED',
-           'MOST_BUCKETS', 'closed_class', 'passage_lengths', 'LikeStep', 'DocumentsOf', 'documents_of',
-           'place_passages', 'cut_passages', 'PassagesOf', 'passages_of', 'quantile_lengths', 'MatchLengths',
-           'match_lengths', 'sentences_of', 'sentence_tiles', 'Buckets', 'shuffle_sentences', 'lottery', 'SampleStep',
-           'sample_documents']
+__all__ = ['CONTENT_SPELLINGS', 'PASSAGE_PLACE', 'PASSAGE_COLUMNS', 'BUCKET_BYTES', 'UNPACKED', 'MOST_BUCKETS', 'closed_class',
+           'passage_lengths', 'LikeStep', 'DocumentsOf', 'documents_of', 'place_passages', 'cut_passages', 'PassagesOf',
+           'passages_of', 'quantile_lengths', 'MatchLengths', 'match_lengths', 'sentences_of', 'sentence_tiles',
+           'Buckets', 'shuffle_sentences', 'lottery', 'SampleStep', 'sample_documents']
 
 # %% ../../nbs/text/07_controls.ipynb #de2b2d73
 PRONOUN_WORDS = """

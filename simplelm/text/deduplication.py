@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from ..configuration import check_types
 from ..internals.bytes import first_one, kernel
 from .controls import sentence_tiles
 from .corpus import Source, open_sources, source_label, write_part
-from .parts import Group, Job, Part, Step, group_sources, make_parts, run_job
+from .parts import Group, Job, Step, group_sources, make_parts, run_job
 from .simplification import STARTS, STOPS, SimplificationConfig, character_tables
 from .simplification import count_array_words, make_marks, mark_text, mix_byte, padded_buffers
 from .statistics import collect, describe
@@ -353,6 +354,7 @@ def free_memory() -> int|None:
 
 # %% ../../nbs/text/10_deduplication.ipynb #930b7a42
 SAMPLE_PAIRS = 1000 # Pairs whose exact similarity is computed
+CLUSTERS = ".clusters.npy" # (pairs, 2) documents that belong together, where other processes have found them
 
 def decide_documents(
     parts: list[Path], # Of the first pass, in order
@@ -366,7 +368,9 @@ def decide_documents(
     exact = np.zeros((begins[-1], 2), np.uint64)
     comparable = np.zeros(begins[-1], bool)
     table = _signature_file(parts, begins, folder/".signatures.u32", config, exact, comparable)
-    labels = find_clusters(exact, table, comparable, config)
+    known = folder/CLUSTERS
+    if known.exists(): labels = relabel(first_of_equals(exact), np.load(known))
+    else: labels = find_clusters(exact, table, comparable, config)
     dropped = np.flatnonzero(labels != np.arange(len(labels)))
     alike = _similarities(table, exact, labels[dropped], dropped)
     pairs = pa.table(dict(kept_row=labels[dropped], dropped_row=dropped, similarity=alike))
@@ -439,6 +443,7 @@ class Deduplicator(Step):
     config: DeduplicationConfig
     groups: list[Group] # What is read
     workers: int = 1 # Threads of the first pass
+    run: Callable|None = None # An engine for the first pass
     decision: Decision|None = None # Once `prepared`
     part: str = "" # Name of the part that is being written
     position: list|None = None # Of documents or units: how many of the part were seen, one number
@@ -450,17 +455,19 @@ def _prepared(self: Deduplicator) -> Deduplicator:
     for name in (".digests", ".samples"): (self.folder/name).mkdir(exist_ok=True)
     read = dict(text_column=self.text_column, bad_records=self.bad_records, columns=self.columns)
     first = Digests(folder=folder, config=self.config, **read)
+    if self.run: self.run(first, self.groups)
     make_parts(first, [group for group in self.groups if not first.done(group).exists()], self.workers)
     for group in self.groups: first(group)
     parts = sorted((folder/"data").glob("part-*.parquet"))
-    if self.config.unit != "document": return replace(self, decision=decide_units(parts, self.config))
-    return replace(self, decision=decide_documents(parts, self.folder, self.config))
+    if self.config.unit != "document": found = decide_units(parts, self.config)
+    else: found = decide_documents(parts, self.folder, self.config)
+    return replace(self, decision=found, run=None)
 
-def _write(self: Deduplicator, part: Part, path: Path) -> None:
-    "Write a part, whose documents are counted from its beginning"
-    Step.write(replace(self, part=path.stem, position=[0]), part, path)
+def _begun(self: Deduplicator, path: Path) -> Deduplicator:
+    "Count the documents of a part from its beginning"
+    return replace(self, part=path.stem, position=[0])
 
-Deduplicator.prepared, Deduplicator.write = _prepared, _write
+Deduplicator.prepared, Deduplicator.begun = _prepared, _begun
 
 # %% ../../nbs/text/10_deduplication.ipynb #54305742
 def _take(self: Deduplicator, count: int) -> tuple[int, np.ndarray]: # Number of the first, and which stay
@@ -541,8 +548,8 @@ def _finish(folder: Path, totals: Counter, sources: list, step: Deduplicator, la
     after = sample_texts([Source(path.name, path) for path in parts])
     found = dict(before=known(describe(collect(before))), after=known(describe(collect(after))))
     with atomic_write(folder/"statistics.json") as f: json.dump(found, f, indent=1)
-    for name in (".digests", ".samples"): shutil.rmtree(folder/name, ignore_errors=True)
-    (folder/".signatures.u32").unlink(missing_ok=True)
+    for name in (".digests", ".samples", ".bands"): shutil.rmtree(folder/name, ignore_errors=True)
+    for name in (".signatures.u32", CLUSTERS): (folder/name).unlink(missing_ok=True)
     counts = {name: totals[name] for name in COUNTS}
     if config.unit == "document": return counts
     return counts | {f"{config.unit}s": totals["units"], f"{config.unit}s_kept": totals["units_kept"]}
@@ -555,14 +562,16 @@ def deduplicate_corpus(
     workers: int=1, # Threads; the result does not depend on it
     text_column: str="text", # Field or column that holds the text
     bad_records: str="stop", # "stop" at a bad record, or "set-aside" to list it in rejected.jsonl
+    run: Callable|None=None, # An engine that applies a step to groups; by default these threads
 ) -> Manifest: # Its counts: documents = kept + dropped + rejected
     "Remove copies from a corpus; the first copy in the order of the sources stays"
-    sources = open_sources(source, without=(out,))
+    sources = open_sources(source, without=(out, f"{out}-logs"))
+    groups = group_sources(sources)
     read = dict(text_column=text_column, bad_records=bad_records)
-    step = Deduplicator(config=config, groups=group_sources(sources), workers=workers, **read)
+    step = Deduplicator(config=config, groups=groups, workers=workers, run=run, **read)
     finish = partial(_finish, sources=sources, step=step, label=source_label(source))
     request = dict(deduplication=config, signatures=_signature_version() if config.is_near else "")
-    return run_job(Job("deduplicate", step, sources, finish, request), out, workers)
+    return run_job(Job("deduplicate", step, sources, finish, request), out, workers, run)
 
 def _signature_version() -> str:
     "Which signatures rensa computes: another algorithm finds other copies"

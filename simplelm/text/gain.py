@@ -162,7 +162,6 @@ def step(words, oov, word, known, opens, allowed, rule):
     if np.float32(oov) / np.float32(max(words, oov_floor)) <= max_oov: return words, oov, 0
     return -1, 0, words - 1 if words - (not count_closing_word) > min_words else 0
 
-# %% ../../nbs/text/08_gain.ipynb #2a4d672c
 def filter_rule(
     config: SimplificationConfig, # What counts as a simple passage
 ) -> tuple: # min_words, max_oov, oov_floor, count_closing_word
@@ -185,7 +184,6 @@ def _run_filter(trace, allowed, rule, base):
         base[row + 1, 2] = kept
     return kept
 
-# %% ../../nbs/text/08_gain.ipynb #0468e4e6
 @kernel
 def run_stretch(trace, row, words, oov, ways, allowed, addition, rule, base):
     "Words kept with an addition until no passage is open with it or without, and the last row"

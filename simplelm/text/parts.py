@@ -90,6 +90,10 @@ class Step:
         "The step with what it must know before the first part, such as what another corpus holds"
         return self
 
+    def begun(self, path: Path) -> Step: # By default itself
+        "The step at the beginning of a part that will be written to a path"
+        return self
+
     def __call__(self, group: Group) -> Counter: # Its counts
         "Make the parts of a group that are not there, one after the other"
         if not self.done(group).exists():
@@ -134,8 +138,9 @@ def _read(self: Step, part: Part, rejected: list[Rejected]) -> Iterator[pa.Table
 def _write(self: Step, part: Part, path: Path) -> None:
     "Convert the documents of a part and write its rows"
     tables, counts, rejected = [], Counter(), []
+    step = self.begun(path)
     for documents in self.read(part, rejected):
-        rows, found = self.convert(documents)
+        rows, found = step.convert(documents)
         tables.append(rows)
         counts.update(found)
     counts.update(documents=len(rejected), documents_rejected=len(rejected))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 # %% auto #0
-__all__ = ['LONGEST_NGRAM', 'sari', 'split_at_commas']
+__all__ = ['sari', 'split_at_commas']
 
 # %% ../../nbs/text/14_sari.ipynb #ba019995
 LONGEST_NGRAM = 4 # n-grams of one to four tokens

@@ -29,8 +29,7 @@ from .vocabulary import Vocabulary
 
 # %% auto #0
 __all__ = ['SOURCE_COUNTS', 'MOST_SOURCES', 'SAMPLE_CHARACTERS', 'SAMPLE_FILES', 'COUNTS', 'OWN_COLUMNS', 'simplify_table',
-           'count_table', 'add_books', 'join_table', 'Simplifier', 'sample_texts', 'write_statistics',
-           'simplify_corpus', 'simplify_batch']
+           'count_table', 'add_books', 'join_table', 'Simplifier', 'sample_texts', 'simplify_corpus', 'simplify_batch']
 
 # %% ../../nbs/text/06_simplified.ipynb #3d5f83e3
 def simplify_table(

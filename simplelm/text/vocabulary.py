@@ -324,7 +324,6 @@ def _by_count(counts: Mapping[str, int]) -> list[str]:
     "Words by count, the largest first; equal counts by alphabet"
     return sorted(counts, key=lambda word: (-counts[word], word))
 
-# %% ../../nbs/text/00_vocabulary.ipynb #d24d18f4
 def _from_counts(cls,
     counts: Mapping[str, int], # As of `count_words`
     size: int, # How many words to keep
@@ -450,7 +449,6 @@ def _fill(taken: dict[str, int], words: list[tuple[str, int]], room: int) -> int
         room -= n
     return room
 
-# %% ../../nbs/text/00_vocabulary.ipynb #f53d00f5
 def _random_like(cls,
     vocabulary: Vocabulary, # The original
     counts: Mapping[str, int], # Words of the corpus, as of `count_words`
@@ -483,7 +481,6 @@ def _band_row(label: str, part: list[tuple[str, int]], vocabularies: tuple[Vocab
     row["control_coverage"] = sum(n for word, n in part if word in theirs) / total
     return row
 
-# %% ../../nbs/text/00_vocabulary.ipynb #b5aba7e3
 def coverage_check(
     vocabulary: Vocabulary, # The original
     control: Vocabulary, # A random vocabulary, as of `random_like`
