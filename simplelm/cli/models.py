@@ -188,7 +188,9 @@ class ExportCommand(Command):
     def __call__(self):
         from simplelm.models.export import export_gguf
         counts = export_gguf(self.model, self.gguf, self.precision)
-        print(f"{self.gguf}\n  {counts['parameters']:,} parameters, {counts['bytes']:,} bytes")
+        parameters, size = counts["parameters"], counts["bytes"]
+        print(self.gguf)
+        print(f"  {parameters:,} parameters, {size:,} bytes")
 
 # %% ../../nbs/cli/03_models.ipynb #1c62a74a
 COMMANDS = {

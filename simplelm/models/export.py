@@ -38,7 +38,8 @@ def _llama_settings(folder: Path) -> dict[str, Any]:
     except ValueError as e: raise InputError(f"{path}: cannot be read ({e}); copy it again") from None
     if not isinstance(config, dict): raise InputError(f"{path}: is no JSON object; copy it again")
     for name, known in PLAIN.items():
-        if (found := config.get(name, known if name != "model_type" else None)) != known:
+        found = config.get(name, None if name == "model_type" else known)
+        if found != known:
             raise InputError(f"{folder}: {name} is {found!r}, and only LLaMA models with {known!r} are "
                              "exported; use llama.cpp's convert_hf_to_gguf.py")
     kind = _rope(config)["rope_type"]
@@ -88,7 +89,9 @@ PLAIN_BPE = dict(type="BPE", dropout=None, continuing_subword_prefix=None, end_o
 
 def _differs(found: object, wanted: Mapping) -> bool:
     if not isinstance(found, dict): return True
-    return any((found.get(name) or None) != (value or None) for name, value in wanted.items())
+    for name, value in wanted.items():
+        if (found.get(name) or None) != (value or None): return True
+    return False
 
 def _check_tokenizer(folder: Path, parts: Mapping) -> None:
     "Refuse a tokenizer that GGUF cannot express, given its `tokenizer.json`"
@@ -96,8 +99,7 @@ def _check_tokenizer(folder: Path, parts: Mapping) -> None:
     if isinstance(words, dict) and words["type"] == "Whitespace":
         raise InputError(f"{folder}: its tokenizer has the style 'paper', which loses the spacing of a text; "
                          "GGUF has no such tokenizer, so train one with --style lossless")
-    other = parts["normalizer"] or _differs(words, GPT2_WORDS) or _differs(parts["model"], PLAIN_BPE)
-    if other:
+    if parts["normalizer"] or _differs(words, GPT2_WORDS) or _differs(parts["model"], PLAIN_BPE):
         raise InputError(f"{folder}: its tokenizer is not GPT-2's byte-level BPE, and llama.cpp would read "
                          "other tokens; use llama.cpp's convert_hf_to_gguf.py")
 
@@ -109,7 +111,9 @@ def _token_list(
     from gguf import TokenType
     tokens = [f"[UNUSED{i}]" for i in range(rows)]
     kinds = [TokenType.UNUSED]*rows
-    for token, i in tokenizer.get_vocab().items(): tokens[i], kinds[i] = token, TokenType.NORMAL
+    for token, i in tokenizer.get_vocab().items():
+        tokens[i] = token
+        kinds[i] = TokenType.NORMAL
     for i, added in tokenizer.added_tokens_decoder.items():
         kinds[i] = TokenType.CONTROL if added.special else TokenType.USER_DEFINED
     return tokens, kinds
@@ -131,7 +135,8 @@ def _add_tokenizer(writer: GGUFWriter, folder: Path, rows: int) -> None:
     writer.add_token_merges([" ".join(pair) for pair in parts["model"]["merges"]])
     around = tokenizer("")["input_ids"]
     for name in ("bos", "eos", "unk", "pad", "mask"):
-        if (token := getattr(tokenizer, f"{name}_token_id")) is None: continue
+        token = getattr(tokenizer, f"{name}_token_id")
+        if token is None: continue
         getattr(writer, f"add_{name}_token_id")(token)
         if name in ("bos", "eos"): getattr(writer, f"add_add_{name}_token")(token in around)
     if tokenizer.chat_template: writer.add_chat_template(tokenizer.chat_template)
@@ -149,8 +154,9 @@ def _layer_shapes(config: Mapping) -> dict[str, tuple[int, ...]]:
     h, f = config["hidden_size"], config["intermediate_size"]
     queries = _head_width(config)*config["num_attention_heads"]
     keys = _head_width(config)*_key_value_heads(config)
-    shapes = [(h,), (queries, h), (keys, h), (keys, h), (h, queries), (h,), (f, h), (f, h), (h, f)]
-    return dict(zip(LAYER_NAMES, shapes))
+    attention = [(h,), (queries, h), (keys, h), (keys, h), (h, queries)]
+    feed_forward = [(h,), (f, h), (f, h), (h, f)]
+    return dict(zip(LAYER_NAMES, attention + feed_forward))
 
 def _weight_shapes(config: Mapping) -> dict[str, tuple[str, tuple[int, ...]]]:
     "Name in transformers -> name in GGUF and shape, of all weights of a LLaMA"
@@ -158,7 +164,8 @@ def _weight_shapes(config: Mapping) -> dict[str, tuple[str, tuple[int, ...]]]:
     wanted = {"model.embed_tokens.weight": ("token_embd.weight", table)}
     for i in range(config["num_hidden_layers"]):
         for name, shape in _layer_shapes(config).items():
-            wanted[f"model.layers.{i}.{name}.weight"] = (f"blk.{i}.{LAYER_NAMES[name]}.weight", shape)
+            stored = f"blk.{i}.{LAYER_NAMES[name]}.weight"
+            wanted[f"model.layers.{i}.{name}.weight"] = (stored, shape)
     wanted["model.norm.weight"] = ("output_norm.weight", table[1:])
     if not config.get("tie_word_embeddings"): wanted["lm_head.weight"] = ("output.weight", table)
     return wanted
@@ -203,6 +210,11 @@ def _stored(
     return gguf.quantize(weight, kinds.Q8_0), kinds.Q8_0
 
 # %% ../../nbs/models/14_export.ipynb #8cac063b
+def _finite(weight: np.ndarray, stored: np.ndarray) -> bool:
+    "Whether all numbers are finite, also as 16 bits"
+    if not np.isfinite(weight).all(): return False
+    return stored.dtype != np.float16 or bool(np.isfinite(stored).all())
+
 def _add_weights(writer: GGUFWriter, folder: Path, config: Mapping, precision: str) -> int:
     "Write all weights, and count their numbers"
     wanted, total = _weight_shapes(config), 0
@@ -213,9 +225,10 @@ def _add_weights(writer: GGUFWriter, folder: Path, config: Mapping, precision: s
         total += weight.size
         part = name.split(".")[-2]
         if part in heads: weight = _alternate(weight, heads[part])
-        with np.errstate(over="ignore"): stored, kind = _stored(np.ascontiguousarray(weight), precision)
-        if not np.isfinite(weight).all() or (stored.dtype == np.float16 and not np.isfinite(stored).all()):
-            raise InputError(f"{folder}: the weight {source} holds numbers that are not finite in {precision}; "
+        with np.errstate(over="ignore"):
+            stored, kind = _stored(np.ascontiguousarray(weight), precision)
+        if not _finite(weight, stored):
+            raise InputError(f"{folder}: the weight {source} is not finite in {precision}; "
                              "take --precision f32, or train again if it fails too")
         writer.add_tensor(name, stored, raw_dtype=kind)
     return total

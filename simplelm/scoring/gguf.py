@@ -76,6 +76,7 @@ def _read_gguf(path: Path) -> tuple:
     _restore_positions(path, found[0].config)
     return _plain_model(found[0]), tokenizer
 
+# %% ../../nbs/scoring/15_gguf.ipynb #493df12e
 def _restore_positions(path: Path, config: PreTrainedConfig) -> None:
     "Divide positions as the file says, which transformers does not read for most architectures"
     import gguf
@@ -85,8 +86,8 @@ def _restore_positions(path: Path, config: PreTrainedConfig) -> None:
     rope = getattr(config, "rope_parameters", None) or {}
     if kind == "none" or rope.get("rope_type", "default") != "default": return
     if kind != "linear":
-        raise InputError(f"{path}: its positions are scaled by {kind!r}, which transformers does not read from "
-                         "a GGUF file; name the model's folder or Hub id")
+        raise InputError(f"{path}: its positions are scaled by {kind!r}, which is not read from a "
+                         "GGUF file; name the model's folder or Hub id")
     config.rope_parameters = dict(rope, rope_type="linear", factor=fields[f"{named}.factor"].contents())
 
 def _plain_model(loaded: PreTrainedModel) -> PreTrainedModel:
