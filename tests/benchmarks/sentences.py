@@ -5,7 +5,7 @@
     python tests/benchmarks/sentences.py rate --out nbs/results/sentence_rates.csv
 
 - `stories`: the generator says which clauses it joined by which word; `recovered` counts those that the rules give back as sentences of their own.
-- `judge`: bits that a language model needs for sentences of ASSET which the rules change: as they were, split, split at commas, and with two words exchanged.
+- `judge`: bits that a language model needs for sentences of ASSET which the rules change: as they were, split, and with two neighbours exchanged.
 - `rate`: words a second of the processor, on sentences of $SIMPLELM_DATA/corpora; what is compared is run in turns, by the median.
 
 It needs pip install 'simplelm[parsing,gguf]'.
@@ -29,7 +29,6 @@ from simplelm.stories.dials import StoryWorldConfig
 from simplelm.stories.story import story_table
 from simplelm.text.corpus import corpus_texts
 from simplelm.text.parsing import load_parser, parse_texts
-from simplelm.text.sari import split_at_commas
 from simplelm.text.sentence_corpus import cut_pieces, split_pieces, split_sentences
 from simplelm.text.sentences import SplitConfig, split_text
 
@@ -98,7 +97,7 @@ def exchanged(text, draw):
     return " ".join(words)
 
 
-def judge(model, most=300):
+def judge(model, most=50):
     """Bits of each text, and its tokens; the beginning of a text is given."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -107,7 +106,7 @@ def judge(model, most=300):
     tokenizer = AutoTokenizer.from_pretrained(model.parent, **given)
     draw, rows = random.Random(0), []
     for sentence, (before, after) in enumerate(asset_pairs(most)):
-        texts = dict(original=before, split=after, commas=split_at_commas(before), exchanged=exchanged(before, draw))
+        texts = dict(original=before, split=after, exchanged=exchanged(before, draw))
         for name, text in texts.items():
             tokens = torch.tensor([[tokenizer.bos_token_id, *tokenizer(text)["input_ids"]]])
             with torch.inference_mode(): logits = network(tokens).logits[0, :-1]
@@ -127,7 +126,7 @@ def in_turns(rounds, **functions):
     return {name: statistics.median(found) for name, found in times.items()}
 
 
-def rate(words=12_000, rounds=3):
+def rate(words=40_000, rounds=2):
     """Processor seconds of the parser alone, of the rules with it, and of the whole job on a corpus."""
     texts, count = [], 0
     for text in corpus_texts(Path(os.environ["SIMPLELM_DATA"])/"corpora"/"regular.jsonl.zst"):
