@@ -47,6 +47,7 @@ if TYPE_CHECKING: # for editors and type checkers; at run time `__getattr__` doe
     from .models.training import train as train
     from .internals.kernels import keep_memory as keep_memory
     from .models.context import extend_context as extend_context
+    from .models.export import export_gguf as export_gguf
     from .scoring.tasks import Task as Task
     from .scoring.public_tasks import load_task as load_task
     from .scoring.items import load_items as load_items
@@ -89,6 +90,7 @@ _NAMES = {
     "models.training": "stopping_on_sigterm train",
     "internals.kernels": "keep_memory",
     "models.context": "extend_context",
+    "models.export": "export_gguf",
     "scoring.tasks": "Task",
     "scoring.public_tasks": "load_task",
     "scoring.items": "load_items",

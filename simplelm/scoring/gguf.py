@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..artifacts import InputError, Manifest, make_artifact, uncollected
 from .loading import check_weights, first_line
 
-if TYPE_CHECKING: from transformers import PreTrainedModel
+if TYPE_CHECKING: from transformers import PreTrainedConfig, PreTrainedModel
 
 # %% auto #0
 __all__ = ['MAGIC', 'is_gguf', 'check_gguf', 'convert_gguf']
@@ -73,7 +73,22 @@ def _read_gguf(path: Path) -> tuple:
         raise InputError(f"{path}: not a GGUF model that transformers can read ({first_line(e)})") from None
     finally: logging.set_verbosity(verbosity)
     check_weights(path, *found)
+    _restore_positions(path, found[0].config)
     return _plain_model(found[0]), tokenizer
+
+# %% ../../nbs/scoring/15_gguf.ipynb #493df12e
+def _restore_positions(path: Path, config: PreTrainedConfig) -> None:
+    "Divide positions as the file says, which transformers does not read for most architectures"
+    import gguf
+    fields = gguf.GGUFReader(path).fields
+    named = f"{fields['general.architecture'].contents()}.rope.scaling"
+    kind = fields[f"{named}.type"].contents() if f"{named}.type" in fields else "none"
+    rope = getattr(config, "rope_parameters", None) or {}
+    if kind == "none" or rope.get("rope_type", "default") != "default": return
+    if kind != "linear":
+        raise InputError(f"{path}: its positions are scaled by {kind!r}, which is not read from a "
+                         "GGUF file; name the model's folder or Hub id")
+    config.rope_parameters = dict(rope, rope_type="linear", factor=fields[f"{named}.factor"].contents())
 
 def _plain_model(loaded: PreTrainedModel) -> PreTrainedModel:
     "The same model without the mark of a quantized file, with which transformers refuses to save it"
