@@ -507,21 +507,23 @@ class CopyStep(Step):
     changed: float # Of a copy's words
     seed: int # Another seed, other copies
 
-    def convert(self, documents: pa.Table) -> tuple[pa.Table, Counter]: # All, then the copies; and their counts
+    def copy(self, row: dict) -> tuple[dict, int]: # The copy, and how many of its words were changed
+        "Copy one document"
+        draw = Random(f"{self.seed}/{row['document']}")
+        text, changed = change_words(row["text"], self.changed, draw)
+        return row | dict(text=text, document=row["document"] + COPY), changed
+
+    def convert(self, documents: pa.Table) -> tuple[pa.Table, Counter]: # With the copies; and counts
         "The documents, and after them the copies"
         numbers = lottery(documents["document"].to_pylist(), self.seed)
         chosen = documents.filter(pa.array(numbers < self.share*2.0**64))
-        names = chosen["document"].to_pylist()
-        draws = [Random(f"{self.seed}/{name}") for name in names]
-        made = [change_words(text, self.changed, draw) for text, draw in zip(chosen["text"].to_pylist(), draws)]
-        copies = {"text": [text for text, _ in made], "document": [name + COPY for name in names]}
-        for column, values in copies.items():
-            kind, place = chosen.schema.field(column).type, chosen.column_names.index(column)
-            chosen = chosen.set_column(place, column, pa.array(values, kind))
-        table = pa.concat_tables([documents, chosen])
-        words = int(count_array_words(table["text"]).sum())
-        changed = sum(count for _, count in made)
-        return table, Counter(documents=len(table), copies=len(chosen), words=words, words_changed=changed)
+        copies = [self.copy(row) for row in chosen.to_pylist()]
+        rows = pa.Table.from_pylist([row for row, _ in copies], documents.schema)
+        table = pa.concat_tables([documents, rows])
+        counts = Counter(documents=len(table), copies=len(rows))
+        counts["words"] = int(count_array_words(table["text"]).sum())
+        counts["words_changed"] = sum(changed for _, changed in copies)
+        return table, counts
 
 # %% ../../nbs/text/07_controls.ipynb #68dfdf19
 def copy_documents(
