@@ -120,3 +120,12 @@ def test_completion(tmp_path, shell):
     done = call("completion", shell, cwd=tmp_path)
     assert done.returncode == 0 and "contamination" in done.stdout and "min-words" in done.stdout.replace("min_words", "min-words"), done.stderr
     if shell == "bash": assert subprocess.run(["bash", "-n"], input=done.stdout, text=True).returncode == 0
+
+
+def test_the_first_word_of_several_commands_has_help_and_is_suggested():
+    done = call("curate", "--help")
+    assert done.returncode == 0 and done.stdout.startswith("usage: simplelm curate COMMAND")
+    for name in ("deduplicate", "split-sentences", "difficulty"): assert f"simplelm curate {name} " in done.stdout
+    for arguments, words in {("curate",): "say what to do", ("curat", "--help"): "curate", ("curate", "dedup"): "say what to do"}.items():
+        done = call(*arguments)
+        assert done.returncode == 2 and words in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr

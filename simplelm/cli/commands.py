@@ -74,6 +74,16 @@ usage: simplelm COMMAND [OPTIONS]
        simplelm COMMAND --help explains a command and its options"""
 NAME_WIDTH = 1 + max(map(len, COMMANDS)) # Columns
 INDENT = " "*(2 + NAME_WIDTH)
+HELP = ("--help", "-h", "help")
+
+def entry(
+    name: str, # Of a command
+    width: int, # Columns
+) -> list[str]: # Lines
+    "A command with its summary and an example"
+    summary, examples, _ = description(COMMANDS[name])
+    lines = textwrap.wrap(f"  {name:<{NAME_WIDTH}}{summary}", width, subsequent_indent=INDENT)
+    return [*lines, INDENT + examples[0]]
 
 def overview(
     width: int=100, # Columns
@@ -82,17 +92,19 @@ def overview(
     lines = [HEAD]
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]
-        for name, command in group.items():
-            summary, examples, _ = description(command)
-            lines += textwrap.wrap(f"  {name:<{NAME_WIDTH}}{summary}", width, subsequent_indent=INDENT)
-            lines.append(INDENT + examples[0])
+        for name in group: lines += entry(name, width)
     return "\n".join(lines)
 
 # %% ../../nbs/cli/07_commands.ipynb #d9fba301
-def _print_overview() -> None:
-    "Print all commands in the width of the terminal"
-    columns = shutil.get_terminal_size((100, 24)).columns
-    print(overview(max(60, min(columns, 120))))
+def _columns() -> int: # 60 to 120
+    "The width of the terminal, within reason"
+    return max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
+
+def _print_members(first: str, members: list[str]) -> None:
+    "Print the commands that begin with a word"
+    lines = [f"usage: simplelm {first} COMMAND [OPTIONS]", ""]
+    for name in members: lines += entry(name, _columns())
+    print("\n".join(lines))
 
 # %% ../../nbs/cli/07_commands.ipynb #5c13d96f
 def parse(
@@ -104,12 +116,17 @@ def parse(
         if name in COMMANDS: return read_options(COMMANDS[name], name, rest)
     first = arguments[0] if arguments else "--help"
     if first in ("--version", "-V"): print(f"simplelm {simplelm.__version__}")
-    elif first in ("--help", "-h", "help"): _print_overview()
+    elif first in HELP: print(overview(_columns()))
     else:
         members = [name for name in COMMANDS if name.startswith(f"{first} ")]
-        if members: raise InputError(f"{first}: say what to do, as in simplelm {'; simplelm '.join(members)}")
-        hint = nearest(first, [*COMMANDS])
-        raise InputError(f"{first}: no such command{hint}; simplelm --help lists all")
+        asked = members and len(arguments) > 1 and arguments[1] in HELP
+        if asked: _print_members(first, members)
+        elif members:
+            shown = "; ".join(f"simplelm {name}" for name in members)
+            raise InputError(f"{first}: say what to do, as in {shown}")
+        else:
+            hint = nearest(first, [*COMMANDS, *(name.split()[0] for name in COMMANDS)])
+            raise InputError(f"{first}: no such command{hint}; simplelm --help lists all")
     sys.exit(0 if arguments else 2)
 
 # %% ../../nbs/cli/07_commands.ipynb #5342d9b2
