@@ -97,6 +97,7 @@ def test_documents_read_are_those_of_the_blocks_read(run, language):
         assert seen.groupby("document").readings.sum().to_dict() == counted
 
 
+@pytest.mark.slow
 def test_killed_runs_continue_to_the_same_bytes(run, tmp_path):
     """Killed during the training of a model of every order, the study ends with the same models."""
     arguments = "run", STUDY, "--out", "killed", "--jobs", 1
@@ -111,6 +112,7 @@ def test_killed_runs_continue_to_the_same_bytes(run, tmp_path):
     assert (run/"scores.csv").read_bytes() == (tmp_path/"killed"/"scores.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_processes_change_nothing_of_an_order(run, tmp_path):
     _, blocks, difficulty, _ = of_language(run, "hard_first")
     options = ("train", blocks, "--difficulty", difficulty, "--pacing", "sqrt", "--size", "16x2", "--batch-size", 16, "--tokens", 20480, "--evaluate-every", 2,
@@ -155,7 +157,7 @@ def test_bad_orders_of_a_study_are_one_line(tmp_path, order, said):
 
 
 def test_two_languages_need_enough_text_of_each(tmp_path):
-    text = STUDY.read_text().replace("tokens = 20480", "tokens = 200_000")
+    text = STUDY.read_text().replace("tokens = 20480", "tokens = 20_000_000")
     (tmp_path/"study.toml").write_text(text)
     done = call("run", "study.toml", "--out", "out", cwd=tmp_path)
     assert done.returncode == 2 and "has" in done.stderr and "its models read" in done.stderr, done.stderr
