@@ -41,12 +41,14 @@ def test_one_configuration():
     assert (ROOT/"nbs"/"_quarto.yml").is_symlink() and (ROOT/"nbs"/"_quarto.yml").resolve() == (ROOT/"_quarto.yml").resolve()
 
 
+@pytest.mark.slow
 def test_check_reports_nothing(checkout, site):
     done = subprocess.run([Path(sys.executable).with_name("smalldocs"), "check", "_proc"], cwd=checkout, capture_output=True, text=True, timeout=600)
     lines = [line for line in done.stdout.splitlines() if line.strip() and not re.match(r"\d+ page", line)]
     assert not [line for line in lines if not any(option in line for option in QUARTO_ALONE)]
 
 
+@pytest.mark.slow
 def test_every_notebook_is_a_page(site):
     # Quarto names a page by nbdev's `output-file`, which has no number; `.ci/site.py` makes smalldocs' pages the same
     pages = {p.relative_to(site).with_suffix("").as_posix() for p in site.rglob("*.html")}
@@ -90,6 +92,7 @@ def leads_nowhere(link, path, pages, site):
     return None if target not in pages or unquote(name) in pages[target].names else "no such place on the page"
 
 
+@pytest.mark.slow
 def test_every_link_leads_somewhere(site, pages):
     """To a page of this build and a place on it, or to a file of the repository and a line of it."""
     reasons = {(path.name, link): leads_nowhere(link, path, pages, site) for path, page in pages.items() for link in page.links}
@@ -97,6 +100,7 @@ def test_every_link_leads_somewhere(site, pages):
     assert sum("#" in link and not link.startswith(("#", "http")) for _, link in reasons) > 50 # names lead to definitions on other pages
 
 
+@pytest.mark.slow
 def test_links_of_the_readme(site, pages):
     """The build has the pages of the published site that README names."""
     published = re.findall(rf"\({PUBLISHED}([\w/]+\.html)", (ROOT/"README.md").read_text(encoding="utf-8"))
@@ -203,6 +207,7 @@ def test_browser_shows_every_page(site, browser, home):
     assert charts >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_search_results_can_be_read(browser, home, scheme):
     page = browser.new_page(viewport=DESK, color_scheme=scheme)
