@@ -258,7 +258,7 @@ def test_copies_found_by_local_processes(repeated, tmp_path, monkeypatch):
 def test_copies_found_on_ray(repeated, ray_cluster, tmp_path, monkeypatch):
     from simplelm.text.cluster import run_ray
     without_fallback(monkeypatch)
-    assert find_copies(repeated, tmp_path/"out", run_ray(2, tmp_path/"logs"), 2) == repeated.whole
+    assert find_copies(repeated, tmp_path/"out", run_ray(1, tmp_path/"logs"), 1) == repeated.whole
 
 
 # Slurm: stand-ins that keep what they are given, and a scheduler
